@@ -1,0 +1,1 @@
+"""Activities: classes with injected dependencies, thin over the library."""

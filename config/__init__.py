@@ -1,0 +1,1 @@
+"""Settings and logging: the layer that everything else may import, and that imports nothing of ours."""

@@ -1,0 +1,248 @@
+"""All settings, from four places; the first that names a value wins.
+
+1. `WARDFLOW_*` environment variables (`WARDFLOW_POSTGRES__DSN`: two underscores go one level down);
+2. `stack.json` of a running embedded stack, so that every command on this machine finds it without being told;
+3. `config/environments/{environment}.toml`, chosen by `WARDFLOW_ENVIRONMENT`;
+4. the defaults below.
+"""
+
+import json
+import os
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+ENVIRONMENTS = Path(__file__).parent / "environments"
+MEBIBYTE = 1024 * 1024
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PostgresSettings(_Section):
+    """The warehouse.
+
+    Attributes:
+        dsn: where and as whom to load; `None`: the embedded Postgres.
+        read_only_dsn: as whom `wardflow sql` and queries read.
+        pool_size: connections a process keeps at most.
+        lock_timeout: seconds that a load waits for another one before it is repeated.
+        statement_timeout: seconds that one statement of a load may take.
+        idle_in_transaction_timeout: seconds after which a frozen process loses its transaction, and with it its locks.
+            Shorter than `lock_timeout`, so that those who wait for a frozen process outlast it.
+    """
+
+    dsn: SecretStr | None = None
+    read_only_dsn: SecretStr | None = None
+    pool_size: int = 8
+    lock_timeout: float = 30.0
+    statement_timeout: float = 1_800.0
+    idle_in_transaction_timeout: float = 10.0
+
+
+class TemporalSettings(_Section):
+    """The Temporal service.
+
+    Attributes:
+        address: host:port of its frontend; `None`: the embedded one.
+        namespace: made by `wardflow migrate` where it is missing.
+        retention_days: how long closed histories are kept.
+        ui_url: base of the Web UI, for links.
+        api_key: for Temporal Cloud; implies TLS.
+    """
+
+    address: str | None = None
+    namespace: str = "wardflow"
+    retention_days: int = 30
+    ui_url: str | None = None
+    tls: bool = False
+    api_key: SecretStr | None = None
+
+
+class ObjectStoreSettings(_Section):
+    """Any S3-compatible store.
+
+    Attributes:
+        url: http(s)://host:port; `None`: the embedded SeaweedFS.
+        bucket: private, made by `wardflow migrate` where it is missing.
+    """
+
+    url: str | None = None
+    bucket: str = "wardflow"
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    region: str = "us-east-1"
+
+
+class StackSettings(_Section):
+    """The embedded stack.
+
+    Attributes:
+        folder: data, logs, keys and `stack.json` of the embedded stack.
+        *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
+    """
+
+    folder: Path = Path(".wardflow")
+    postgres_port: int | None = None
+    temporal_port: int | None = None
+    temporal_ui_port: int | None = None
+    s3_port: int | None = None
+    worker_port: int | None = None
+
+
+class WorkerSettings(_Section):
+    """One worker process.
+
+    Attributes:
+        queues: the task queues that it serves.
+        queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
+        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores.
+        graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
+        host, port: where health and metrics are served; loopback unless set, since they have no token.
+        deployment_name, build_id: worker versioning; off while `build_id` is empty.
+    """
+
+    queues: tuple[str, ...] = ("workflows", "io", "compute", "load")
+    queue_prefix: str = ""
+    workflows_slots: int = 50
+    io_slots: int = 16
+    compute_slots: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    load_slots: int = 4
+    graceful_shutdown: float = 20.0
+    host: str = "127.0.0.1"
+    port: int = 0
+    deployment_name: str = "wardflow"
+    build_id: str = ""
+
+
+class EncryptionSettings(_Section):
+    """Encryption of Temporal payloads.
+
+    Attributes:
+        enabled: off only for debugging and for tests that look into histories.
+        key_ring: a JSON file that all processes share; `None`: `keys.json` in the stack's folder.
+    """
+
+    enabled: bool = True
+    key_ring: Path | None = None
+
+
+class WorkbookSettings(_Section):
+    """Limits for reading workbooks; the requirement's bounds on a sheet (5,000 rows, 300 columns) are the reader's own.
+
+    Attributes:
+        max_bytes: of the file as it arrives.
+        max_memory: bytes that the reading process may take over what it has when it starts.
+        max_seconds: wall clock, and processor time too.
+    """
+
+    max_bytes: int = 50 * MEBIBYTE
+    max_memory: int = 256 * MEBIBYTE
+    max_seconds: float = 60.0
+
+
+class LogSettings(_Section):
+    """Logs go to standard error: `console` for people, `json` for machines."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; see the module's docstring for where values come from."""
+
+    model_config = SettingsConfigDict(env_prefix="WARDFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    environment: Literal["development", "test", "production"] = "development"
+    postgres: PostgresSettings = PostgresSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    s3: ObjectStoreSettings = ObjectStoreSettings()
+    stack: StackSettings = StackSettings()
+    worker: WorkerSettings = WorkerSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
+    workbook: WorkbookSettings = WorkbookSettings()
+    log: LogSettings = LogSettings()
+
+    @cached_property
+    def stack_file(self) -> Path:
+        """The file that names every address, process and log of the embedded stack."""
+        return self.stack.folder / "stack.json"
+
+    @cached_property
+    def key_ring_file(self) -> Path:
+        """The key ring for payload encryption."""
+        return self.encryption.key_ring or self.stack.folder / "keys.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the module's docstring says."""
+        return (
+            init_settings,
+            env_settings,
+            _StackFileSource(settings_cls, init_settings, env_settings),
+            _EnvironmentFileSource(settings_cls, init_settings, env_settings),
+        )
+
+
+class _LaterSource(PydanticBaseSettingsSource):
+    """A source that needs to know what the earlier ones said."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *earlier: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._earlier = earlier
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ANN401, ARG002 - pydantic's
+        return None, field_name, False
+
+    def _said(self, *path: str) -> Any:  # noqa: ANN401 - whatever the earlier source holds
+        for source in self._earlier:
+            value: Any = source()
+            for name in path:
+                value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+            if value is not None:
+                return value
+        return None
+
+
+class _EnvironmentFileSource(_LaterSource):
+    """`config/environments/{environment}.toml`."""
+
+    def __call__(self) -> dict[str, Any]:
+        file = ENVIRONMENTS / f"{self._said('environment') or 'development'}.toml"
+        return tomllib.loads(file.read_text()) if file.exists() else {}
+
+
+class _StackFileSource(_LaterSource):
+    """The addresses and credentials in `stack.json`, where a stack runs."""
+
+    def __call__(self) -> dict[str, Any]:
+        folder = Path(self._said("stack", "folder") or StackSettings().folder)
+        try:
+            stack = json.loads((folder / "stack.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        found: dict[str, Any] = {}
+        # A part that was named by a setting is taken from there whole: half an address of each would fit neither.
+        if "postgres" in stack and not self._said("postgres", "dsn"):
+            found["postgres"] = {"dsn": stack["postgres"]["url"], "read_only_dsn": stack["postgres"]["read_only_url"]}
+        if "temporal" in stack and not self._said("temporal", "address"):
+            found["temporal"] = {
+                "address": stack["temporal"]["address"],
+                "namespace": stack["temporal"]["namespace"],
+                "ui_url": stack.get("temporal_ui", {}).get("url"),
+            }
+        if "s3" in stack and not self._said("s3", "url"):
+            found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
+        return found

@@ -1,0 +1,1 @@
+"""What the service knows, free of Temporal and of FastAPI."""

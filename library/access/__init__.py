@@ -1,0 +1,1 @@
+"""Payload encryption: key ring and cipher."""

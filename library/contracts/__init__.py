@@ -1,0 +1,1 @@
+"""What crosses a boundary: inputs, results, references and errors. Imports pydantic and the standard library only."""

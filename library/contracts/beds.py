@@ -1,0 +1,108 @@
+"""What the beds source sends across boundaries: reasons to refuse a workbook."""
+
+from typing import ClassVar
+
+from library.contracts.errors import WardflowError
+
+
+class WorkbookRejected(WardflowError):
+    """A workbook that is not loaded. The message says where: the sheet, and row and column as Excel counts them.
+
+    Attributes:
+        sheet: the sheet's name, where one is concerned.
+        row: counted from 1.
+        column: the column's letters.
+    """
+
+    default_advice: ClassVar[str] = "Compare the file with the one on the publisher's page and send the right one."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sheet: str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+        advice: str = "",
+    ) -> None:
+        place = ", ".join(
+            part
+            for part in (
+                f"sheet '{sheet}'" if sheet is not None else "",
+                f"row {row}" if row is not None else "",
+                f"column {column}" if column is not None else "",
+            )
+            if part
+        )
+        super().__init__(f"{message} ({place})" if place else message, advice=advice)
+        self.sheet = sheet
+        self.row = row
+        self.column = column
+
+
+class NotAWorkbook(WorkbookRejected):
+    """The bytes are no Excel workbook."""
+
+
+class WorkbookTruncated(WorkbookRejected):
+    """The file ends before its content does."""
+
+    default_advice = "Download or copy the file again: it was cut off on its way."
+
+
+class WorkbookTooLarge(WorkbookRejected):
+    """The file is larger than the limit for workbooks."""
+
+
+class ArchiveTooLarge(WorkbookRejected):
+    """The workbook inflates past the limits on entries, total size or ratio."""
+
+
+class PasswordProtected(WorkbookRejected):
+    """The workbook is encrypted."""
+
+    default_advice = "Save the workbook without a password and send it again."
+
+
+class SheetTooLarge(WorkbookRejected):
+    """A sheet claims more rows or columns than a KH03 return can have."""
+
+
+class AnotherSeries(WorkbookRejected):
+    """A workbook, but not the quarterly KH03 return of beds open by organisation."""
+
+
+class PeriodMissing(WorkbookRejected):
+    """No financial year and quarter can be found in the cells."""
+
+
+class HeaderUnknown(WorkbookRejected):
+    """A header that the table needs is missing, stands twice or is not one of those known."""
+
+    default_advice = "If the publisher has changed the layout, report it with the file: the reader has to learn it."
+
+
+class FormulaWithoutValue(WorkbookRejected):
+    """A formula whose result was never stored in the file."""
+
+    default_advice = "Open the workbook in a spreadsheet program, let it calculate, save it and send it again."
+
+
+class NumberExpected(WorkbookRejected):
+    """A cell of the table holds something else than a number of beds."""
+
+
+class OrganisationRepeated(WorkbookRejected):
+    """An organisation code stands twice in a sheet."""
+
+
+class TotalsDisagree(WorkbookRejected):
+    """Organisations do not sum to the published England row, or sectors not to the total."""
+
+
+class ReaderDied(WorkbookRejected):
+    """The process that read the workbook passed its limit of memory, or crashed."""
+
+
+class ReaderTimedOut(WorkbookRejected):
+    """The process that read the workbook passed its limit of time."""

@@ -1,0 +1,79 @@
+"""Errors that cross a boundary: each is a type, and a sentence for a person.
+
+WardflowError
+├── WorkbookRejected … (library.contracts.beds)
+├── ObjectMissing, ObjectDamaged
+├── LoadRejected
+│   ├── ExpectationFailed
+│   └── StagedObjectMalformed
+├── LoadInterrupted (retryable)
+└── ConfigurationError
+
+The class's name is the error's type in Temporal, in `ingest.run` and for scripts: renaming a class is a change of the public face.
+"""
+
+from typing import ClassVar
+
+MESSAGE_LIMIT = 8_000
+"""Characters that an error's text may have: a longer one is cut, since texts are stored in histories of limited size."""
+
+
+class WardflowError(Exception):
+    """What went wrong, where, and (as `advice`) what to do about it. Never holds patient data or a cell's content.
+
+    Attributes:
+        message: one sentence for a person.
+        advice: what the reader of the message can do.
+        retryable: whether the same call may succeed later without anybody changing anything.
+    """
+
+    retryable: ClassVar[bool] = False
+    default_advice: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        self.message = message[:MESSAGE_LIMIT]
+        self.advice = advice or self.default_advice
+        super().__init__(self.message)
+
+
+class ConfigurationError(WardflowError):
+    """A setting is missing, contradicts another or points at nothing."""
+
+
+class ObjectMissing(WardflowError):
+    """An object that a run refers to is not in the store."""
+
+    default_advice = "Send the file again: landing it again restores the object under the same key."
+
+
+class ObjectDamaged(WardflowError):
+    """An object's bytes do not have the size or the sha256 that its reference states."""
+
+    default_advice = "Restore the object from a backup, or delete it and send the file again."
+
+
+class LoadRejected(WardflowError):
+    """A load that cannot succeed by being repeated; nothing of it was loaded."""
+
+
+class ExpectationFailed(LoadRejected):
+    """A row failed an expectation whose action is `fail`."""
+
+    default_advice = (
+        "Correct the rows at their source, or change the expectation's action where the dataset is declared."
+    )
+
+
+class StagedObjectMalformed(LoadRejected):
+    """A staged object does not have the columns of its dataset."""
+
+    default_advice = (
+        "The reader and the dataset's declaration disagree: raise the reader's version once they agree again."
+    )
+
+
+class LoadInterrupted(WardflowError):
+    """A load that did not come to its commit and may succeed when repeated: a lock not granted in time, a lost connection."""
+
+    retryable = True
+    default_advice = "Nothing to do: the load is repeated by itself."

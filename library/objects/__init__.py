@@ -1,0 +1,1 @@
+"""The object store: streaming, content addressing."""

@@ -1,0 +1,1 @@
+"""Readers, pure: bytes in, rows out."""

@@ -1,0 +1,1 @@
+"""Processes: the command line, the worker, the embedded stack."""
