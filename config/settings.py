@@ -35,6 +35,7 @@ class PostgresSettings(_Section):
         statement_timeout: seconds that one statement of a load may take.
         idle_in_transaction_timeout: seconds after which a frozen process loses its transaction, and with it its locks.
             Shorter than `lock_timeout`, so that those who wait for a frozen process outlast it.
+        load_work_mem: memory that a load's sorts and hashes may take each before they use the disk.
     """
 
     dsn: SecretStr | None = None
@@ -43,6 +44,7 @@ class PostgresSettings(_Section):
     lock_timeout: float = 30.0
     statement_timeout: float = 1_800.0
     idle_in_transaction_timeout: float = 10.0
+    load_work_mem: str = "128MB"
 
 
 class TemporalSettings(_Section):

@@ -50,6 +50,12 @@ class WorkbookTruncated(WorkbookRejected):
     default_advice = "Download or copy the file again: it was cut off on its way."
 
 
+class WorkbookDamaged(WorkbookRejected):
+    """The file is a workbook by its form, but its content cannot be decoded."""
+
+    default_advice = "Download or copy the file again: some of its bytes were changed or lost on their way."
+
+
 class WorkbookTooLarge(WorkbookRejected):
     """The file is larger than the limit for workbooks."""
 
@@ -90,6 +96,10 @@ class FormulaWithoutValue(WorkbookRejected):
 
 class NumberExpected(WorkbookRejected):
     """A cell of the table holds something else than a number of beds."""
+
+
+class OrganisationUnreadable(WorkbookRejected):
+    """A row has beds, but no code that an organisation can have; or a sheet has an organisation that the other lacks."""
 
 
 class OrganisationRepeated(WorkbookRejected):

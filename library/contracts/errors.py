@@ -2,20 +2,21 @@
 
 WardflowError
 ├── WorkbookRejected … (library.contracts.beds)
-├── ObjectMissing, ObjectDamaged
+├── ObjectMissing, ObjectDamaged, StoreUnavailable (retryable)
 ├── LoadRejected
 │   ├── ExpectationFailed
 │   └── StagedObjectMalformed
 ├── LoadInterrupted (retryable)
 └── ConfigurationError
 
-The class's name is the error's type in Temporal, in `ingest.run` and for scripts: renaming a class is a change of the public face.
+The class's name is the error's type in Temporal, in `ingest.run` and for scripts: to rename a class is to change the
+public face.
 """
 
 from typing import ClassVar
 
 MESSAGE_LIMIT = 8_000
-"""Characters that an error's text may have: a longer one is cut, since texts are stored in histories of limited size."""
+"""Characters that an error's text may have: it is stored in histories, whose size is limited."""
 
 
 class WardflowError(Exception):
@@ -73,7 +74,14 @@ class StagedObjectMalformed(LoadRejected):
 
 
 class LoadInterrupted(WardflowError):
-    """A load that did not come to its commit and may succeed when repeated: a lock not granted in time, a lost connection."""
+    """A load that did not come to its commit and may succeed when repeated: a lock not granted, a lost connection."""
 
     retryable = True
     default_advice = "Nothing to do: the load is repeated by itself."
+
+
+class StoreUnavailable(WardflowError):
+    """The object store cannot be reached or refuses to work."""
+
+    retryable = True
+    default_advice = "Nothing to do if it comes back: the step is repeated. Else see `wardflow doctor`."

@@ -1,0 +1,166 @@
+"""Schema `beds`: NHS England's quarterly return KH03, bed availability and occupancy by organisation.
+
+Editions stand side by side: every workbook is one, and what it says is never changed by another. Which of them counts
+today is a question for the views (`beds.current_occupancy`), which the migrations make.
+"""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, Computed, Date, DateTime, Double, ForeignKey, Index, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field
+
+from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+
+SCHEMA = "beds"
+SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
+_SECTOR_LIST = ", ".join(f"'{sector}'" for sector in SECTORS)
+
+
+def _edition_id() -> "Column[UUID]":
+    return Column(ForeignKey(f"{SCHEMA}.edition.id", ondelete="CASCADE"), primary_key=True)
+
+
+class Edition(Loaded, table=True):
+    """A workbook: one publication of one quarter.
+
+    Attributes:
+        id: derived from the workbook's sha256, so that a reload keeps it.
+        published, revised: as the workbook states them; null where it does not.
+        landed_at: when its bytes were first stored here.
+    """
+
+    __tablename__ = "edition"
+    __table_args__ = (
+        CheckConstraint("quarter BETWEEN 1 AND 4", name="edition_quarter"),
+        CheckConstraint("basis IN ('overnight', 'day_only')", name="edition_basis"),
+        Index("edition_period", "period_end", "basis"),
+        {"schema": SCHEMA},
+    )
+
+    id: UUID = Field(primary_key=True)
+    financial_year: str = Field(sa_type=Text)
+    quarter: int = Field(sa_type=SmallInteger)
+    period_end: date = Field(sa_type=Date)
+    basis: str = Field(sa_type=Text)
+    title: str = Field(sa_type=Text)
+    status: str | None = Field(default=None, sa_type=Text)
+    published: date | None = Field(default=None, sa_type=Date)
+    revised: date | None = Field(default=None, sa_type=Date)
+    data_quality: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    object_key: str = Field(sa_type=Text)
+    object_sha256: str = Field(sa_type=Text)
+    landed_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class EditionOrganisation(Loaded, table=True):
+    """An organisation as an edition names it: organisations move and change their names."""
+
+    __tablename__ = "edition_organisation"
+    __table_args__ = (
+        CheckConstraint(
+            "parent_kind IN ('strategic_health_authority', 'area_team', 'region')",
+            name="edition_organisation_parent_kind",
+        ),
+        Index("edition_organisation_code", "organisation_code"),
+        {"schema": SCHEMA},
+    )
+
+    edition_id: UUID = Field(sa_column=_edition_id())
+    organisation_code: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text)
+    parent_code: str | None = Field(default=None, sa_type=Text)
+    parent_kind: str = Field(sa_type=Text)
+    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+
+
+class Occupancy(Loaded, table=True):
+    """Beds of an organisation in a sector: daily averages over the quarter.
+
+    Attributes:
+        available: beds open, a day.
+        occupied: beds occupied, a day.
+        rate: occupied / available; null where no bed is open. Above 1 is real.
+    """
+
+    __tablename__ = "occupancy"
+    __table_args__ = (
+        CheckConstraint(f"sector IN ({_SECTOR_LIST})", name="occupancy_sector"),
+        Index("occupancy_organisation", "organisation_code", "sector"),
+        {"schema": SCHEMA},
+    )
+
+    edition_id: UUID = Field(sa_column=_edition_id())
+    organisation_code: str = Field(sa_type=Text, primary_key=True)
+    sector: str = Field(sa_type=Text, primary_key=True)
+    available: float = Field(sa_type=Double)
+    occupied: float = Field(sa_type=Double)
+    rate: float | None = Field(
+        default=None, sa_column=Column(Double, Computed("occupied / nullif(available, 0)", persisted=True))
+    )
+    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+
+
+class SpecialtyOccupancy(Loaded, table=True):
+    """Occupied beds of an organisation in a consultant main specialty, a day."""
+
+    __tablename__ = "specialty_occupancy"
+    __table_args__ = (
+        Index("specialty_occupancy_specialty", "specialty_code", "edition_id"),
+        Index("specialty_occupancy_organisation", "organisation_code"),
+        {"schema": SCHEMA},
+    )
+
+    edition_id: UUID = Field(sa_column=_edition_id())
+    organisation_code: str = Field(sa_type=Text, primary_key=True)
+    specialty_code: str = Field(sa_type=Text, primary_key=True)
+    occupied: float = Field(sa_type=Double)
+
+
+class EnglandTotal(Loaded, table=True):
+    """The England row as published: the total to reconcile with, never an organisation."""
+
+    __tablename__ = "england_total"
+    __table_args__ = (
+        CheckConstraint(f"sector IN ({_SECTOR_LIST})", name="england_total_sector"),
+        {"schema": SCHEMA},
+    )
+
+    edition_id: UUID = Field(sa_column=_edition_id())
+    sector: str = Field(sa_type=Text, primary_key=True)
+    available: float = Field(sa_type=Double)
+    occupied: float = Field(sa_type=Double)
+
+
+class Specialty(Loaded, table=True):
+    """A consultant main specialty, with the name that the newest edition gives it.
+
+    Attributes:
+        named_for: end of the period of the edition that the name is from.
+        named_on: when that edition was published or revised, else landed.
+    """
+
+    __tablename__ = "specialty"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    code: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text)
+    named_for: date = Field(sa_type=Date)
+    named_on: date = Field(sa_type=Date)
+
+
+_NO_NEGATIVE_BEDS = Expectation("no_negative_beds", "available >= 0 AND occupied >= 0", Action.FAIL)
+_NO_NEGATIVE_OCCUPIED = Expectation("no_negative_beds", "occupied >= 0", Action.FAIL)
+
+EDITION = Dataset(Edition, written_once=("object_key", "object_sha256", "landed_at"))
+EDITION_ORGANISATION = Dataset(EditionOrganisation, parent=EDITION, parent_key=("edition_id",))
+OCCUPANCY = Dataset(Occupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
+SPECIALTY_OCCUPANCY = Dataset(
+    SpecialtyOccupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_OCCUPIED,)
+)
+ENGLAND_TOTAL = Dataset(EnglandTotal, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
+SPECIALTY = Dataset(Specialty, order=("named_for", "named_on"))
+
+DATASETS = (EDITION, EDITION_ORGANISATION, OCCUPANCY, SPECIALTY_OCCUPANCY, ENGLAND_TOTAL, SPECIALTY)

@@ -1,0 +1,189 @@
+"""The object store: any S3, by minio-py. Objects are immutable and named by their content."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from library.contracts.errors import ObjectDamaged, ObjectMissing, StoreUnavailable
+from library.contracts.objects import ObjectRef
+
+CHUNK = 1024 * 1024
+"""Bytes that are read at once: large enough that the hand-over between threads costs nothing to speak of."""
+
+_MISSING = ("NoSuchKey", "NoSuchObject")
+_TIMEOUT = urllib3.Timeout(connect=5, read=30)
+
+type Progress = Callable[[int], object]
+"""Called with the number of bytes that went through since the last call."""
+
+
+class ObjectStore:
+    """One private bucket.
+
+    The methods without `async` block (minio-py does) and belong on a thread; `stream` is for the event loop.
+    """
+
+    def __init__(
+        self, url: str, *, access_key: str, secret_key: str, bucket: str, region: str, threads: int = 16
+    ) -> None:
+        address = urlsplit(url)
+        self._bucket = bucket
+        self._client = Minio(
+            address.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            region=region,
+            secure=address.scheme == "https",
+            http_client=urllib3.PoolManager(
+                timeout=_TIMEOUT,
+                maxsize=threads,
+                retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+            ),
+        )
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="object-store")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def make_bucket(self) -> None:
+        """Make the bucket where it is missing. A new bucket is private: nothing here ever opens it."""
+        with _named_errors(self._bucket):
+            if self._client.bucket_exists(self._bucket):
+                return
+            try:
+                self._client.make_bucket(self._bucket)
+            except S3Error as error:
+                if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+    def bucket_exists(self) -> bool:
+        """Whether the bucket is there, and readable with these keys."""
+        with _named_errors(self._bucket):
+            found: bool = self._client.bucket_exists(self._bucket)
+        return found
+
+    def land(self, source: str, path: Path, *, content_type: str, progress: Progress = lambda _: None) -> ObjectRef:
+        """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time."""
+        digest = sha256_of(path)
+        return self.put(f"landed/{source}/{digest}", path, digest=digest, content_type=content_type, progress=progress)
+
+    def put(
+        self, key: str, path: Path, *, digest: str, content_type: str, progress: Progress = lambda _: None
+    ) -> ObjectRef:
+        """Store a file under a key that names its content; what is already there with that size stays as it is."""
+        size = path.stat().st_size
+        with _named_errors(key):
+            found = self._stat(key)
+            if found is None or found.size != size:
+                with path.open("rb") as stream:
+                    told = _Told(progress)
+                    self._client.put_object(self._bucket, key, stream, size, content_type, progress=told)
+                found = self._client.stat_object(self._bucket, key)
+            if found.size != size:
+                raise ObjectDamaged(f"Object {key} has {found.size} bytes in the store, and {size} were sent.")
+            landed_at = found.last_modified or datetime.now(UTC)
+            return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type, landed_at=landed_at)
+
+    def download(self, ref: ObjectRef, path: Path, *, progress: Progress = lambda _: None) -> None:
+        """Fetch an object into a file and check its size and sha256.
+
+        Raises:
+            ObjectMissing: it is not in the store.
+            ObjectDamaged: the bytes are not those that the reference states.
+        """
+        with path.open("wb") as file:
+            for chunk in self._chunks(ref):
+                file.write(chunk)
+                progress(len(chunk))
+
+    async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
+        """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
+        loop = asyncio.get_running_loop()
+        chunks = self._chunks(ref)
+        following = loop.run_in_executor(self._threads, next, chunks, None)
+        try:
+            while (chunk := await following) is not None:
+                following = loop.run_in_executor(self._threads, next, chunks, None)
+                yield chunk
+        finally:
+            # The thread may be in the middle of a read; the generator can be closed only after it.
+            following.add_done_callback(lambda _: chunks.close())
+
+    def remove(self, keys: list[str]) -> None:
+        """Delete objects; those that are not there are no error."""
+        for key in keys:
+            with _named_errors(key):
+                self._client.remove_object(self._bucket, key)
+
+    def keys_older_than(self, prefix: str, moment: datetime) -> Iterator[str]:
+        """Names of the objects below a prefix that were stored before a moment."""
+        with _named_errors(prefix):
+            for found in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
+                if found.object_name and found.last_modified and found.last_modified < moment:
+                    yield found.object_name
+
+    def _stat(self, key: str) -> Any | None:  # noqa: ANN401 - minio's datatypes
+        try:
+            return self._client.stat_object(self._bucket, key)
+        except S3Error as error:
+            if error.code in _MISSING:
+                return None
+            raise
+
+    def _chunks(self, ref: ObjectRef) -> Generator[bytes]:
+        digest = hashlib.sha256()
+        size = 0
+        with _named_errors(ref.key):
+            response = self._client.get_object(self._bucket, ref.key)
+            try:
+                while chunk := response.read(CHUNK):
+                    digest.update(chunk)
+                    size += len(chunk)
+                    yield chunk
+            finally:
+                response.close()
+                response.release_conn()
+        if size != ref.size or digest.hexdigest() != ref.sha256:
+            raise ObjectDamaged(
+                f"Object {ref.key} has {size} bytes with sha256 {digest.hexdigest()}; "
+                f"{ref.size} bytes with sha256 {ref.sha256} were stored."
+            )
+
+
+class _Told:
+    """What minio-py tells of an upload: the name once, then each part that was sent."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.update = progress
+
+    def set_meta(self, object_name: str, total_length: int) -> None:
+        """The name and the size; the caller knows both."""
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except S3Error as error:
+        if error.code in _MISSING:
+            raise ObjectMissing(f"Object {name} is not in the store.") from error
+        raise StoreUnavailable(f"The object store refused {name}: {error.code}.") from error
+    except (urllib3.exceptions.HTTPError, MinioException, OSError) as error:
+        raise StoreUnavailable(f"The object store did not answer for {name}: {type(error).__name__}.") from error

@@ -1,0 +1,97 @@
+"""Between COPY and MERGE: which staged rows stand. Nothing here touches a row that others can see."""
+
+from dataclasses import dataclass, field
+
+from library.contracts.errors import ExpectationFailed, StagedObjectMalformed
+from library.contracts.loads import LoadRequest
+from library.datasets.declaration import Action, Dataset
+from library.warehouse import statements
+from library.warehouse.pool import Connection
+
+
+@dataclass
+class Tally:
+    """What became of a dataset's rows so far.
+
+    Attributes:
+        staged: rows that the reader gave, those that it refused among them.
+        left: rows that are still in the temporary table.
+    """
+
+    dataset: Dataset
+    staged: int = 0
+    rejected: int = 0
+    repeated: int = 0
+    left: int = 0
+    warned: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, rows: int) -> None:
+        """Rows have left the temporary table for the rejections."""
+        self.rejected += rows
+        self.left -= rows
+
+
+async def check(connection: Connection, request: LoadRequest, tally: Tally) -> None:
+    """Hold the staged rows against what the dataset expects, and move those that must not be loaded to the rejections.
+
+    Raises:
+        ExpectationFailed: a row does not meet an expectation whose action is `fail`.
+    """
+    dataset = tally.dataset
+    expectations = (*statements.built_in_expectations(dataset), *dataset.expectations)
+    counts = await connection.fetchrow(statements.count_failures(dataset, expectations)) if expectations else ()
+    failed = {rule: count for rule, count in zip(expectations, counts, strict=True) if count}
+    for rule, count in failed.items():
+        if rule.action is Action.FAIL:
+            raise ExpectationFailed(f"{count} rows of {dataset.name} do not meet '{rule.name}'.")
+        if rule.action is Action.WARN:
+            tally.warned[rule.name] = count
+    if any(rule.action is Action.QUARANTINE for rule in failed):
+        tally.refuse(await _reject(connection, request, statements.reject_failures(dataset, tuple(failed))))
+    if dataset.parent is not None:
+        tally.refuse(await _reject(connection, request, statements.reject_orphans(dataset)))
+
+
+async def keep_last_of_each_key(connection: Connection, tally: Tally) -> None:
+    """Drop rows whose key comes again in the load, newer or later, and the children of dropped parents."""
+    dataset = tally.dataset
+    dropped = 0
+    if dataset.parent is not None:
+        dropped += affected(await connection.execute(statements.drop_orphans(dataset)))
+    if await connection.fetchval(statements.has_repeated_keys(dataset)):
+        dropped += affected(await connection.execute(statements.drop_repeated_keys(dataset)))
+    tally.repeated += dropped
+    tally.left -= dropped
+
+
+async def enter_readers_rejections(connection: Connection, request: LoadRequest, tallies: list[Tally]) -> None:
+    """Bring the reader's own rejections from their temporary table into `ingest.rejection`, and count them.
+
+    Raises:
+        StagedObjectMalformed: a rejection names a dataset that is not part of the load.
+    """
+    rows = await connection.fetch(
+        "WITH entered AS (INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
+        "SELECT $1, $2, dataset, $3, line, reasons, raw FROM pg_temp.staged_rejections RETURNING dataset) "
+        "SELECT dataset, count(*) AS rows FROM entered GROUP BY dataset",
+        *_place(request),
+    )
+    by_name = {tally.dataset.name: tally for tally in tallies}
+    for row in rows:
+        if row["dataset"] not in by_name:
+            raise StagedObjectMalformed(f"Rejections name a dataset that is not part of the load: {row['dataset']}.")
+        by_name[row["dataset"]].staged += row["rows"]
+        by_name[row["dataset"]].rejected += row["rows"]
+
+
+def affected(status: str) -> int:
+    """The number of rows in a command's status: `DELETE 3`."""
+    return int(status.rsplit(" ", 1)[1])
+
+
+async def _reject(connection: Connection, request: LoadRequest, statement: str) -> int:
+    return affected(await connection.execute(statement, *_place(request)))
+
+
+def _place(request: LoadRequest) -> tuple[object, str, str]:
+    return request.identity.load_id, request.identity.source, request.landed.key

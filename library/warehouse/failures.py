@@ -1,0 +1,48 @@
+"""What a failure of the warehouse means: whether a repeat can help. Judged by SQLSTATE, never by a text."""
+
+import asyncpg
+
+from library.contracts.errors import LoadInterrupted, LoadRejected, WardflowError
+
+_RETRYABLE = ("40001", "40P01", "55P03", "57P", "57014", "08", "53", "25P03", "25P04")
+"""Serialization failure, deadlock, lock not available, operator intervention (57P01: terminated), cancelled,
+connection, resources, idle-in-transaction time-out, transaction time-out."""
+
+UNIQUE_VIOLATION = "23505"
+
+MET_ANOTHER_LOAD = (UNIQUE_VIOLATION, "40001", "40P01", "55P03")
+"""Two loads met: unique violation, serialization failure, deadlock, lock not available."""
+
+BAD_CELL = "22"
+"""Class of data exceptions: the staged object holds what its columns cannot."""
+
+DISCONNECTED = (OSError, asyncpg.InterfaceError)
+"""A lost or refused connection; asyncpg's own errors among them."""
+
+
+def sqlstate(error: BaseException) -> str:
+    """The error's SQLSTATE, or an empty text where it has none."""
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def translate(error: Exception) -> WardflowError:
+    """The error as one of ours; texts of Postgres stay out of it where they could quote a row."""
+    state = sqlstate(error)
+    if isinstance(error, DISCONNECTED) or state.startswith(_RETRYABLE):
+        what = f"SQLSTATE {state}" if state else type(error).__name__
+        return LoadInterrupted(f"The warehouse did not finish the load ({what}).")
+    where = " ".join(
+        part
+        for part in (getattr(error, "schema_name", None), getattr(error, "table_name", None), constraint_name(error))
+        if part
+    )
+    return LoadRejected(
+        f"The warehouse refused the load: {type(error).__name__}, SQLSTATE {state or 'none'}"
+        + (f", at {where}." if where else "."),
+        advice="The dataset's declaration and its table disagree, or a constraint has no expectation: see its module.",
+    )
+
+
+def constraint_name(error: BaseException) -> str:
+    """The constraint that was violated, or an empty text."""
+    return str(getattr(error, "constraint_name", None) or "")

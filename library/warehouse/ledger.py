@@ -1,0 +1,95 @@
+"""The ledger of loads (`ingest.load`): the one answer to "is it loaded?"."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from library.contracts.loads import DatasetCounts, LoadIdentity, LoadOutcome, LoadRequest, LoadResult
+from library.warehouse.pool import Connection, Pool
+
+
+async def find(pool: Pool, load_id: UUID, *, run_id: str = "") -> LoadResult | None:
+    """The load as it was committed, or `None` if it was not.
+
+    Args:
+        pool: the warehouse.
+        load_id: of the load.
+        run_id: the asking run's: a load that this very run committed, and could not report, is its own.
+    """
+    row = await pool.fetchrow(
+        "SELECT id, run_id, counts, report, committed_at FROM ingest.load WHERE id = $1",
+        load_id,
+    )
+    return None if row is None else _result(row, run_id)
+
+
+async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
+    """The counter for loading the same bytes once more: one above the highest that was committed."""
+    highest = await pool.fetchval(
+        "SELECT max(reload) FROM ingest.load WHERE source = $1 AND scope = $2 AND object_sha256 = $3",
+        identity.source,
+        identity.scope,
+        identity.sha256,
+    )
+    return 0 if highest is None else int(highest) + 1
+
+
+async def claim(connection: Connection, request: LoadRequest, *, started_at: datetime) -> bool:
+    """Enter the load, so that no other can: waits for one that is under way, and says `False` if that one committed."""
+    identity = request.identity
+    claimed = await connection.fetchval(
+        """
+        INSERT INTO ingest.load (id, identity, source, scope, object_key, object_sha256, object_size, reader_version,
+                                 reload, run_id, counts, report, started_at, committed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '{}', $11, $12, now())
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        identity.load_id,
+        identity.text,
+        identity.source,
+        identity.scope,
+        request.landed.key,
+        request.landed.sha256,
+        request.landed.size,
+        identity.reader_version,
+        identity.reload,
+        request.run_id,
+        request.report,
+        started_at,
+    )
+    return bool(claimed)
+
+
+async def replace_rejections(connection: Connection, request: LoadRequest) -> None:
+    """Let this load's rejections stand for its object alone: those of its earlier loads are answered by it."""
+    await connection.execute(
+        "DELETE FROM ingest.rejection r USING ingest.load l WHERE r.load_id = l.id AND r.object_key = $1 "
+        "AND l.source = $2 AND l.scope = $3 AND l.id <> $4",
+        request.landed.key,
+        request.identity.source,
+        request.identity.scope,
+        request.identity.load_id,
+    )
+
+
+async def complete(connection: Connection, load_id: UUID, counts: dict[str, DatasetCounts]) -> LoadResult:
+    """Enter what came of it; the commit that follows makes it true."""
+    row = await connection.fetchrow(
+        "UPDATE ingest.load SET counts = $2, committed_at = clock_timestamp() WHERE id = $1 "
+        "RETURNING id, run_id, counts, report, committed_at",
+        load_id,
+        {name: entry.model_dump() for name, entry in counts.items()},
+    )
+    return _result(row, row["run_id"])
+
+
+def _result(row: Any, run_id: str) -> LoadResult:  # noqa: ANN401 - asyncpg has no types
+    mine = run_id != "" and row["run_id"] == run_id
+    return LoadResult(
+        load_id=row["id"],
+        outcome=LoadOutcome.LOADED if mine else LoadOutcome.ALREADY_LOADED,
+        run_id=row["run_id"],
+        counts={name: DatasetCounts.model_validate(entry) for name, entry in row["counts"].items()},
+        report=row["report"],
+        committed_at=row["committed_at"],
+    )

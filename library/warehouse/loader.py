@@ -1,0 +1,267 @@
+"""The loader: one for all datasets. One load is one transaction; no source and no dataset is named here.
+
+Look in the ledger → COPY into temporary tables → check → keep the last row of each key → claim → lock → merge → commit.
+Any crash before the commit leaves nothing, any repeat after it changes nothing, and nothing that others wait for is
+held during COPY.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+
+from library.contracts.errors import LoadInterrupted, ObjectMissing, StagedObjectMalformed
+from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, LoadResult, StagedObject
+from library.contracts.objects import ObjectRef
+from library.datasets.declaration import Catalogue, Dataset
+from library.objects.store import ObjectStore
+from library.warehouse import ledger, statements
+from library.warehouse.checks import Tally, affected, check, enter_readers_rejections, keep_last_of_each_key
+from library.warehouse.failures import BAD_CELL, DISCONNECTED, MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate, translate
+from library.warehouse.pool import Connection, Pool
+from library.warehouse.salvage import copy_as_text
+from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
+from library.warehouse.staging import staged_columns
+
+_WORTH_ANALYZING = 20_000
+"""Staged rows from which a plan without statistics costs more than gathering them (0.2 s a million)."""
+
+_MEETINGS = 4
+"""How often a load that met another one begins its merge again before it gives its connection back."""
+
+type Reached = Callable[[str], None]
+"""Called with the name of each step that was reached; tests freeze or kill the process there."""
+
+
+@dataclass(frozen=True)
+class LoadLimits:
+    """Limits of a load's transaction, time-outs in seconds; see `config.settings.PostgresSettings`."""
+
+    lock: float
+    statement: float
+    idle_in_transaction: float
+    work_mem: str
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One call of the loader: what to load, and whom to tell."""
+
+    request: LoadRequest
+    entries: list[tuple[Dataset, StagedObject]]
+    attempt: Attempt
+    beat: Beat
+    reached: Reached
+    started_at: datetime
+
+
+class _AlreadyLoadedError(Exception):
+    """Another attempt committed this load while this one was at work; rolls the transaction back."""
+
+
+class _BadCellError(Exception):
+    """COPY met a cell that its column cannot hold."""
+
+
+class Loader:
+    """Brings staged objects into datasets."""
+
+    def __init__(self, pool: Pool, store: ObjectStore, catalogue: Catalogue, limits: LoadLimits) -> None:
+        self._pool = pool
+        self._store = store
+        self._catalogue = catalogue
+        self._limits = limits
+
+    async def load(
+        self,
+        request: LoadRequest,
+        *,
+        attempt: Attempt,
+        beat: Beat = lambda: None,
+        reached: Reached = lambda _: None,
+    ) -> LoadResult:
+        """Bring one load into the warehouse, whole or not at all.
+
+        Args:
+            request: what to load.
+            attempt: who loads: sessions of this owner's earlier attempts are ended first.
+            beat: called as the load makes progress.
+            reached: called with the name of each step that was reached: copied, checked, merged, committed.
+
+        Raises:
+            LoadInterrupted: a repeat can succeed; nothing was loaded.
+            LoadRejected: a repeat cannot; nothing was loaded.
+            ObjectMissing, ObjectDamaged, StoreUnavailable: the staged objects cannot be read.
+        """
+        load = _Load(request, self._entries(request), attempt, beat, reached, datetime.now(UTC))
+        load_id = request.identity.load_id
+        try:
+            if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
+                return done
+            await end_earlier_attempts(self._pool, load_id, attempt)
+            try:
+                result = await self._transaction(load, by_cell=False)
+            except _BadCellError:
+                result = await self._transaction(load, by_cell=True)
+        except (_AlreadyLoadedError, ObjectMissing):
+            # Staged objects go after the commit: one that is missing may mean that this load is done.
+            if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
+                return done
+            raise
+        except (asyncpg.PostgresError, *DISCONNECTED) as error:
+            raise translate(error) from error
+        reached("committed")
+        return result
+
+    def _entries(self, request: LoadRequest) -> list[tuple[Dataset, StagedObject]]:
+        """The staged objects with their datasets, parents first, then by name: the order of locks and merges."""
+        by_name = {entry.dataset: entry for entry in request.staged}
+        if unknown := sorted(name for name in by_name if name not in self._catalogue):
+            raise StagedObjectMalformed(f"No dataset is declared under the names {unknown}.")
+        datasets = [self._catalogue[name] for name in by_name]
+        family = {child.name for dataset in datasets for child in self._catalogue.children(dataset)}
+        family |= {dataset.parent.name for dataset in datasets if dataset.parent}
+        if missing := sorted(family - set(by_name)):
+            raise StagedObjectMalformed(f"Parents and children are loaded together; not staged: {missing}.")
+        ordered = sorted(datasets, key=lambda dataset: (dataset.parent is not None, dataset.name))
+        return [(dataset, by_name[dataset.name]) for dataset in ordered]
+
+    async def _transaction(self, load: _Load, *, by_cell: bool) -> LoadResult:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._set_limits(connection, load.attempt.session_name(load.request.identity.load_id))
+            tallies = [
+                await self._copy(connection, load, dataset, entry, by_cell=by_cell) for dataset, entry in load.entries
+            ]
+            if load.request.rejections is not None:
+                await self._copy_rejections(connection, load.request.rejections, load.beat)
+            load.reached("copied")
+            async with watched(self._pool, connection, load.beat):
+                if load.request.rejections is not None:
+                    await enter_readers_rejections(connection, load.request, tallies)
+                for tally in tallies:
+                    await check(connection, load.request, tally)
+                for tally in tallies:
+                    await keep_last_of_each_key(connection, tally)
+                load.reached("checked")
+                result = await self._merge_or_repeat(connection, load, tallies)
+                load.reached("merged")
+                return result
+
+    async def _set_limits(self, connection: Connection, session_name: str) -> None:
+        await connection.execute(
+            "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS limits (name, value)",
+            [
+                "application_name",
+                "lock_timeout",
+                "statement_timeout",
+                "idle_in_transaction_session_timeout",
+                "work_mem",
+            ],
+            [
+                session_name,
+                f"{self._limits.lock * 1000:.0f}ms",
+                f"{self._limits.statement * 1000:.0f}ms",
+                f"{self._limits.idle_in_transaction * 1000:.0f}ms",
+                self._limits.work_mem,
+            ],
+        )
+
+    async def _copy(
+        self, connection: Connection, load: _Load, dataset: Dataset, entry: StagedObject, *, by_cell: bool
+    ) -> Tally:
+        if by_cell:
+            rows, left = await copy_as_text(connection, self._store, load.request, dataset, entry)
+        else:
+            await connection.execute(statements.create_staged(dataset))
+            name, columns = statements.staged_name(dataset), staged_columns(dataset)
+            rows = left = await self._stream(connection, name, columns, entry.object, load.beat)
+        if rows != entry.rows:
+            raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
+        if left > _WORTH_ANALYZING:
+            await connection.execute(f"ANALYZE {statements.staged(dataset)}")
+        return Tally(dataset, staged=rows, rejected=rows - left, left=left)
+
+    async def _copy_rejections(self, connection: Connection, rejections: ObjectRef, beat: Beat) -> None:
+        await connection.execute(
+            "CREATE TEMP TABLE staged_rejections (dataset text, line bigint, reasons text[], raw bytea) ON COMMIT DROP"
+        )
+        await self._stream(connection, "staged_rejections", ("dataset", "line", "reasons", "raw"), rejections, beat)
+
+    async def _stream(
+        self, connection: Connection, table: str, columns: tuple[str, ...], ref: ObjectRef, beat: Beat
+    ) -> int:
+        async def chunks() -> AsyncIterator[bytes]:
+            async for chunk in self._store.stream(ref):
+                yield chunk
+                beat()
+
+        try:
+            status = await connection.copy_to_table(
+                table, source=chunks(), format="csv", header="MATCH", columns=columns
+            )
+        except asyncpg.PostgresError as error:
+            if sqlstate(error).startswith(BAD_CELL):
+                raise _BadCellError from error
+            raise
+        return affected(status)
+
+    async def _merge_or_repeat(self, connection: Connection, load: _Load, tallies: list[Tally]) -> LoadResult:
+        """Claim, lock and merge in a savepoint: a load that meets another repeats this much, and not its COPY."""
+        alone = False
+        for _ in range(_MEETINGS):
+            try:
+                async with connection.transaction():
+                    return await self._merge(connection, load, tallies, alone=alone)
+            except asyncpg.PostgresError as error:
+                state = sqlstate(error)
+                if state not in MET_ANOTHER_LOAD or (state == UNIQUE_VIOLATION and alone):
+                    raise
+            alone = True
+        raise LoadInterrupted(f"The load met others {_MEETINGS} times.")
+
+    async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], *, alone: bool) -> LoadResult:
+        load_id, version = load.request.identity.load_id, load.request.identity.reader_version
+        if not await ledger.claim(connection, load.request, started_at=load.started_at):
+            raise _AlreadyLoadedError
+        await self._lock(connection, load.request, tallies, alone=alone)
+        counts = {}
+        for tally in tallies:
+            dataset = tally.dataset
+            deleted = 0
+            if dataset.parent is not None:
+                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
+            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+            if self._catalogue.children(dataset):
+                await connection.execute(statements.create_winners(dataset, version))
+            counts[dataset.name] = DatasetCounts(
+                staged=tally.staged,
+                rejected=tally.rejected,
+                repeated=tally.repeated,
+                inserted=merged["inserted"],
+                updated=merged["updated"],
+                unchanged=tally.left - merged["inserted"] - merged["updated"],
+                deleted=deleted,
+                warned=tally.warned,
+            )
+        await ledger.replace_rejections(connection, load.request)
+        result = await ledger.complete(connection, load_id, counts)
+        return result.model_copy(update={"outcome": LoadOutcome.LOADED})
+
+    async def _lock(self, connection: Connection, request: LoadRequest, tallies: list[Tally], *, alone: bool) -> None:
+        """Take the transaction's advisory locks, in an order that is the same for all.
+
+        Loads of one landed object exclude each other. A dataset whose loads seldom meet is shared at first, and had
+        alone when the load repeats; one that has children is always had alone, since a parent that is unchanged is
+        not written and so does not keep two loads of its children apart. Children go with their parent.
+        """
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"object {request.landed.key}"
+        )
+        for tally in tallies:
+            dataset = tally.dataset
+            if dataset.parent is not None:
+                continue
+            shared = not (alone or dataset.loads_meet or self._catalogue.children(dataset))
+            function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+            await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")

@@ -1,0 +1,36 @@
+"""Connections to the warehouse."""
+
+import json
+from typing import Any
+
+import asyncpg
+
+type Pool = asyncpg.Pool[asyncpg.Record]
+type Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+
+async def create_pool(dsn: str, *, size: int, application_name: str = "wardflow") -> Pool:
+    """A pool whose connections read and write `jsonb` as Python values.
+
+    Args:
+        dsn: postgresql://…
+        size: connections at most; the first is opened now, so that a wrong address shows at once.
+        application_name: as `pg_stat_activity` shows it while no load runs on the connection.
+    """
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        server_settings={
+            "application_name": application_name,
+            # A client that vanished without a word (a pulled cable) is noticed within a minute, not two hours.
+            "tcp_keepalives_idle": "30",
+            "tcp_keepalives_interval": "10",
+            "tcp_keepalives_count": "3",
+        },
+    )
+
+
+async def _prepare(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)

@@ -1,0 +1,117 @@
+"""The slow way to load a staged object that COPY refused: as text, cell by cell. One row never stops the others."""
+
+import asyncio
+import csv
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from library.contracts.errors import StagedObjectMalformed
+from library.contracts.loads import LoadRequest, StagedObject
+from library.datasets.declaration import Dataset, sql_type
+from library.objects.store import CHUNK, ObjectStore
+from library.warehouse.checks import affected
+from library.warehouse.pool import Connection
+from library.warehouse.staging import LINE, RAW_LIMIT, staged_columns
+from library.warehouse.statements import create_staged, quote, quote_literal, staged
+
+
+async def copy_as_text(
+    connection: Connection, store: ObjectStore, request: LoadRequest, dataset: Dataset, entry: StagedObject
+) -> tuple[int, int]:
+    """Fill the dataset's staged table from the rows that have the right types; the others become rejections.
+
+    Returns:
+        How many rows the object has, and how many of them are in the staged table now.
+    """
+    with tempfile.TemporaryDirectory(prefix="wardflow-salvage-") as name:
+        folder = Path(name)
+        await asyncio.to_thread(store.download, entry.object, folder / "staged.csv")
+        rows, unreadable = await asyncio.to_thread(_split, folder, dataset)
+        columns = staged_columns(dataset)
+        await connection.execute(create_staged(dataset))
+        # The text table stands beside the typed one, under a name that no dataset can have.
+        await connection.execute(
+            f"CREATE TEMP TABLE salvaged ({', '.join(f'{quote(column)} text' for column in columns)}) ON COMMIT DROP"
+        )
+        await connection.copy_to_table("salvaged", source=folder / "readable.csv", format="csv", columns=columns)
+    await connection.executemany(
+        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [
+            (request.identity.load_id, request.identity.source, dataset.name, request.landed.key, line, reasons, raw)
+            for line, reasons, raw in unreadable
+        ],
+    )
+    await connection.execute(
+        _reject_wrong_types(dataset), request.identity.load_id, request.identity.source, request.landed.key
+    )
+    casts = ", ".join(f"{quote(column)}::{kind}" for column, kind in _types(dataset))
+    salvaged = await connection.execute(f"INSERT INTO {staged(dataset)} SELECT {casts} FROM salvaged")
+    await connection.execute("DROP TABLE salvaged")
+    return rows, affected(salvaged)
+
+
+type _Unreadable = tuple[int, list[str], bytes | None]
+
+
+def _split(folder: Path, dataset: Dataset) -> tuple[int, list[_Unreadable]]:
+    """Part the rows that can be text in Postgres from those that cannot: NUL, no UTF-8, too many or too few cells."""
+    columns = staged_columns(dataset)
+    unreadable: list[_Unreadable] = []
+    rows = 0
+    with (
+        (folder / "staged.csv").open(encoding="utf-8", errors="surrogateescape", newline="", buffering=CHUNK) as source,
+        (folder / "readable.csv").open("w", encoding="utf-8", newline="") as target,
+    ):
+        writer = csv.writer(target, quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+        reader = csv.reader(source, quoting=csv.QUOTE_NOTNULL)
+        if tuple(next(reader, ())) != columns:
+            raise StagedObjectMalformed(f"A staged object of {dataset.name} does not have the columns {list(columns)}.")
+        for rows, row in enumerate(reader, start=1):
+            reasons = list(_unreadable(row, columns))
+            if not reasons:
+                writer.writerow(row)
+                continue
+            line = int(row[0]) if row and row[0] is not None and row[0].isascii() and row[0].isdigit() else rows
+            raw = ",".join(cell or "" for cell in row).encode(errors="surrogateescape")
+            unreadable.append((line, reasons, raw if len(raw) <= RAW_LIMIT else None))
+    return rows, unreadable
+
+
+def _unreadable(row: list[str], columns: tuple[str, ...]) -> Iterator[str]:
+    if len(row) != len(columns):
+        yield f"{len(row)} cells instead of {len(columns)}"
+        return
+    for column, cell in zip(columns, row, strict=True):
+        if "\0" in (cell or ""):
+            yield f"{column}: holds a NUL character"
+        elif any("\udc80" <= character <= "\udcff" for character in cell or ""):
+            yield f"{column}: not UTF-8"
+
+
+def _types(dataset: Dataset) -> list[tuple[str, str]]:
+    places = staged_columns(dataset)[: -len(dataset.columns)]
+    return [(place, "bigint") for place in places] + [(column.name, sql_type(column)) for column in dataset.columns]
+
+
+def _reject_wrong_types(dataset: Dataset) -> str:
+    """Move the rows with a cell that its column cannot hold to the rejections ($1 load, $2 source, $3 object)."""
+    typed = [(name, kind) for name, kind in _types(dataset) if kind != "TEXT"]
+    valid = " AND ".join(
+        f"coalesce(pg_input_is_valid({quote(name)}, {quote_literal(kind)}), true)" for name, kind in typed
+    )
+    reasons = ", ".join(
+        f"CASE WHEN NOT pg_input_is_valid({quote(name)}, {quote_literal(kind)}) "
+        f"THEN {quote_literal(f'{name}: not a valid {kind.lower()}')} END"
+        for name, kind in typed
+    )
+    cells = ", ".join(quote(column.name) for column in dataset.columns)
+    return (
+        f"WITH refused AS (DELETE FROM salvaged WHERE NOT ({valid}) RETURNING *) "
+        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
+        f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, "
+        f"CASE WHEN pg_input_is_valid({quote(LINE)}, 'bigint') THEN {quote(LINE)}::bigint ELSE 0 END, "
+        f"array_remove(ARRAY[{reasons}], NULL), convert_to(row_to_json(r)::text, 'UTF8') "
+        f"FROM refused CROSS JOIN LATERAL (SELECT {cells}) r"
+    )

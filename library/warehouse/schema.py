@@ -1,0 +1,81 @@
+"""The warehouse's schema: made and moved on by Alembic, one process at a time, additive first."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+from library.datasets import beds, ingest
+
+SCHEMAS = (ingest.SCHEMA, beds.SCHEMA)
+"""Every schema of the warehouse; each is readable by the read-only role."""
+
+METADATA: MetaData = SQLModel.metadata
+
+_LOCK = "wardflow migrate"
+
+
+def compared(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG001 - the signature is Alembic's
+    """Whether Alembic compares what has this name: our schemas, and not its own table."""
+    return name in SCHEMAS if kind == "schema" else name != "alembic_version"
+
+
+async def upgrade(dsn: str) -> str:
+    """Bring the schema to the newest revision; waits for another process that does the same.
+
+    Returns:
+        The revision.
+    """
+    return await _with_connection(dsn, _upgrade)
+
+
+async def revisions(dsn: str) -> tuple[str | None, str]:
+    """The warehouse's present revision (`None`: none yet), and the one that this program needs."""
+    return await _with_connection(dsn, _revisions)
+
+
+def configuration(connection: Connection) -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _upgrade(connection: Connection) -> str:
+    # The lock is the transaction's, so that it cannot outlive this process.
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {ingest.SCHEMA}"))
+    config = configuration(connection)
+    command.upgrade(config, "head")
+    return _newest(config)
+
+
+def _revisions(connection: Connection) -> tuple[str | None, str]:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": ingest.SCHEMA})
+    return context.get_current_revision(), _newest(configuration(connection))
+
+
+def _newest(config: Config) -> str:
+    return cast(str, ScriptDirectory.from_config(config).get_current_head())
+
+
+async def _with_connection[T](dsn: str, act: Callable[[Connection], T]) -> T:
+    # asyncpg understands the whole DSN (sslmode and all); SQLAlchemy's own reading of it does not.
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn, command_timeout=300), poolclass=NullPool
+    )
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(act)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,104 @@
+"""Sessions of loads: how they are recognised, watched, and ended when their process no longer feeds them.
+
+A session that waits for its client in COPY is ended by no time-out of Postgres, only by `pg_terminate_backend`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from library.warehouse.failures import DISCONNECTED
+from library.warehouse.pool import Connection, Pool
+
+type Beat = Callable[[], None]
+
+_MARK = "load"
+_WATCH_EVERY = 2.0
+"""Seconds between two looks at a backend that works on a long statement."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Who loads: the same owner's attempts follow each other, and only the newest still counts.
+
+    Attributes:
+        owner: eight characters that stay the same over the attempts of one piece of work.
+        number: from 1.
+    """
+
+    owner: str
+    number: int = 1
+
+    def session_name(self, load_id: UUID) -> str:
+        """What `pg_stat_activity.application_name` shows: at most 63 bytes."""
+        return f"{_MARK} {load_id.hex} {self.owner:.8} {self.number}"
+
+
+async def end_earlier_attempts(pool: Pool, load_id: UUID, attempt: Attempt) -> int:
+    """End the sessions of attempts that this one has replaced; returns how many there were."""
+    ended: int = await pool.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE usename = current_user AND split_part(application_name, ' ', 1) = $1 "
+        "AND split_part(application_name, ' ', 2) = $2 AND split_part(application_name, ' ', 3) = $3 "
+        "AND split_part(application_name, ' ', 4)::int < $4",
+        _MARK,
+        load_id.hex,
+        f"{attempt.owner:.8}",
+        attempt.number,
+    )
+    return ended
+
+
+async def end_stuck(pool: Pool, *, older_than: float, still_for: float) -> int:
+    """End loads whose COPY has waited for its client all the while; returns how many there were.
+
+    Args:
+        pool: the warehouse.
+        older_than: seconds that the transaction must have lasted: younger ones may just be slow to start.
+        still_for: seconds between the two looks at how far the COPY has come.
+    """
+    before = await _copies_waiting(pool, older_than)
+    if not before:
+        return 0
+    await asyncio.sleep(still_for)
+    after = await _copies_waiting(pool, older_than)
+    stuck = [pid for pid, progress in before.items() if after.get(pid) == progress]
+    ended: int = await pool.fetchval("SELECT count(pg_terminate_backend(pid)) FROM unnest($1::int[]) pid", stuck)
+    return ended
+
+
+async def _copies_waiting(pool: Pool, older_than: float) -> dict[int, tuple[object, ...]]:
+    rows = await pool.fetch(
+        "SELECT a.pid, a.backend_start, a.query_start, c.bytes_processed FROM pg_stat_activity a "
+        "JOIN pg_stat_progress_copy c USING (pid) WHERE a.usename = current_user "
+        "AND split_part(a.application_name, ' ', 1) = $1 AND a.wait_event = 'ClientRead' "
+        "AND a.xact_start < now() - make_interval(secs => $2)",
+        _MARK,
+        older_than,
+    )
+    return {row["pid"]: tuple(row.values()) for row in rows}
+
+
+@contextlib.asynccontextmanager
+async def watched(pool: Pool, connection: Connection, beat: Beat) -> AsyncIterator[None]:
+    """Beat as long as a second connection sees this one's backend at work: a beat means progress, not time."""
+    watcher = asyncio.create_task(_watch(pool, connection.get_server_pid(), beat))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+
+
+async def _watch(pool: Pool, pid: int, beat: Beat) -> None:
+    while True:
+        await asyncio.sleep(_WATCH_EVERY)
+        # A look that fails says nothing of the load: it beats no more, and goes on looking.
+        with contextlib.suppress(asyncpg.PostgresError, *DISCONNECTED):
+            if await pool.fetchval("SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1", pid):
+                beat()

@@ -1,0 +1,256 @@
+"""Writing staged rows: typed values or text in, CSV that Postgres cannot refuse out.
+
+One encoder for each column type, stricter than Postgres: no `today`, `now`, `infinity` or NaN, no day that the calendar
+does not have, no number that the type cannot hold, no NUL. A row that does not pass goes to the rejections, with every
+reason.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+)
+
+from library.datasets.declaration import Dataset
+
+LINE = "_line"
+PARENT = "_parent"
+RAW_LIMIT = 64 * 1024
+"""Bytes of a refused row that are kept; a longer one is found in the landed object, at its line."""
+
+type Cell = str | int | float | None
+type Encoder = Callable[[Any], Cell]
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*", re.ASCII)
+
+
+def staged_columns(dataset: Dataset) -> tuple[str, ...]:
+    """The header of the dataset's staged CSV."""
+    parent = (PARENT,) if dataset.parent else ()
+    return (LINE, *parent, *(column.name for column in dataset.columns))
+
+
+class Staging:
+    """A folder of staged CSV files, one for each dataset, and one of rejections.
+
+    Attributes:
+        rows: by dataset: how many rows were given, refused ones among them.
+        refused: how many were refused.
+    """
+
+    REJECTIONS = "rejections.csv"
+
+    def __init__(self, folder: Path, datasets: Iterable[Dataset]) -> None:
+        self._folder = folder
+        self._datasets = tuple(datasets)
+        self._stack = ExitStack()
+        self.rows: dict[str, int] = {}
+        self.refused = 0
+
+    def __enter__(self) -> Self:
+        self._writers = {}
+        for dataset in self._datasets:
+            writer = csv.writer(self._open(f"{dataset.name}.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+            writer.writerow(staged_columns(dataset))
+            self._writers[dataset.name] = (writer, tuple(_encoder(column) for column in dataset.columns))
+            self.rows[dataset.name] = 0
+        self._rejections = csv.writer(self._open(self.REJECTIONS), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def add(
+        self, dataset: Dataset, row: Sequence[object], *, line: int, parent: int | None = None, raw: bytes = b""
+    ) -> bool:
+        """Stage a row, or refuse it.
+
+        Args:
+            dataset: where it belongs.
+            row: a value for each of the dataset's columns, in their order: typed, or text in the form of the type.
+            line: of the landed object, from 1; for a parent's rows each has one of its own.
+            parent: the line of the parent's row, for a child.
+            raw: the row as it came, kept where it is refused.
+
+        Returns:
+            Whether the row was staged.
+        """
+        writer, encoders = self._writers[dataset.name]
+        try:
+            cells = [encode(value) for encode, value in zip(encoders, row, strict=True)]
+        except _CellRefused:
+            self.refuse(dataset, _reasons(dataset, encoders, row), line=line, raw=raw)
+            return False
+        self.rows[dataset.name] += 1
+        writer.writerow((line, parent, *cells) if dataset.parent else (line, *cells))
+        return True
+
+    def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
+        """Write a row that cannot be staged to the rejections, with what speaks against it."""
+        self.rows[dataset.name] += 1
+        self.refused += 1
+        kept = "" if len(raw) > RAW_LIMIT else "\\x" + raw.hex()
+        self._rejections.writerow((dataset.name, line, text_array(reasons), kept or None))
+
+    def _open(self, name: str) -> TextIO:
+        return self._stack.enter_context((self._folder / name).open("w", encoding="utf-8", newline=""))
+
+
+class _CellRefused(ValueError):
+    """A value that its column cannot hold; the text says why, never what it was."""
+
+
+def _reasons(dataset: Dataset, encoders: Sequence[Encoder], row: Sequence[object]) -> list[str]:
+    found = []
+    for column, encode, value in zip(dataset.columns, encoders, row, strict=True):
+        try:
+            encode(value)
+        except _CellRefused as refusal:
+            found.append(f"{column.name}: {refusal}")
+    return found
+
+
+def _encoder(column: "Column[Any]") -> Encoder:
+    encode = next((found for kind, found in _ENCODERS if isinstance(column.type, kind)), None)
+    if encode is None:
+        raise TypeError(f"no encoder for {column.table.fullname}.{column.name}: {column.type!r}")
+    if column.nullable:
+        return lambda value: None if value is None else encode(value)
+    return encode
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _CellRefused("missing" if value is None else "not a text")
+    if "\0" in value:
+        raise _CellRefused("holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _CellRefused("holds half a surrogate pair") from None
+    return value
+
+
+def _integer(bits: int) -> Encoder:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def encode(value: object) -> int:
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _CellRefused("missing" if value is None else "not a whole number")
+        if not low <= value <= high:
+            raise _CellRefused(f"outside {low} to {high}")
+        return value
+
+    return encode
+
+
+def _double(value: object) -> float:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _CellRefused("missing" if value is None else "not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _CellRefused("beyond what a double can hold") from None
+    if not math.isfinite(number):
+        raise _CellRefused("not a finite number")
+    return number
+
+
+def _date(value: object) -> str:
+    if isinstance(value, str):
+        if not _DAY.fullmatch(value):
+            raise _CellRefused("not a date of the form YYYY-MM-DD")
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            raise _CellRefused("a day that the calendar does not have") from None
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise _CellRefused("missing" if value is None else "not a date")
+    return value.isoformat()
+
+
+def _instant(value: object) -> str:
+    if isinstance(value, str):
+        if not _INSTANT.fullmatch(value):
+            raise _CellRefused("not a time of the form YYYY-MM-DDThh:mm:ss+00:00")
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise _CellRefused("a time that the calendar or the clock does not have") from None
+    if not isinstance(value, datetime):
+        raise _CellRefused("missing" if value is None else "not a time")
+    if value.utcoffset() is None:
+        raise _CellRefused("a time without a zone")
+    return value.isoformat()
+
+
+def _boolean(value: object) -> str:
+    if not isinstance(value, bool):
+        raise _CellRefused("missing" if value is None else "neither true nor false")
+    return "t" if value else "f"
+
+
+def _uuid(value: object) -> str:
+    if isinstance(value, str):
+        try:
+            value = UUID(value)
+        except ValueError:
+            raise _CellRefused("not a UUID") from None
+    if not isinstance(value, UUID):
+        raise _CellRefused("missing" if value is None else "not a UUID")
+    return str(value)
+
+
+def _texts(value: object) -> str:
+    if not isinstance(value, list | tuple):
+        raise _CellRefused("missing" if value is None else "not a list of texts")
+    return text_array(_text(item) for item in value)
+
+
+def text_array(items: Iterable[str]) -> str:
+    """A `text[]` literal."""
+    quoted = (f'"{item.replace(chr(92), chr(92) * 2).replace(chr(34), chr(92) + chr(34))}"' for item in items)
+    return "{" + ",".join(quoted) + "}"
+
+
+_ENCODERS: tuple[tuple[type[Any], Encoder], ...] = (
+    (ARRAY, _texts),
+    (Uuid, _uuid),
+    (Boolean, _boolean),
+    (DateTime, _instant),
+    (Date, _date),
+    (SmallInteger, _integer(16)),
+    (BigInteger, _integer(64)),
+    (Integer, _integer(32)),
+    (Double, _double),
+    (Text, _text),
+)
+"""The first whose type fits; the narrower before the wider, as SQLAlchemy's types derive from each other."""

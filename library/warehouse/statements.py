@@ -1,0 +1,200 @@
+"""The SQL of a load, made from a dataset's declaration. Names are quoted; no value is ever put into a text."""
+
+from collections.abc import Iterable
+
+from sqlalchemy.dialects import postgresql
+
+from library.datasets.declaration import Action, Dataset, Expectation, sql_type
+from library.warehouse.staging import LINE, PARENT
+
+_quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
+
+
+def quote(name: str) -> str:
+    """The name as an SQL identifier."""
+    return str(_quoted(name))
+
+
+def table(dataset: Dataset) -> str:
+    """The stored table."""
+    return f"{quote(dataset.table.schema or 'public')}.{quote(dataset.table.name)}"
+
+
+def staged(dataset: Dataset) -> str:
+    """The temporary table of a load; it is gone with the transaction."""
+    return f"pg_temp.{quote(staged_name(dataset))}"
+
+
+def staged_name(dataset: Dataset) -> str:
+    """The temporary table's name, unquoted."""
+    return f"staged_{dataset.table.name}"
+
+
+def _winners(parent: Dataset) -> str:
+    return f"pg_temp.{quote(f'winners_{parent.table.name}'[:63])}"
+
+
+def _columns(names: Iterable[str], alias: str = "") -> str:
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(f"{prefix}{quote(name)}" for name in names)
+
+
+def _row(names: Iterable[str], alias: str) -> str:
+    return f"ROW({_columns(names, alias)})"
+
+
+def _equal(left: str, right: str, pairs: Iterable[tuple[str, str]]) -> str:
+    return " AND ".join(f"{left}.{quote(one)} = {right}.{quote(other)}" for one, other in pairs)
+
+
+def _same(names: Iterable[str], left: str, right: str) -> str:
+    return _equal(left, right, ((name, name) for name in names))
+
+
+def create_staged(dataset: Dataset, *, as_text: bool = False) -> str:
+    """A table like the staged CSV; with `as_text`, all but the places are text."""
+    places = [f"{quote(LINE)} bigint NOT NULL"] + ([f"{quote(PARENT)} bigint NOT NULL"] if dataset.parent else [])
+    cells = [f"{quote(column.name)} {'text' if as_text else sql_type(column)}" for column in dataset.columns]
+    return f"CREATE TEMP TABLE {quote(staged_name(dataset))} ({', '.join(places + cells)}) ON COMMIT DROP"
+
+
+def built_in_expectations(dataset: Dataset) -> tuple[Expectation, ...]:
+    """What the model itself says of a row: columns that may not be null."""
+    return tuple(
+        Expectation(f"{column.name}: missing", f"{quote(column.name)} IS NOT NULL")
+        for column in dataset.columns
+        if not column.nullable
+    )
+
+
+def count_failures(dataset: Dataset, expectations: Iterable[Expectation]) -> str:
+    """One row: how many staged rows do not meet each expectation, in their order."""
+    counts = ", ".join(f"count(*) FILTER (WHERE ({rule.predicate}) IS NOT TRUE)" for rule in expectations)
+    return f"SELECT {counts} FROM {staged(dataset)}"
+
+
+def reject_failures(dataset: Dataset, expectations: Iterable[Expectation]) -> str:
+    """Move the rows that fail any of the expectations to the rejections ($1 load, $2 source, $3 object)."""
+    rules = [rule for rule in expectations if rule.action is Action.QUARANTINE]
+    literals = [quote_literal(rule.name) for rule in rules]
+    failed = " OR ".join(f"({rule.predicate}) IS NOT TRUE" for rule in rules)
+    names = ", ".join(
+        f"CASE WHEN ({rule.predicate}) IS NOT TRUE THEN {literal} END"
+        for rule, literal in zip(rules, literals, strict=True)
+    )
+    return _move_to_rejections(dataset, failed, f"array_remove(ARRAY[{names}], NULL)")
+
+
+def reject_orphans(dataset: Dataset) -> str:
+    """Move children whose parent's row was refused, or never staged, to the rejections (parameters as above)."""
+    return _move_to_rejections(dataset, f"NOT EXISTS ({_own_parent(dataset)})", "ARRAY['parent refused']")
+
+
+def drop_orphans(dataset: Dataset) -> str:
+    """Remove the children of parents that came again, newer or later, in the same load."""
+    return f"DELETE FROM {staged(dataset)} s WHERE NOT EXISTS ({_own_parent(dataset)})"
+
+
+def _own_parent(dataset: Dataset) -> str:
+    parent = _parent(dataset)
+    pairs = zip(dataset.parent_key, parent.key, strict=True)
+    return f"SELECT FROM {staged(parent)} p WHERE p.{quote(LINE)} = s.{quote(PARENT)} AND {_equal('s', 'p', pairs)}"
+
+
+def _parent(dataset: Dataset) -> Dataset:
+    if dataset.parent is None:
+        raise ValueError(f"{dataset.name} has no parent")
+    return dataset.parent
+
+
+def _move_to_rejections(dataset: Dataset, failed: str, reasons: str) -> str:
+    cells = _columns(column.name for column in dataset.columns)
+    return (
+        f"WITH refused AS (DELETE FROM {staged(dataset)} s WHERE {failed} RETURNING *), "
+        f"named AS (SELECT {quote(LINE)} AS line, {reasons} AS reasons, "
+        f"convert_to(row_to_json(r)::text, 'UTF8') AS raw FROM refused CROSS JOIN LATERAL (SELECT {cells}) r) "
+        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
+        f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, line, reasons, "
+        "CASE WHEN length(raw) <= 65536 THEN raw END FROM named"
+    )
+
+
+def quote_literal(text: str) -> str:
+    """A constant of the program as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def has_repeated_keys(dataset: Dataset) -> str:
+    """Whether any key stands twice among the staged rows."""
+    key = _columns(dataset.key)
+    return f"SELECT EXISTS (SELECT FROM {staged(dataset)} GROUP BY {key} HAVING count(*) > 1)"
+
+
+def drop_repeated_keys(dataset: Dataset) -> str:
+    """Of each key keep the newest row; of equally new ones the last in the file (a fresh table's ctid is its order)."""
+    newest = ", ".join(f"{quote(name)} DESC" for name in (*dataset.order, "ctid") if name != "ctid")
+    order = f"{newest}, ctid DESC" if newest else "ctid DESC"
+    return (
+        f"DELETE FROM {staged(dataset)} s USING (SELECT ctid, row_number() OVER "
+        f"(PARTITION BY {_columns(dataset.key)} ORDER BY {order}) AS place FROM {staged(dataset)}) ranked "
+        "WHERE s.ctid = ranked.ctid AND ranked.place > 1"
+    )
+
+
+def merge(dataset: Dataset) -> str:
+    """Bring the staged rows in ($1 load, $2 reader version); answers how many were inserted and how many updated.
+
+    A staged row wins when its order is greater than the stored one's, or equal with a reader version that is not lower.
+    What wins is written only where it says something else, in values or order: order too, or with 10=A stored, 20=A
+    skipped as unchanged and a late 15=B, the end would be B.
+    """
+    source = f"SELECT * FROM {staged(dataset)}"
+    if dataset.parent is not None:
+        pairs = zip(dataset.parent_key, dataset.parent.key, strict=True)
+        source = f"SELECT s.* FROM {staged(dataset)} s JOIN {_winners(dataset.parent)} w ON {_equal('s', 'w', pairs)}"
+    compared = (*dataset.values, *dataset.order)
+    told = [column.name for column in dataset.columns]
+    written = [name for name in told if name not in dataset.key and name not in dataset.written_once]
+    assignments = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in written)
+    update = (
+        f"WHEN MATCHED AND {_not_older(dataset, '$2::smallint')} "
+        f"AND {_row(compared, 's')} IS DISTINCT FROM {_row(compared, 't')} "
+        f"THEN UPDATE SET {assignments}, load_id = $1, reader_version = $2 "
+        if compared
+        else ""
+    )
+    return (
+        f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s ON {_same(dataset.key, 't', 's')} "
+        f"{update}"
+        f"WHEN NOT MATCHED THEN INSERT ({_columns(told)}, load_id, reader_version) "
+        f"VALUES ({_columns(told, 's')}, $1, $2) "
+        "RETURNING merge_action() AS action) "
+        "SELECT count(*) FILTER (WHERE action = 'INSERT') AS inserted, "
+        "count(*) FILTER (WHERE action = 'UPDATE') AS updated FROM merged"
+    )
+
+
+def _not_older(dataset: Dataset, version: str) -> str:
+    if dataset.parent is not None:
+        return "true"  # children go with their parent, and only those of parents that won are here
+    ours, theirs = _columns(dataset.order, "s"), _columns(dataset.order, "t")
+    comma = ", " if dataset.order else ""
+    return f"ROW({ours}{comma}{version}) >= ROW({theirs}{comma}t.reader_version)"
+
+
+def create_winners(parent: Dataset, version: int) -> str:
+    """Keys of the staged parents that are not older than the stored ones, after their merge."""
+    return (
+        f"CREATE TEMP TABLE {_winners(parent).removeprefix('pg_temp.')} ON COMMIT DROP AS "
+        f"SELECT {_columns(parent.key, 's')} FROM {staged(parent)} s "
+        f"JOIN {table(parent)} t ON {_same(parent.key, 't', 's')} WHERE {_not_older(parent, f'{version:d}::smallint')}"
+    )
+
+
+def delete_missing(dataset: Dataset) -> str:
+    """Delete stored children that their parent, which won, no longer has."""
+    pairs = zip(dataset.parent_key, _parent(dataset).key, strict=True)
+    return (
+        f"DELETE FROM {table(dataset)} t USING {_winners(_parent(dataset))} w WHERE {_equal('t', 'w', pairs)} "
+        f"AND NOT EXISTS (SELECT FROM {staged(dataset)} s WHERE {_same(dataset.key, 's', 't')})"
+    )
