@@ -1,8 +1,10 @@
-"""What the beds source sends across boundaries: reasons to refuse a workbook."""
+"""What the beds source sends across boundaries: reasons to refuse a workbook, and the inputs of its workflow."""
 
 from typing import ClassVar
 
+from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
+from library.contracts.objects import ObjectRef
 
 
 class WorkbookRejected(WardflowError):
@@ -99,7 +101,7 @@ class NumberExpected(WorkbookRejected):
 
 
 class OrganisationUnreadable(WorkbookRejected):
-    """A row has beds, but no code that an organisation can have; or a sheet has an organisation that the other lacks."""
+    """A row has beds and no code that an organisation can have, or an organisation stands in one sheet alone."""
 
 
 class OrganisationRepeated(WorkbookRejected):
@@ -116,3 +118,23 @@ class ReaderDied(WorkbookRejected):
 
 class ReaderTimedOut(WorkbookRejected):
     """The process that read the workbook passed its limit of time."""
+
+
+class IngestWorkbook(Contract):
+    """Input of the workflow `ingest-workbook`. The file's name stays out of it, as it may say more than it should.
+
+    Attributes:
+        workbook: the landed workbook.
+        reload: above 0, the same bytes are loaded once more.
+    """
+
+    workbook: ObjectRef
+    reload: int = 0
+
+
+class StageWorkbook(Contract):
+    """Input of the activity `stage_workbook`; its result is `Staged`."""
+
+    run_id: str
+    workbook: ObjectRef
+    reload: int = 0

@@ -4,18 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import Field, JsonValue
 
+from library.contracts.base import Contract
 from library.contracts.objects import ObjectRef
 
 _LOADS = UUID("6f7c2f6e-8f43-4b5e-9a68-1f3c0c6f2a11")
 """Namespace of load ids; changing it would make every load a new one."""
-
-
-class Contract(BaseModel):
-    """Base of what crosses a boundary: frozen, and evolved by adding fields with defaults."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class LoadIdentity(Contract):
@@ -72,7 +67,7 @@ class LoadRequest(Contract):
     staged: tuple[StagedObject, ...]
     rejections: ObjectRef | None = None
     run_id: str
-    report: dict[str, JsonValue] = {}
+    report: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class DatasetCounts(Contract):
@@ -94,7 +89,7 @@ class DatasetCounts(Contract):
     updated: int = 0
     unchanged: int = 0
     deleted: int = 0
-    warned: dict[str, int] = {}
+    warned: dict[str, int] = Field(default_factory=dict)
 
 
 class LoadOutcome(StrEnum):
@@ -111,5 +106,9 @@ class LoadResult(Contract):
     outcome: LoadOutcome
     run_id: str
     counts: dict[str, DatasetCounts]
-    report: dict[str, JsonValue] = {}
+    report: dict[str, JsonValue] = Field(default_factory=dict)
     committed_at: datetime
+
+
+type Staged = LoadRequest | LoadResult
+"""What staging a landed object gives: a load to run, or the load that the ledger already holds."""

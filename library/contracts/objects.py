@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from library.contracts.base import Contract
 
 
-class ObjectRef(BaseModel):
+class ObjectRef(Contract):
     """An immutable object in the store, named by its content.
 
     Attributes:
@@ -13,13 +13,11 @@ class ObjectRef(BaseModel):
         size: bytes.
         sha256: of the uncompressed bytes, lower-case hexadecimal.
         content_type: the media type.
-        landed_at: when these bytes were first stored (UTC), by the store's clock.
+        landed_at: of a landed object: when these bytes were first stored (UTC), by the store's clock.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     size: int
     sha256: str
     content_type: str
-    landed_at: datetime
+    landed_at: datetime | None = None

@@ -37,6 +37,7 @@ class Load(SQLModel, table=True):
     __table_args__ = (
         Index("load_object", "object_sha256"),
         Index("load_committed", "committed_at"),
+        Index("load_run", "run_id"),
         {"schema": SCHEMA},
     )
 

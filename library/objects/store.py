@@ -2,16 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
 from library.contracts.errors import ObjectDamaged, ObjectMissing, StoreUnavailable
@@ -75,25 +76,28 @@ class ObjectStore:
 
     def land(self, source: str, path: Path, *, content_type: str, progress: Progress = lambda _: None) -> ObjectRef:
         """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time."""
-        digest = sha256_of(path)
-        return self.put(f"landed/{source}/{digest}", path, digest=digest, content_type=content_type, progress=progress)
-
-    def put(
-        self, key: str, path: Path, *, digest: str, content_type: str, progress: Progress = lambda _: None
-    ) -> ObjectRef:
-        """Store a file under a key that names its content; what is already there with that size stays as it is."""
-        size = path.stat().st_size
+        digest, size = sha256_of(path), path.stat().st_size
+        key = f"landed/{source}/{digest}"
         with _named_errors(key):
             found = self._stat(key)
             if found is None or found.size != size:
-                with path.open("rb") as stream:
-                    told = _Told(progress)
-                    self._client.put_object(self._bucket, key, stream, size, content_type, progress=told)
+                self._send(key, path, size, content_type, progress)
                 found = self._client.stat_object(self._bucket, key)
-            if found.size != size:
-                raise ObjectDamaged(f"Object {key} has {found.size} bytes in the store, and {size} were sent.")
-            landed_at = found.last_modified or datetime.now(UTC)
-            return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type, landed_at=landed_at)
+        if found.size != size:
+            raise ObjectDamaged(f"Object {key} has {found.size} bytes in the store, and {size} were sent.")
+        return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type, landed_at=found.last_modified)
+
+    def put(self, folder: str, path: Path, *, content_type: str) -> ObjectRef:
+        """Store a file below a folder, named by its content: a repeat writes the same bytes to the same place."""
+        digest, size = sha256_of(path), path.stat().st_size
+        key = f"{folder}/{digest}"
+        with _named_errors(key):
+            self._send(key, path, size, content_type, lambda _: None)
+        return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type)
+
+    def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
+        """Store several files below a folder, side by side."""
+        return list(self._threads.map(lambda path: self.put(folder, path, content_type=content_type), paths))
 
     def download(self, ref: ObjectRef, path: Path, *, progress: Progress = lambda _: None) -> None:
         """Fetch an object into a file and check its size and sha256.
@@ -120,11 +124,14 @@ class ObjectStore:
             # The thread may be in the middle of a read; the generator can be closed only after it.
             following.add_done_callback(lambda _: chunks.close())
 
-    def remove(self, keys: list[str]) -> None:
-        """Delete objects; those that are not there are no error."""
-        for key in keys:
-            with _named_errors(key):
-                self._client.remove_object(self._bucket, key)
+    def remove(self, keys: Iterable[str]) -> int:
+        """Delete objects, and return how many; those that are not there are no error."""
+        wanted = [DeleteObject(key) for key in keys]
+        with _named_errors(self._bucket):
+            for error in self._client.remove_objects(self._bucket, wanted):
+                if error.code not in _MISSING:
+                    raise StoreUnavailable(f"The object store did not delete {error.name}: {error.code}.")
+        return len(wanted)
 
     def keys_older_than(self, prefix: str, moment: datetime) -> Iterator[str]:
         """Names of the objects below a prefix that were stored before a moment."""
@@ -132,6 +139,10 @@ class ObjectStore:
             for found in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
+
+    def _send(self, key: str, path: Path, size: int, content_type: str, progress: Progress) -> None:
+        with path.open("rb") as stream:
+            self._client.put_object(self._bucket, key, stream, size, content_type, progress=_Told(progress))
 
     def _stat(self, key: str) -> Any | None:  # noqa: ANN401 - minio's datatypes
         try:

@@ -34,6 +34,12 @@ async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
     return 0 if highest is None else int(highest) + 1
 
 
+async def loads_of_run(pool: Pool, run_id: str) -> list[str]:
+    """Ids of the loads that a run committed, the oldest first."""
+    rows = await pool.fetch("SELECT id FROM ingest.load WHERE run_id = $1 ORDER BY committed_at", run_id)
+    return [str(row["id"]) for row in rows]
+
+
 async def claim(connection: Connection, request: LoadRequest, *, started_at: datetime) -> bool:
     """Enter the load, so that no other can: waits for one that is under way, and says `False` if that one committed."""
     identity = request.identity

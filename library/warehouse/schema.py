@@ -79,3 +79,34 @@ async def _with_connection[T](dsn: str, act: Callable[[Connection], T]) -> T:
             return await connection.run_sync(act)
     finally:
         await engine.dispose()
+
+
+async def grant_reader(dsn: str, role: str, password: str) -> None:
+    """Make the read-only role, or give it this password; it reads every schema, later tables too, and writes none.
+
+    Args:
+        dsn: of the owner.
+        role: its name.
+        password: in clear; Postgres keeps a SCRAM verifier of it.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", _LOCK)
+            name, secret, database = await connection.fetchrow(
+                "SELECT quote_ident($1), quote_literal($2), quote_ident(current_database())", role, password
+            )
+            if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
+                await connection.execute(f"CREATE ROLE {name} LOGIN")
+            await connection.execute(f"ALTER ROLE {name} PASSWORD {secret}")
+            await connection.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
+            await connection.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
+            await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {name}")
+            for schema in SCHEMAS:
+                await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+                await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name}")
+                await connection.execute(
+                    f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {name}"
+                )
+    finally:
+        await connection.close()

@@ -56,11 +56,9 @@ class Staging:
     """A folder of staged CSV files, one for each dataset, and one of rejections.
 
     Attributes:
-        rows: by dataset: how many rows were given, refused ones among them.
-        refused: how many were refused.
+        rows: by dataset: how many rows its file has.
+        refused: how many rows were refused; where none was, there is no file of rejections.
     """
-
-    REJECTIONS = "rejections.csv"
 
     def __init__(self, folder: Path, datasets: Iterable[Dataset]) -> None:
         self._folder = folder
@@ -76,7 +74,7 @@ class Staging:
             writer.writerow(staged_columns(dataset))
             self._writers[dataset.name] = (writer, tuple(_encoder(column) for column in dataset.columns))
             self.rows[dataset.name] = 0
-        self._rejections = csv.writer(self._open(self.REJECTIONS), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+        self._rejections: Any = None
         return self
 
     def __exit__(
@@ -111,7 +109,9 @@ class Staging:
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it."""
-        self.rows[dataset.name] += 1
+        if self._rejections is None:
+            self._rejections = csv.writer(self._open("rejections.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+            self._rejections.writerow(("dataset", "line", "reasons", "raw"))
         self.refused += 1
         kept = "" if len(raw) > RAW_LIMIT else "\\x" + raw.hex()
         self._rejections.writerow((dataset.name, line, text_array(reasons), kept or None))

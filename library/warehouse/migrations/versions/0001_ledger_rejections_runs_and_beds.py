@@ -68,6 +68,7 @@ def upgrade() -> None:
         schema="ingest",
     )
     op.create_index("load_committed", "load", ["committed_at"], unique=False, schema="ingest")
+    op.create_index("load_run", "load", ["run_id"], unique=False, schema="ingest")
     op.create_index("load_object", "load", ["object_sha256"], unique=False, schema="ingest")
     op.create_table(
         "rejection",

@@ -1,0 +1,43 @@
+"""Activities that serve every source: load what is staged."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
+from library.objects.store import ObjectStore
+from library.telemetry.metrics import observe_load
+from library.warehouse.loader import Loader
+from library.warehouse.runs import RunLog
+from library.warehouse.sessions import Attempt
+
+
+@dataclass(frozen=True)
+class LoadActivities:
+    """From the store into the warehouse."""
+
+    store: ObjectStore
+    loader: Loader
+    runs: RunLog
+
+    @activity.defn(name="load_staged")
+    async def load_staged(self, request: LoadRequest) -> LoadResult:
+        """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
+        await self.runs.enter_phase(request.run_id, "load")
+        with observe_load(request) as observed:
+            result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)
+            observed(result)
+        if result.outcome is LoadOutcome.LOADED:
+            keys = [entry.object.key for entry in request.staged]
+            keys += [request.rejections.key] if request.rejections else []
+            await asyncio.to_thread(self.store.remove, keys)
+        return result
+
+
+def _attempt() -> Attempt:
+    """Attempts of one activity follow each other: a newer one ends the sessions that an older one left."""
+    info = activity.info()
+    owner = f"{info.workflow_run_id} {info.activity_id}"
+    return Attempt(owner=hashlib.sha256(owner.encode()).hexdigest()[:8], number=info.attempt)

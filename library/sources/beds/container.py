@@ -1,0 +1,324 @@
+"""Is this a workbook, and is it safe to open? Judged by the bytes alone, before the spreadsheet library sees them.
+
+Two containers exist: a zip archive of XML parts (.xlsx, .xlsm), and a compound file with a stream of BIFF records
+(.xls). The checks here give a sentence to each file that is no workbook, and bound what opening one can cost. What they
+cannot bound (a sheet whose writer lies about its extent) is left to the limits of the reading process.
+"""
+
+import html
+import io
+import re
+import struct
+import sys
+import zipfile
+import zlib
+from array import array
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from library.contracts.beds import (
+    ArchiveTooLarge,
+    NotAWorkbook,
+    PasswordProtected,
+    SheetTooLarge,
+    WorkbookDamaged,
+    WorkbookTruncated,
+)
+
+MEBIBYTE = 1024 * 1024
+
+MAX_ENTRIES = 1_000
+"""Parts of an archive; the publisher's have some 30."""
+MAX_INFLATED = 64 * MEBIBYTE
+"""Bytes of all parts together; the publisher's have 1 MB."""
+MAX_RATIO = 100
+"""Inflated to compressed size of one part; the publisher's XML reaches 14."""
+RATIO_MATTERS_FROM = MEBIBYTE
+"""Bytes below which a ratio is no threat: an empty part of spaces compresses well."""
+
+MAX_ROWS = 5_000
+MAX_COLUMNS = 300
+
+_NEVER_DECODED = ("docprops/", "customxml/", "xl/theme/", "xl/printersettings/", "xl/media/", "xl/drawings/")
+
+_ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
+_COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+_DIMENSION = re.compile(rb'<(?:\w+:)?dimension\s+ref="(?:[A-Z]+\d+:)?([A-Z]+)(\d+)"')
+_LAST_CELL = re.compile(rb'c r="[A-Z]+(\d+)"')
+_CELL_FAR_OUT = re.compile(rb'c r="(?:[A-Z]{3}|[A-Z]+\d{5})[^>]*[^/>]>')
+"""A cell with content in column AAA or beyond, or in row 10,000 or below. What lies between these and the limits is
+caught after opening: it costs little."""
+
+
+def column_letters(index: int) -> str:
+    """The letters of a column, counted from 0: 0 is A, 26 is AA."""
+    letters = ""
+    index += 1
+    while index:
+        index, letter = divmod(index - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return letters
+
+
+def column_index(letters: str) -> int:
+    """The inverse of `column_letters`."""
+    index = 0
+    for letter in letters:
+        index = index * 26 + ord(letter) - ord("A") + 1
+    return index - 1
+
+
+class Extent(NamedTuple):
+    """Rows and columns up to the last used cell."""
+
+    rows: int
+    columns: int
+
+    @property
+    def too_large(self) -> bool:
+        """Whether no KH03 return can be this large."""
+        return self.rows > MAX_ROWS or self.columns > MAX_COLUMNS
+
+
+def sheet_too_large(extent: Extent | None = None, *, sheet: str | None = None) -> SheetTooLarge:
+    """The error for a sheet beyond the limits."""
+    claim = f"{extent.rows:,} rows and {extent.columns:,} columns" if extent else "cells far out"
+    limits = f"at most {MAX_ROWS:,} rows and {MAX_COLUMNS} columns are read"
+    return SheetTooLarge(f"A sheet has {claim}; {limits}.", sheet=sheet)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The inflated parts of an .xlsx file, each within its limits.
+
+    Attributes:
+        data: the parts in an archive made anew, not deflated. It is this one that is decoded: what was checked is then
+            what is read, however the original archive can be understood otherwise; and nothing is inflated twice.
+        parts: by their names in lower case.
+    """
+
+    data: bytes
+    parts: dict[str, bytes]
+
+    def sheet_part(self, sheet: str) -> bytes:
+        """The XML of the sheet with that name; empty where it is not found."""
+        workbook = self._part("xl/workbook.xml")
+        relations = self._part("xl/_rels/workbook.xml.rels")
+        for element in re.findall(rb"<(?:\w+:)?sheet\s[^>]*>", workbook):
+            if _attribute(element, "name") != sheet:
+                continue
+            identity = _attribute(element, r"\w+:id")
+            for relation in re.findall(rb"<(?:\w+:)?Relationship\s[^>]*>", relations):
+                if _attribute(relation, "Id") == identity:
+                    target = _attribute(relation, "Target")
+                    return self._part(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
+        return b""
+
+    def _part(self, name: str) -> bytes:
+        return self.parts.get(name.lower(), b"")
+
+
+@dataclass(frozen=True, slots=True)
+class CompoundFile:
+    """The bytes of an .xls file."""
+
+    data: bytes
+
+
+Container = Archive | CompoundFile
+
+
+def open_container(data: bytes) -> Container:
+    """Judge the bytes of a file.
+
+    Raises:
+        NotAWorkbook: the bytes are something else.
+        WorkbookTruncated: they end too early.
+        WorkbookDamaged: the archive's parts cannot be inflated, or their checksums differ.
+        PasswordProtected: the content is encrypted.
+        ArchiveTooLarge: the archive inflates past the limits.
+        SheetTooLarge: a sheet claims, or has, cells beyond the limits.
+    """
+    if data.startswith(_ZIP):
+        return _open_archive(data)
+    if data.startswith(_COMPOUND_FILE):
+        return _open_compound_file(data)
+    raise _not_a_workbook(data)
+
+
+def formula_without_value(container: Container, sheet: str, row: int, column: int) -> bool:
+    """Whether a cell that reads as empty holds a formula whose result was never stored (row and column from 0).
+
+    Asked only about cells that are empty where a number belongs: it searches the raw bytes, since the spreadsheet
+    library shows such a cell as an empty one.
+    """
+    if isinstance(container, CompoundFile):
+        # A FORMULA record of any length for this cell, with the result "empty".
+        record = re.escape(struct.pack("<HH", row, column)) + rb"..\x03.{5}\xff\xff"
+        return re.search(rb"\x06\x00.." + record, container.data, re.DOTALL) is not None
+    reference = f"{column_letters(column)}{row + 1}".encode()
+    opening = rb'<(?:\w+:)?c\s(?:[^>]*\s)?r="' + reference + rb'"([^>]*[^/>])?>(.*?)</(?:\w+:)?c>'
+    cell = re.search(opening, container.sheet_part(sheet), re.DOTALL)
+    if cell is None or b't="str"' in cell[0].split(b">")[0]:
+        return False
+    return re.search(rb"<(?:\w+:)?f[\s>/]", cell[2]) is not None
+
+
+def _attribute(element: bytes, name: str) -> str:
+    """An attribute of an XML tag; empty where it has none."""
+    found = re.search(rf'\s{name}="([^"]*)"'.encode(), element)
+    return html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+
+
+def _not_a_workbook(data: bytes) -> NotAWorkbook | WorkbookTruncated:
+    """The sentence that helps most about bytes that are no workbook."""
+    if not data:
+        return NotAWorkbook("The file is empty.")
+    if any(magic.startswith(data) for magic in (_ZIP, _COMPOUND_FILE)):
+        return WorkbookTruncated(f"The file ends after {len(data)} bytes.")
+    if data.startswith(_EMPTY_ZIP):
+        return NotAWorkbook("The file is an empty archive.")
+    if data.startswith(b"%PDF"):
+        return NotAWorkbook("The file is a PDF document.")
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
+        return NotAWorkbook("The file is an HTML page, whatever its name says.")
+    if start.startswith(b"<"):
+        return NotAWorkbook("The file is an XML document, not an Excel workbook (.xlsx or .xls).")
+    if b"\x00" not in data[:1024]:
+        return NotAWorkbook("The file is text, such as CSV, not an Excel workbook (.xlsx or .xls).")
+    return NotAWorkbook("The file is neither an .xlsx nor an .xls workbook.")
+
+
+def _open_archive(data: bytes) -> Archive:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except Exception as error:
+        if _EMPTY_ZIP in data[-66_000:]:
+            raise WorkbookDamaged("The archive's directory cannot be read.") from error
+        raise WorkbookTruncated("The archive ends before its directory.") from error
+    repacked = io.BytesIO()
+    with archive, zipfile.ZipFile(repacked, "w") as plain:
+        entries = archive.infolist()
+        _check_declared_sizes(entries)
+        _check_kind({entry.filename.lower() for entry in entries})
+        parts: dict[str, bytes] = {}
+        allowance = MAX_INFLATED
+        for entry in entries:
+            name = entry.filename.lower()
+            if name.startswith(_NEVER_DECODED):
+                continue
+            if name in parts:
+                raise WorkbookDamaged("The archive has two parts of one name.")
+            part = parts[name] = _inflate(archive, entry, allowance)
+            allowance -= len(part)
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                _check_sheet_part(part)
+            plain.writestr(entry.filename, part)
+    return Archive(repacked.getvalue(), parts)
+
+
+def _check_declared_sizes(entries: list[zipfile.ZipInfo]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise ArchiveTooLarge(f"The archive has {len(entries):,} entries; at most {MAX_ENTRIES:,} are read.")
+    inflated = sum(entry.file_size for entry in entries)
+    if inflated > MAX_INFLATED:
+        raise ArchiveTooLarge(f"The archive inflates to {inflated:,} bytes; at most {MAX_INFLATED:,} are read.")
+    for entry in entries:
+        _check_ratio(entry.file_size, entry.compress_size)
+
+
+def _check_ratio(inflated: int, compressed: int) -> None:
+    if inflated > RATIO_MATTERS_FROM and inflated > MAX_RATIO * compressed:
+        raise ArchiveTooLarge(f"A part of the archive inflates more than {MAX_RATIO} times.")
+
+
+def _check_kind(names: set[str]) -> None:
+    if "xl/workbook.xml" in names:
+        return
+    if "xl/workbook.bin" in names:
+        raise NotAWorkbook("The file is a binary workbook (.xlsb): save it as .xlsx.")
+    if any(name.startswith("word/") for name in names):
+        raise NotAWorkbook("The file is a Word document.")
+    if "mimetype" in names:
+        raise NotAWorkbook("The file is an OpenDocument file: save it as .xlsx.")
+    raise NotAWorkbook("The file is an archive without a workbook in it.")
+
+
+def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: int) -> bytes:
+    """Inflate one part, and no more than the limits allow: the sizes in an archive's directory can lie."""
+    if entry.flag_bits & 0x1:
+        raise PasswordProtected("A part of the archive is encrypted.")
+    try:
+        with archive.open(entry) as stream:
+            part = stream.read(min(allowance, entry.file_size) + 1)
+            # Reading to the end is what compares the checksum.
+            excess = len(part) > entry.file_size or stream.read(1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, struct.error) as error:
+        raise WorkbookDamaged("A part of the archive cannot be inflated.") from error
+    if excess:
+        raise ArchiveTooLarge("A part of the archive is larger than the archive's directory says.")
+    return part
+
+
+def _check_sheet_part(part: bytes) -> None:
+    """Refuse a sheet that claims, or has, cells beyond the limits: opening it would allocate its whole extent.
+
+    Nearly all programs write the extent in front and the rows in order, which makes this cheap.
+    """
+    claim = _DIMENSION.search(part, 0, 8_192)
+    if claim is None:
+        if _CELL_FAR_OUT.search(part):
+            raise sheet_too_large()
+        return
+    extent = Extent(int(claim[2][:9]), column_index(claim[1][:9].decode()) + 1)
+    if extent.too_large:
+        raise sheet_too_large(extent)
+    last = _LAST_CELL.search(part, max(0, part.rfind(b'c r="')))
+    if last and int(last[1][:9]) > MAX_ROWS and _CELL_FAR_OUT.search(part):
+        raise sheet_too_large()
+
+
+def _open_compound_file(data: bytes) -> CompoundFile:
+    if len(data) < 512:
+        raise WorkbookTruncated(f"The file ends after {len(data)} bytes.")
+    if len(data) < _size_by_allocation_table(data):
+        raise WorkbookTruncated("The file ends before the last of its sectors.")
+    if "EncryptedPackage".encode("utf-16-le") in data:
+        raise PasswordProtected("The workbook is encrypted with a password.")
+    if not any(name.encode("utf-16-le") in data for name in ("Workbook\0", "Book\0")):
+        raise NotAWorkbook("The file is an Office document of an old format, but no workbook.")
+    _check_dimensions_records(data)
+    return CompoundFile(data)
+
+
+def _size_by_allocation_table(data: bytes) -> int:
+    """Bytes that the file must have by its own table of sectors."""
+    sector_size = 1 << min(int.from_bytes(data[30:32], "little"), 12)
+    tables = int.from_bytes(data[44:48], "little")
+    if sector_size < 512 or tables > len(data) // sector_size:
+        raise WorkbookTruncated("The file ends before the last of its sectors, or its header is damaged.")
+    last = 0
+    # The header lists the first 109 tables: enough for 7 MB. Of a larger file the sectors beyond are not checked here.
+    for number, sector in enumerate(struct.unpack("<109I", data[76:512])[:tables]):
+        start = (sector + 1) * sector_size
+        table = array("I", data[start : start + sector_size])
+        if table.itemsize != 4 or len(table) * 4 != sector_size:
+            raise WorkbookTruncated("The file ends before its table of sectors.")
+        if sys.byteorder == "big":
+            table.byteswap()
+        used = next((index for index in range(len(table) - 1, -1, -1) if table[index] != 0xFFFFFFFF), None)
+        if used is not None:
+            last = max(last, number * len(table) + used)
+    return (last + 2) * sector_size
+
+
+def _check_dimensions_records(data: bytes) -> None:
+    """Refuse a sheet whose DIMENSIONS record claims more than the limits."""
+    start = -1
+    while (start := data.find(b"\x00\x02\x0e\x00", start + 1)) != -1 and start + 18 <= len(data):
+        first_row, rows, first_column, columns, reserved = struct.unpack_from("<IIHHH", data, start + 4)
+        if first_row < rows <= 65_536 and first_column < columns <= 256 and reserved == 0 and rows > MAX_ROWS:
+            raise sheet_too_large(Extent(rows, columns))

@@ -1,0 +1,102 @@
+"""What a workbook says, once it was read."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
+SECTORS: tuple[Sector, ...] = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
+
+Basis = Literal["overnight", "day_only"]
+ParentKind = Literal["strategic_health_authority", "area_team", "region"]
+
+
+class Organisation(NamedTuple):
+    """An organisation as this edition names it.
+
+    Attributes:
+        row: of the sector sheet, as Excel counts.
+        parent_code: of the authority, team or region above it; as published, so it may be empty.
+        warnings: sentences about this row; they may quote cells.
+    """
+
+    row: int
+    code: str
+    name: str
+    parent_code: str
+    parent_kind: ParentKind
+    warnings: tuple[str, ...]
+
+
+class Occupancy(NamedTuple):
+    """Beds of one organisation in one sector: daily averages, as published and never rounded."""
+
+    row: int
+    organisation_code: str
+    sector: Sector
+    available: float
+    occupied: float
+    warnings: tuple[str, ...]
+
+
+class Specialty(NamedTuple):
+    """A consultant's main specialty, by its national code."""
+
+    code: str
+    name: str
+
+
+class SpecialtyOccupancy(NamedTuple):
+    """Occupied beds of one organisation under one specialty. A published 0 is a row; an empty cell is none."""
+
+    row: int
+    organisation_code: str
+    specialty_code: str
+    occupied: float
+
+
+class EnglandTotal(NamedTuple):
+    """The published England row: what the organisations have to sum to."""
+
+    sector: Sector
+    available: float
+    occupied: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One edition of one quarter's return.
+
+    Attributes:
+        financial_year: `2019-20`, from April to March.
+        quarter: 1 (April to June) to 4 (January to March).
+        period_end: last day of the quarter.
+        basis: beds open overnight, or by day only; the title says so.
+        published: `None` where the workbook gives no date that can be read.
+        revised: the latest revision that the workbook names.
+        data_quality: the rows of the notes on data quality, a text each.
+        warnings: sentences about the whole workbook; they may quote cells.
+    """
+
+    financial_year: str
+    quarter: int
+    period_end: dt.date
+    basis: Basis
+    title: str
+    status: str | None
+    published: dt.date | None
+    revised: dt.date | None
+    data_quality: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkbookReading:
+    """Everything that was read from one workbook, in the order of its sheets."""
+
+    edition: Edition
+    organisations: list[Organisation]
+    occupancy: list[Occupancy]
+    specialties: list[Specialty]
+    specialty_occupancy: list[SpecialtyOccupancy]
+    england: list[EnglandTotal]

@@ -1,0 +1,120 @@
+"""The table of occupied beds by consultant's specialty, one row an organisation."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+
+from library.contracts.beds import HeaderUnknown
+from library.sources.beds.checks import differ
+from library.sources.beds.grid import Grid, label, text
+from library.sources.beds.reading import Specialty, SpecialtyOccupancy
+from library.sources.beds.table import Header, find_header_row, read_header, table_rows, unread_headers
+
+_SPECIALTY_HEADER = re.compile(r"(\d{3})\b\s*[-\u2013:.]?\s*(\S.*)")
+_SUM_HEADERS = frozenset({"total", "all specialties", "total occupied"})
+"""Columns that repeat what the others say; they are not read."""
+_ENOUGH_SPECIALTIES = 5
+"""Headers of the form `100 General Surgery` that make a table one by specialty; the publisher's have 70 and more."""
+_LOWEST = -1.0
+"""Negative numbers above it are taken as published, with a warning: a correction by less than one bed a day exists (Q4
+2013-14, RBA, specialty 180: -0.067)."""
+
+# What SpecialtyOccupancy._make does, at a third of its cost: a workbook has some 16,000.
+_make = partial(tuple.__new__, SpecialtyOccupancy)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialtyTable:
+    """What the sheet by organisation and specialty says.
+
+    Attributes:
+        rows: of each organisation, the index of its row, for errors.
+        sums: occupied beds of each organisation, all specialties together.
+    """
+
+    grid: Grid
+    header: Header
+    specialties: list[Specialty]
+    occupancy: list[SpecialtyOccupancy]
+    rows: dict[str, int]
+    sums: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
+    """Read a sheet; `None` where it is not the table by organisation and specialty.
+
+    A published 0 (or the dash that shows one) gives a row; an empty cell says nothing, and gives none.
+
+    Raises:
+        HeaderUnknown, NumberExpected, FormulaWithoutValue, OrganisationRepeated, OrganisationUnreadable: the table
+            cannot be read without guessing.
+    """
+    header_row = find_header_row(grid)
+    if header_row is None:
+        return None
+    headers = [_SPECIALTY_HEADER.fullmatch(text(cell)) for cell in grid.rows[header_row]]
+    if sum(found is not None for found in headers) < _ENOUGH_SPECIALTIES:
+        return None
+    header = read_header(grid, header_row)
+    specialties, columns = _find_columns(grid, header)
+    codes = [specialty.code for specialty in specialties]
+    occupancy: list[SpecialtyOccupancy] = []
+    sums: dict[str, float] = {}
+    rows: dict[str, int] = {}
+    england: Sequence[float | None] | None = None
+    all_values: list[Sequence[float | None]] = []
+    warnings = list(unread_headers(grid, header))
+    for row in table_rows(grid, header, columns):
+        if row.kind == "unidentified":
+            warnings.append(f"Row {row.position + 1} of sheet '{grid.name}' has beds, but no organisation code.")
+            continue
+        values = grid.beds_of_row(row.position, columns, above=_LOWEST)
+        if row.kind == "england":
+            england = values
+            continue
+        rows[row.code] = row.position
+        all_values.append(values)
+        sums[row.code] = math.fsum(filter(None, values))
+        made = map(_make, zip(repeat(row.position + 1), repeat(row.code), codes, values))
+        occupancy.extend(made if None not in values else (entry for entry in made if entry.occupied is not None))
+        if min(filter(None, values), default=0.0) < 0:
+            warnings.append(f"{row.code} has a negative number in row {row.position + 1} of sheet '{grid.name}'.")
+    warnings += _england_warnings(grid, specialties, all_values, england)
+    return SpecialtyTable(grid, header, specialties, occupancy, rows, sums, tuple(warnings))
+
+
+def _find_columns(grid: Grid, header: Header) -> tuple[list[Specialty], list[int]]:
+    specialties: dict[str, Specialty] = {}
+    columns = []
+    for column, cell in enumerate(grid.rows[header.row]):
+        if column < header.data or not text(cell) or label(cell) in _SUM_HEADERS:
+            continue
+        found = _SPECIALTY_HEADER.fullmatch(text(cell))
+        if found is None:
+            raise grid.error(HeaderUnknown, "The header of a specialty is not known.", header.row, column)
+        if found[1] in specialties:
+            raise grid.error(HeaderUnknown, "The code of a specialty stands twice.", header.row, column)
+        specialties[found[1]] = Specialty(found[1], found[2])
+        columns.append(column)
+    return list(specialties.values()), columns
+
+
+def _england_warnings(
+    grid: Grid,
+    specialties: Sequence[Specialty],
+    organisations: Sequence[Sequence[float | None]],
+    england: Sequence[float | None] | None,
+) -> list[str]:
+    """Warnings about specialties that do not sum to the published England row of this sheet."""
+    if england is None:
+        return [f"Sheet '{grid.name}' has no England row."]
+    sums = (math.fsum(filter(None, column)) for column in zip(*organisations, strict=True))
+    return [
+        f"Specialty {specialty.code}: the organisations do not sum to the published England row."
+        for specialty, summed, published in zip(specialties, sums, england, strict=False)
+        if differ(summed, published or 0.0)
+    ]

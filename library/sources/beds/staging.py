@@ -1,0 +1,126 @@
+"""From a workbook on disk to staged CSV files: what runs inside the reading process, and what calls it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from config.settings import WorkbookSettings
+from library.contracts.loads import LoadIdentity
+from library.contracts.objects import ObjectRef
+from library.datasets import beds
+from library.sources.beds.reader import READER_VERSION, read_workbook
+from library.sources.child import run_in_child
+from library.warehouse.staging import Staging
+
+SOURCE = "beds"
+
+
+@dataclass(frozen=True)
+class StagedWorkbook:
+    """What the reading process left in its folder.
+
+    Attributes:
+        rows: by dataset.
+        report: of the workbook as a whole; no cell of it, since it goes into histories.
+        warnings: sentences for people; they may quote cells.
+    """
+
+    rows: dict[str, int]
+    report: dict[str, JsonValue]
+    warnings: tuple[str, ...]
+
+
+def workbook_identity(workbook: ObjectRef, *, reload: int = 0) -> LoadIdentity:
+    """What makes the load of a workbook the same load."""
+    return LoadIdentity(source=SOURCE, sha256=workbook.sha256, reader_version=READER_VERSION, reload=reload)
+
+
+def edition_id(sha256: str) -> UUID:
+    """The edition's id: the first half of its workbook's sha256, so that every load of it has the same."""
+    return UUID(hex=sha256[:32])
+
+
+def stage_in_child(source: Path, folder: Path, workbook: ObjectRef, limits: WorkbookSettings) -> StagedWorkbook:
+    """Read a workbook in a process of its own and leave a CSV file for each dataset in the folder.
+
+    Raises:
+        WorkbookRejected: with what is wrong, and where.
+    """
+    said = run_in_child(
+        stage_file,
+        str(source),
+        str(folder),
+        workbook.model_dump_json(),
+        max_memory=limits.max_memory,
+        max_seconds=limits.max_seconds,
+    )
+    return StagedWorkbook(
+        rows=cast(dict[str, int], said["rows"]),
+        report=cast(dict[str, JsonValue], said["report"]),
+        warnings=tuple(cast(list[str], said["warnings"])),
+    )
+
+
+def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonValue]:
+    """Read the workbook at `source` and write its rows below `folder`; all arguments and results are plain data."""
+    workbook = ObjectRef.model_validate_json(workbook_json)
+    reading = read_workbook(Path(source).read_bytes())
+    edition, edition_key = reading.edition, edition_id(workbook.sha256)
+    landed_at = cast(datetime, workbook.landed_at)
+    named_on = edition.revised or edition.published or landed_at.date()
+    all_warnings = [
+        *edition.warnings,
+        *(f"{row.code}: {text}" for row in reading.organisations for text in row.warnings),
+        *(f"{row.organisation_code}, {row.sector}: {text}" for row in reading.occupancy for text in row.warnings),
+    ]
+    with Staging(Path(folder), beds.DATASETS) as staging:
+        staging.add(
+            beds.EDITION,
+            (
+                edition_key,
+                edition.financial_year,
+                edition.quarter,
+                edition.period_end,
+                edition.basis,
+                edition.title,
+                edition.status,
+                edition.published,
+                edition.revised,
+                edition.data_quality,
+                edition.warnings,
+                workbook.key,
+                workbook.sha256,
+                landed_at,
+            ),
+            line=1,
+        )
+        for row, code, name, parent_code, parent_kind, warnings in reading.organisations:
+            staging.add(
+                beds.EDITION_ORGANISATION,
+                (edition_key, code, name, parent_code or None, parent_kind, warnings),
+                line=row,
+                parent=1,
+            )
+        for row, code, sector, available, occupied, warnings in reading.occupancy:
+            staging.add(beds.OCCUPANCY, (edition_key, code, sector, available, occupied, warnings), line=row, parent=1)
+        for row, code, specialty_code, occupied in reading.specialty_occupancy:
+            staging.add(beds.SPECIALTY_OCCUPANCY, (edition_key, code, specialty_code, occupied), line=row, parent=1)
+        for sector, available, occupied in reading.england:
+            staging.add(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), line=1, parent=1)
+        for code, name in reading.specialties:
+            staging.add(beds.SPECIALTY, (code, name, edition.period_end, named_on), line=1)
+        return {
+            "rows": cast(JsonValue, staging.rows),
+            "report": {
+                "edition": str(edition_key),
+                "period_end": edition.period_end.isoformat(),
+                "organisations": len(reading.organisations),
+                "rows": sum(staging.rows.values()),
+                "warnings": len(all_warnings),
+            },
+            "warnings": cast(JsonValue, all_warnings),
+        }

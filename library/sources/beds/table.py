@@ -1,0 +1,236 @@
+"""What both tables have in common: identifying columns, and rows that are organisations, England, or neither."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from library.contracts.beds import HeaderUnknown, OrganisationRepeated, OrganisationUnreadable, PeriodMissing
+from library.sources.beds.grid import DASHES, Cell, Grid, Row, label, number_in_text, text
+from library.sources.beds.period import Quarter, quarter_of_row
+from library.sources.beds.reading import ParentKind
+
+_ROLES = {
+    "year": "year",
+    "financial year": "year",
+    "period": "period",
+    "period end": "period",
+    "period ending": "period",
+    "quarter": "period",
+    "sha code": "parent",
+    "strategic health authority code": "parent",
+    "at code": "parent",
+    "area team code": "parent",
+    "region code": "parent",
+    "org code": "code",
+    "organisation code": "code",
+    "organization code": "code",
+    "provider code": "code",
+    "org name": "name",
+    "organisation name": "name",
+    "organization name": "name",
+    "provider name": "name",
+}
+_PARENT_KINDS: dict[str, ParentKind] = {
+    "sha code": "strategic_health_authority",
+    "strategic health authority code": "strategic_health_authority",
+    "at code": "area_team",
+    "area team code": "area_team",
+    "region code": "region",
+}
+_HEADER_ROWS = 200
+"""Rows from the top in which a header is looked for."""
+
+_CODE = re.compile(r"[A-Z0-9]{3,5}")
+_NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where a table's identifying columns are; indices from 0.
+
+    Attributes:
+        year, period: `None` where the table has none: the lines above it may still name the quarter.
+    """
+
+    row: int
+    year: int | None
+    period: int | None
+    parent: int
+    parent_kind: ParentKind
+    code: int
+    name: int
+
+    @property
+    def data(self) -> int:
+        """The column after the last identifying one."""
+        return max(self.code, self.name, self.parent, self.year or 0, self.period or 0) + 1
+
+
+class TableRow(NamedTuple):
+    """A row of the table, by what it is about."""
+
+    kind: Literal["organisation", "england", "unidentified"]
+    position: int
+    code: str
+    name: str
+
+
+def find_header_row(grid: Grid) -> int | None:
+    """The first row that can be the header of a table by organisation.
+
+    It has a column of organisation codes, or would have one if its header were known: a parent code and an
+    organisation's name stand in it. A table by region has no organisation's name; a national series has no codes.
+    """
+    for index, row in enumerate(grid.rows[:_HEADER_ROWS]):
+        roles = {_ROLES.get(label(cell)) for cell in row if isinstance(cell, str) and cell}
+        if "code" in roles or {"parent", "name"} <= roles:
+            return index
+    return None
+
+
+def read_header(grid: Grid, row: int) -> Header:
+    """The identifying columns in a header row.
+
+    Raises:
+        HeaderUnknown: one of them is missing or stands twice.
+    """
+    columns: dict[str, int] = {}
+    for column, cell in enumerate(grid.rows[row]):
+        role = _ROLES.get(label(cell))
+        if role is None:
+            continue
+        if role in columns:
+            raise grid.error(HeaderUnknown, f"The column of the {_described(role)} stands twice.", row, column)
+        columns[role] = column
+    for role in ("parent", "code", "name"):
+        if role not in columns:
+            raise grid.error(HeaderUnknown, f"No known header names the column of the {_described(role)}.", row)
+    return Header(
+        row=row,
+        year=columns.get("year"),
+        period=columns.get("period"),
+        parent=columns["parent"],
+        parent_kind=_PARENT_KINDS[label(grid.rows[row][columns["parent"]])],
+        code=columns["code"],
+        name=columns["name"],
+    )
+
+
+def unread_headers(grid: Grid, header: Header) -> Iterator[str]:
+    """A warning for each column before the numbers that has a header but no known role: it is not read."""
+    for cell in grid.rows[header.row][: header.data]:
+        if label(cell) and label(cell) not in _ROLES:
+            yield f"The column '{text(cell)[:100]}' of sheet '{grid.name}' is not read."
+
+
+def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[TableRow]:
+    """The rows below the header that are part of the table; blank rows, notes and footers are not.
+
+    Rows are judged one by one, not ended by the first blank one, since a blank row stands between England and the
+    organisations, and may stand anywhere in a workbook that was edited. A row with beds is never passed over in
+    silence.
+
+    Args:
+        grid: the sheet.
+        header: its identifying columns.
+        numbers: the columns that hold beds.
+
+    Raises:
+        OrganisationUnreadable: a row has beds, but what stands in the column of codes is none.
+        OrganisationRepeated: a code stands twice.
+    """
+    seen: dict[str, int] = {}
+    for index in range(header.row + 1, len(grid.rows)):
+        row = grid.rows[index]
+        code, name = _code(row[header.code]), text(row[header.name])
+        if name.casefold() == "england" or (not name and code == "ENGLAND"):
+            yield TableRow("england", index, "", name)
+            continue
+        has_beds = any(_is_number(row[column]) for column in numbers)
+        if _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
+            if code in seen:
+                message = f"An organisation code stands here and in row {seen[code] + 1}."
+                raise grid.error(OrganisationRepeated, message, index, header.code)
+            seen[code] = index
+            yield TableRow("organisation", index, code, name)
+        elif has_beds:
+            if code or not isinstance(row[header.code], str):
+                message = "A row has beds, but its organisation code is not one of 3 to 5 letters and digits."
+                raise grid.error(OrganisationUnreadable, message, index, header.code)
+            yield TableRow("unidentified", index, "", name)
+
+
+class Periods:
+    """The quarters that the rows of a table name, and the one that the workbook is about."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._known: dict[tuple[Cell, Cell], Quarter | None] = {}
+        self._count: Counter[Quarter] = Counter()
+        self._of_row: dict[int, Quarter | None] = {}
+
+    def add(self, index: int, row: Row) -> None:
+        """Note the quarter that a row names; a row without year and period names none, and is not counted."""
+        year = "" if self._header.year is None else row[self._header.year]
+        period = "" if self._header.period is None else row[self._header.period]
+        if year == "" and period == "":
+            return
+        if (year, period) not in self._known:
+            self._known[year, period] = quarter_of_row(year, period)
+        quarter = self._known[year, period]
+        self._of_row[index] = quarter
+        if quarter:
+            self._count[quarter] += 1
+
+    def decide(self, grid: Grid, above: Quarter | None) -> tuple[Quarter, list[str]]:
+        """The workbook's quarter: that of more than half of the rows; where no row names one, that of the lines above.
+
+        Returns:
+            The quarter, and warnings about lines that say otherwise.
+
+        Raises:
+            PeriodMissing: neither names one, or the rows name several and none of them mostly.
+        """
+        if not self._count:
+            if above is None:
+                raise PeriodMissing(
+                    "Neither the rows nor the lines above them name a year and a quarter.", sheet=grid.name
+                )
+            return above, ["No row names a year and a quarter: those of the lines above the table were taken."]
+        quarter, rows = self._count.most_common(1)[0]
+        if 2 * rows <= len(self._of_row):
+            raise PeriodMissing("The rows name different quarters, and none of them mostly.", sheet=grid.name)
+        if above not in (None, quarter):
+            return quarter, [
+                "The lines above the table name another quarter than its rows; that of the rows was taken."
+            ]
+        return quarter, []
+
+    def is_odd(self, index: int, quarter: Quarter) -> bool:
+        """Whether a row names something else than the workbook's quarter."""
+        return index in self._of_row and self._of_row[index] != quarter
+
+
+def _described(role: str) -> str:
+    return {
+        "parent": "parent's code (SHA, AT or region)",
+        "code": "organisation's code",
+        "name": "organisation's name",
+    }.get(role, role)
+
+
+def _code(cell: Cell) -> str:
+    code = text(cell).upper()
+    return "" if code in DASHES else code
+
+
+def _is_dated(row: Row, header: Header) -> bool:
+    return any(column is not None and row[column] != "" for column in (header.year, header.period))
+
+
+def _is_number(cell: Cell) -> bool:
+    if isinstance(cell, str):
+        return bool(cell) and number_in_text(text(cell)) is not None
+    return isinstance(cell, int | float) and not isinstance(cell, bool)

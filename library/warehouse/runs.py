@@ -1,0 +1,111 @@
+"""Runs (`ingest.run`): written as they happen, readable with no worker up and after Temporal has forgotten them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from library.contracts.runs import Run, RunFinished, RunStarted, RunState
+from library.warehouse.pool import Pool
+
+_COLUMNS = (
+    "id, workflow_id, workflow, source, subject, state, result, phase, object_key, counts, report, warnings, error, "
+    "load_ids::text[] AS load_ids, started_at, finished_at"
+)
+
+
+class RunLog:
+    """Writes and reads runs."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def begin(self, run: RunStarted) -> None:
+        """Enter a run.
+
+        Both the starter and the workflow's first activity do, in any order. A subject that is only the workflow's id
+        gives way to a better one; nothing else is changed by whoever comes second.
+        """
+        await self._pool.execute(
+            "INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, object_key, started_at) "
+            "VALUES ($1, $2, $3, $4, $5, 'running', 'started', $6, $7) "
+            "ON CONFLICT (id) DO UPDATE SET subject = excluded.subject "
+            "WHERE run.subject = run.workflow_id AND excluded.subject <> excluded.workflow_id",
+            run.run_id,
+            run.workflow_id,
+            run.workflow,
+            run.source,
+            run.subject,
+            run.object_key,
+            run.started_at,
+        )
+
+    async def enter_phase(self, run_id: str, phase: str) -> None:
+        """Say what an open run does now."""
+        await self._pool.execute(
+            "UPDATE ingest.run SET phase = $2 WHERE id = $1 AND state = 'running' AND phase <> $2", run_id, phase
+        )
+
+    async def warn(self, run_id: str, warnings: Sequence[str]) -> None:
+        """Keep what the reader warned of: texts may quote the object, so they are kept here and not in a history."""
+        await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
+
+    async def finish(self, end: RunFinished) -> None:
+        """Close an open run with what the ledger holds of its newest load; a closed one stays as it is.
+
+        Warnings of a load that an earlier run committed are that run's.
+        """
+        await self._pool.execute(
+            """
+            UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
+                phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
+                counts = coalesce(loaded.counts, '{}'), report = coalesce(loaded.report, '{}'),
+                warnings = CASE WHEN run.warnings = '{}' THEN coalesce(loaded.warnings, '{}') ELSE run.warnings END
+            FROM (SELECT 1) one LEFT JOIN LATERAL (
+                SELECT load.counts, load.report, first_run.warnings
+                FROM ingest.load LEFT JOIN ingest.run first_run ON first_run.id = load.run_id
+                WHERE load.id = ANY ($5::uuid[]) ORDER BY load.committed_at DESC LIMIT 1
+            ) loaded ON true
+            WHERE run.id = $1 AND run.state = 'running'
+            """,
+            end.run_id,
+            end.state,
+            end.result,
+            end.error.model_dump() if end.error else None,
+            list(end.load_ids),
+        )
+
+    async def get(self, run_id: str) -> Run | None:
+        """The run with this id, or `None`."""
+        row = await self._pool.fetchrow(f"SELECT {_COLUMNS} FROM ingest.run WHERE id = $1", run_id)  # noqa: S608
+        return None if row is None else Run.model_validate(dict(row))
+
+    async def find(self, id_prefix: str) -> list[Run]:
+        """Runs whose id, or workflow id, begins like this; ten at most, the newest first."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608
+            "ORDER BY started_at DESC, id LIMIT 10",
+            id_prefix,
+        )
+        return [Run.model_validate(dict(row)) for row in rows]
+
+    async def newest(
+        self, *, limit: int, states: Sequence[RunState] = tuple(RunState), source: str | None = None
+    ) -> list[Run]:
+        """The runs that began last, the newest first."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = ANY ($1) AND ($2::text IS NULL OR source = $2) "  # noqa: S608
+            "ORDER BY started_at DESC, id LIMIT $3",
+            [str(state) for state in states],
+            source,
+            limit,
+        )
+        return [Run.model_validate(dict(row)) for row in rows]
+
+    async def open_before(self, moment: datetime, *, limit: int) -> list[Run]:
+        """Open runs that began before a moment, the oldest first."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = 'running' AND started_at < $1 "  # noqa: S608
+            "ORDER BY started_at, id LIMIT $2",
+            moment,
+            limit,
+        )
+        return [Run.model_validate(dict(row)) for row in rows]

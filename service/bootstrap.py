@@ -1,0 +1,150 @@
+"""The one bootstrap: makes everything that must exist. It can run twice, and in two processes at once."""
+
+import asyncio
+from datetime import timedelta
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from config.settings import Settings
+from library.access.encryption import KeyRing
+from library.contracts.errors import WardflowError
+from library.warehouse import schema
+from service.resources import WarehouseUnavailable, object_store, warehouse_dsn
+from service.temporal import connect
+from workflows.policies import WORKFLOWS
+from workflows.runs import SEARCH_ATTRIBUTES
+from workflows.upkeep import UpkeepWorkflow
+
+UPKEEP = "upkeep"
+
+
+async def migrate(settings: Settings) -> None:
+    """Make schema, read-only role, bucket, namespace, search attributes and schedules, or bring them up to date."""
+    if settings.encryption.enabled:
+        KeyRing.read_or_make(settings.key_ring_file)
+    await asyncio.gather(
+        _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)
+    )
+
+
+async def check(settings: Settings) -> list[str]:
+    """What is not as `migrate` would leave it; empty where all is well."""
+    problems = []
+    try:
+        present, needed = await schema.revisions(warehouse_dsn(settings))
+        if present != needed:
+            problems.append(
+                f"The warehouse's schema is at revision {present}, and {needed} is needed: run `wardflow migrate`."
+            )
+    except (WardflowError, asyncpg.PostgresError, OSError) as error:
+        problems.append(f"The warehouse's schema cannot be looked at: {error}")
+    try:
+        store = object_store(settings)
+        if not await asyncio.to_thread(store.bucket_exists):
+            problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
+    except WardflowError as error:
+        problems.append(error.message)
+    try:
+        client = await connect(settings)
+        await client.get_schedule_handle(UPKEEP).describe()
+    except WardflowError as error:
+        problems.append(error.message)
+    except RPCError as error:
+        problems.append(f"The schedule '{UPKEEP}' is missing ({error.status.name}): run `wardflow migrate`.")
+    return problems
+
+
+async def _migrate_warehouse(settings: Settings) -> None:
+    dsn = warehouse_dsn(settings)
+    try:
+        await schema.upgrade(dsn)
+        if settings.postgres.read_only_dsn is not None:
+            reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
+            await schema.grant_reader(dsn, unquote(reader.username or ""), unquote(reader.password or ""))
+    except OSError as error:
+        raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
+
+
+def _migrate_store(settings: Settings) -> None:
+    store = object_store(settings)
+    store.make_bucket()
+    store.close()
+
+
+async def _migrate_temporal(settings: Settings) -> None:
+    client = await connect(settings)
+    await _make_namespace(client, settings)
+    await _register_search_attributes(client)
+    await _schedule_upkeep(client, settings)
+
+
+async def _make_namespace(client: Client, settings: Settings) -> None:
+    retention = Duration()
+    retention.FromTimedelta(timedelta(days=settings.temporal.retention_days))
+    try:
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        try:
+            await client.workflow_service.register_namespace(
+                RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=retention)
+            )
+        except RPCError as race:
+            if race.status is not RPCStatusCode.ALREADY_EXISTS:
+                raise
+
+
+async def _register_search_attributes(client: Client) -> None:
+    found = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    missing = {
+        key.name: IndexedValueType.ValueType(key.indexed_value_type)
+        for key in SEARCH_ATTRIBUTES
+        if key.name not in found.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+        )
+
+
+async def _schedule_upkeep(client: Client, settings: Settings) -> None:
+    """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
+    upkeep = Schedule(
+        action=ScheduleActionStartWorkflow(
+            UpkeepWorkflow.run,
+            id=UPKEEP,
+            task_queue=settings.worker.queue_prefix + WORKFLOWS,
+            execution_timeout=timedelta(seconds=55),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=timedelta(minutes=1)),
+    )
+
+    def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
+        return ScheduleUpdate(schedule=upkeep)
+
+    try:
+        await client.create_schedule(UPKEEP, upkeep)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(UPKEEP).update(anew)

@@ -1,0 +1,190 @@
+"""`wardflow ingest`."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from temporalio.client import WorkflowFailureError
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.runs import Run, RunState
+from library.warehouse.runs import RunLog
+from service.cli.output import err, out, print_json, run, table
+from service.resources import object_store, warehouse
+from service.starts import EXCEL, Starter, run_id
+from service.temporal import connect
+
+app = typer.Typer(no_args_is_help=True, help="Bring files in.")
+
+_AT_ONCE = 8
+"""Files that are sent side by side."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        run: its run's id; empty where none was started.
+        rows: that its load brought, in all datasets.
+        error: why not, with its type; empty where all went well.
+    """
+
+    file: str
+    run: str = ""
+    state: str = RunState.FAILED
+    result: str = ""
+    edition: str = ""
+    period_end: str = ""
+    organisations: int = 0
+    rows: int = 0
+    warnings: int = 0
+    error_type: str = ""
+    error: str = ""
+    advice: str = ""
+
+
+@app.command()
+def workbook(
+    paths: Annotated[list[Path], typer.Argument(help="Workbooks, or folders of them.", show_default=False)],
+    reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
+
+    async def main(settings: Settings) -> list[Outcome]:
+        return await ingest_workbooks(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
+
+    outcomes = run(main)
+    if as_json:
+        print_json([asdict(outcome) for outcome in outcomes])
+    else:
+        show(outcomes)
+    raise typer.Exit(0 if all(outcome.state == RunState.COMPLETED for outcome in outcomes) else 1)
+
+
+def workbooks_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files themselves, and the workbooks in the folders, whatever lies how deep; lock files of Excel are none.
+
+    Raises:
+        ConfigurationError: a path does not exist, or a folder holds no workbook.
+    """
+    for path in paths:
+        if path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
+        else:
+            found = sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and file.suffix.lower() in EXCEL and not file.name.startswith("~$")
+            )
+            if not found:
+                raise ConfigurationError(f"The folder {path} holds no .xls or .xlsx file.", advice="Check the path.")
+            yield from found
+
+
+async def ingest_workbooks(
+    settings: Settings, paths: Sequence[Path], *, reload: bool = False, quiet: bool = False
+) -> list[Outcome]:
+    """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
+    client, store = await connect(settings), object_store(settings)
+    columns = (
+        TextColumn("{task.fields[name]}"),
+        BarColumn(24),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    async with warehouse(settings, size=4) as pool:
+        with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+            ingest = _Ingest(
+                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE)
+            )
+            outcomes = await asyncio.gather(*(ingest.one(path, reload=reload) for path in paths))
+    store.close()
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Ingest:
+    starter: Starter
+    runs: RunLog
+    progress: Progress
+    gate: asyncio.Semaphore
+
+    async def one(self, path: Path, *, reload: bool) -> Outcome:
+        bar = self.progress.add_task("", name=path.name, state="waiting", total=path.stat().st_size)
+        try:
+            outcome = await self._ingest(path, bar, reload=reload)
+        except WardflowError as error:
+            outcome = Outcome(path.name, error_type=type(error).__name__, error=error.message, advice=error.advice)
+        except OSError as error:
+            outcome = Outcome(path.name, error_type=type(error).__name__, error=f"The file cannot be read: {error}")
+        self.progress.update(bar, completed=path.stat().st_size, state=outcome.result or outcome.error_type)
+        return outcome
+
+    async def _ingest(self, path: Path, bar: TaskID, *, reload: bool) -> Outcome:
+        async with self.gate:
+            self.progress.update(bar, state="landing")
+            landed = await self.starter.land_workbook(path, progress=lambda sent: self.progress.advance(bar, sent))
+            handle = await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
+        self.progress.update(bar, state="running", completed=landed.size)
+        with suppress(WorkflowFailureError):  # the run says why
+            await handle.result()
+        finished = await self.runs.get(run_id(handle))
+        if finished is None:
+            raise ConfigurationError(
+                "The run ended without a row in ingest.run.",
+                advice="Its worker uses another warehouse: compare settings.",
+            )
+        return outcome_of(path.name, finished)
+
+
+def outcome_of(file: str, finished: Run) -> Outcome:
+    """What a closed run says of its file."""
+    report = finished.report
+    return Outcome(
+        file=file,
+        run=finished.id,
+        state=finished.state,
+        result=finished.result or "",
+        edition=str(report.get("edition", "")),
+        period_end=str(report.get("period_end", "")),
+        organisations=_number(report.get("organisations")),
+        rows=_number(report.get("rows")),
+        warnings=_number(report.get("warnings")),
+        error_type=finished.error.type if finished.error else "",
+        error=finished.error.message if finished.error else "",
+        advice=finished.error.advice if finished.error else "",
+    )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """A line for each file, and below them why those that failed did."""
+    lines = table("file", "result", "period end", "organisations>", "rows>", "warnings>")
+    for outcome in outcomes:
+        failed = outcome.state != RunState.COMPLETED
+        lines.add_row(
+            outcome.file,
+            f"[red]{outcome.error_type or outcome.state}[/]" if failed else f"[green]{outcome.result}[/]",
+            outcome.period_end,
+            f"{outcome.organisations or ''}",
+            f"{outcome.rows:,}" if outcome.rows else "",
+            f"{outcome.warnings or ''}",
+        )
+    out.print(lines)
+    for outcome in outcomes:
+        if outcome.error:
+            err.print(f"\n{outcome.file}: {outcome.error}", style="red", markup=False)
+            err.print(outcome.advice, markup=False)

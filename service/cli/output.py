@@ -1,0 +1,71 @@
+"""How commands speak: results to standard output, the rest to standard error; errors as a sentence and its advice."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from config.logging import configure_logging
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+
+_UNFOLDED = 180
+"""Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNFOLDED)
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _UNFOLDED)
+
+
+def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
+    """Run a command's coroutine with the settings; an expected error ends it with exit code 1."""
+    settings = Settings()
+    configure_logging(settings.log)
+
+    async def call() -> T:
+        return await main(settings)
+
+    with errors_as_sentences():
+        return asyncio.run(call())
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Show an expected error as its sentence and its advice, and exit with 1."""
+    try:
+        yield
+    except WardflowError as error:
+        err.print(error.message, markup=False, style="red")
+        err.print(error.advice, markup=False)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def print_json(value: object) -> None:
+    """A result for a script."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def table(*headings: str) -> Table:
+    """A plain table; a heading that ends in `>` stands over a right-aligned column."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading.rstrip(">"), justify="right" if heading.endswith(">") else "left", overflow="fold")
+    return made
+
+
+def local(moment: datetime | None) -> str:
+    """A time as the reader's clock shows it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def count(value: Any) -> str:  # noqa: ANN401 - whatever can be counted
+    """A number with its thousands parted."""
+    return f"{value:,}" if isinstance(value, int) else str(value)

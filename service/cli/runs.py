@@ -1,0 +1,224 @@
+"""`wardflow runs`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.upkeep import AbandonedRuns
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+from library.contracts.runs import Run, RunState
+from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
+from service.cli.output import count, err, local, out, print_json, run, table
+from service.resources import warehouse
+from service.temporal import connect, history_link
+
+app = typer.Typer(no_args_is_help=True, help="Look at runs, follow and cancel them.")
+
+_TEMPORAL_MAY_TAKE = 2.0
+"""Seconds for asking Temporal about open runs: without it, the table alone answers."""
+_COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
+
+RunId = Annotated[str, typer.Argument(help="The run's id, or as many of its first characters as it takes.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+
+class NoSuchRun(WardflowError):
+    """No run, or more than one, has an id that begins like this."""
+
+    default_advice = "`wardflow runs list` shows the runs and their ids."
+
+
+@app.command("list")
+def list_runs(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    state: Annotated[list[RunState] | None, typer.Option(help="Only these; can be given several times.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, the newest first."""
+
+    async def main(settings: Settings) -> list[Run]:
+        async with warehouse(settings, size=2) as pool:
+            await _ask_temporal(settings, pool)
+            return await RunLog(pool).newest(limit=limit, states=tuple(state or RunState))
+
+    found = run(main)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    lines = table("run", "subject", "state", "result", "phase", "started", "seconds>")
+    for each in found:
+        seconds = ((each.finished_at or datetime.now(UTC)) - each.started_at).total_seconds()
+        what = each.error.type if each.error else each.result or ""
+        lines.add_row(
+            each.id,
+            each.subject,
+            _coloured(each.state),
+            what,
+            each.phase,
+            local(each.started_at),
+            f"{seconds:.1f}",
+        )
+    out.print(lines)
+
+
+@app.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """Show a run, with the decoded inputs and results of its steps."""
+
+    async def main(settings: Settings) -> tuple[Run, list[dict[str, Any]], str | None]:
+        async with warehouse(settings, size=2) as pool:
+            await _ask_temporal(settings, pool)
+            found = await _one(RunLog(pool), run_id)
+        steps: list[dict[str, Any]] = []
+        try:
+            client = await connect(settings)
+            steps = [step async for step in _steps(client, found)]
+        except (RPCError, WardflowError) as error:
+            err.print(f"Its history cannot be read: {error}", style="yellow", markup=False)
+        return found, steps, history_link(settings, found.workflow_id, found.id)
+
+    found, steps, link = run(main)
+    if as_json:
+        print_json({**found.model_dump(mode="json"), "steps": steps, "history": link})
+        return
+    _print_run(found, link)
+    for step in steps:
+        out.print(f"\n[bold]{step['step']}[/]")
+        out.print_json(data=step["payload"]) if step["payload"] is not None else out.print("null")
+
+
+@app.command()
+def watch(run_id: RunId) -> None:
+    """Follow a run until it ends; exits with 0 if it completed."""
+
+    async def main(settings: Settings) -> Run:
+        async with warehouse(settings, size=2) as pool:
+            log, said = RunLog(pool), ""
+            found = await _one(log, run_id)
+            while True:
+                if (now := f"{found.state} · {found.phase}") != said:
+                    err.print(now)
+                    said = now
+                if found.state is not RunState.RUNNING:
+                    return found
+                await asyncio.sleep(0.5)
+                await _ask_temporal(settings, pool)
+                found = await _one(log, found.id)
+
+    found = run(main)
+    _print_run(found, None)
+    raise typer.Exit(0 if found.state is RunState.COMPLETED else 1)
+
+
+@app.command()
+def cancel(run_id: RunId) -> None:
+    """Ask a run to stop; what it has loaded stays."""
+
+    async def main(settings: Settings) -> str:
+        async with warehouse(settings, size=2) as pool:
+            await _ask_temporal(settings, pool)
+            found = await _one(RunLog(pool), run_id)
+        if found.state is not RunState.RUNNING:
+            return f"The run has ended already: {found.state}."
+        client = await connect(settings)
+        await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
+        return "Asked. `wardflow runs watch` shows when it has ended."
+
+    out.print(run(main))
+
+
+async def _one(log: RunLog, beginning: str) -> Run:
+    found = await log.find(beginning)
+    if len(found) != 1:
+        raise NoSuchRun(f"{'No run has' if not found else 'Several runs have'} an id that begins with '{beginning}'.")
+    return found[0]
+
+
+async def _ask_temporal(settings: Settings, pool: Pool) -> None:
+    """Close the runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
+    log = RunLog(pool)
+    if not await log.open_before(datetime.now(UTC), limit=1):
+        return
+    try:
+        async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
+            await AbandonedRuns(pool, log, await connect(settings)).close(datetime.now(UTC))
+    except (TimeoutError, RPCError, WardflowError) as error:
+        err.print(f"Temporal does not answer, so open runs are shown as last heard of ({error}).", style="yellow")
+
+
+async def _steps(client: Client, found: Run) -> AsyncIterator[dict[str, Any]]:
+    """The decoded payloads of a history: what went in, what each step answered, what came out."""
+    handle = client.get_workflow_handle(found.workflow_id, run_id=found.id)
+    names: dict[int, str] = {}
+    decode = client.data_converter.decode
+    async for event in handle.fetch_history_events():
+        kind = event.event_type
+        if kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+            started = event.workflow_execution_started_event_attributes
+            yield {"step": "input", "payload": await _plain(decode, started.input.payloads)}
+        elif kind == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            scheduled = event.activity_task_scheduled_event_attributes
+            names[event.event_id] = scheduled.activity_type.name
+            yield {
+                "step": f"{scheduled.activity_type.name} ←",
+                "payload": await _plain(decode, scheduled.input.payloads),
+            }
+        elif kind == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            done = event.activity_task_completed_event_attributes
+            name = names[done.scheduled_event_id]
+            yield {"step": f"{name} →", "payload": await _plain(decode, done.result.payloads)}
+        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+            completed = event.workflow_execution_completed_event_attributes
+            yield {"step": "result", "payload": await _plain(decode, completed.result.payloads)}
+
+
+async def _plain(decode: Any, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
+    values = await decode(payloads)
+    return values[0] if len(values) == 1 else values or None
+
+
+def _print_run(found: Run, link: str | None) -> None:
+    lines = table("", "")
+    lines.show_header = False
+    told = {
+        "run": found.id,
+        "workflow": f"{found.workflow} ({found.workflow_id})",
+        "subject": found.subject,
+        "state": f"{_coloured(found.state)} {found.result or ''}",
+        "phase": found.phase,
+        "object": found.object_key or "",
+        "started": local(found.started_at),
+        "finished": local(found.finished_at),
+        "report": ", ".join(f"{name} {count(value)}" for name, value in found.report.items()),
+        "loads": ", ".join(found.load_ids),
+        "history": link or "",
+    }
+    for name, value in told.items():
+        if value:
+            lines.add_row(f"[bold]{name}[/]", value)
+    out.print(lines)
+    if found.counts:
+        datasets = table(
+            "dataset", "staged>", "rejected>", "repeated>", "inserted>", "updated>", "unchanged>", "deleted>"
+        )
+        for name, counts in found.counts.items():
+            kinds = ("staged", "rejected", "repeated", "inserted", "updated", "unchanged", "deleted")
+            datasets.add_row(name, *(count(counts[kind]) if isinstance(counts, dict) else "" for kind in kinds))
+        out.print(datasets)
+    for warning in found.warnings:
+        out.print(f"warning: {warning}", style="yellow", markup=False)
+    if found.error:
+        out.print(f"{found.error.type}: {found.error.message}", style="red", markup=False)
+        out.print(found.error.advice, markup=False)
+
+
+def _coloured(state: RunState) -> str:
+    return f"[{_COLOURS[state]}]{state}[/]"

@@ -1,0 +1,131 @@
+"""`wardflow up`, `down` and `doctor`."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import import_module
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+from service.stack.detach import end_running, ensure_running
+from service.stack.doctor import Report, examine
+from service.stack.part import Progress
+from service.stack.runner import run_stack
+
+app = typer.Typer()
+console = Console(highlight=False, soft_wrap=True)
+
+MARKS = {"healthy": "[green]✓[/]", "done": "[green]✓[/]", "running": "[green]✓[/]", "died": "[red]✗[/]"}
+COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
+    ] = False,
+) -> None:
+    """Run the embedded stack: Postgres, Temporal, S3, then bootstrap and worker."""
+    with _errors_as_sentences():
+        if detach:
+            with console.status("Starting the stack"):
+                ensure_running(Settings(), say=lambda line: console.print(line, markup=False))
+            return
+        with console.status("Starting the stack") as status:
+            asyncio.run(
+                run_stack(
+                    Settings(),
+                    on_progress=_Shown(status),
+                    # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
+                    bootstrap=lambda settings: import_module("service.bootstrap").migrate(settings),
+                )
+            )
+
+
+@app.command()
+def down() -> None:
+    """End the embedded stack."""
+    with _errors_as_sentences(), console.status("Ending the stack"):
+        end_running(Settings(), say=lambda line: console.print(line, markup=False))
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Say what runs, where its data and logs are, and what is wrong."""
+    with _errors_as_sentences():
+        report = asyncio.run(examine(Settings()))
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2))
+    else:
+        _show(report)
+    raise typer.Exit(1 if report.problems else 0)
+
+
+class _Shown:
+    """Shows progress: a line for each thing that has happened, and on a terminal what is still awaited."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._awaited: list[str] = []
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.state == "starting":
+            self._awaited.append(progress.subject)
+        elif progress.subject in self._awaited:
+            self._awaited.remove(progress.subject)
+        self._show_what_is_awaited(progress)
+        if progress.state != "starting" or not console.is_terminal:
+            mark = Text.from_markup(MARKS.get(progress.state, "·"))
+            console.print(mark.append(f" {progress.subject}: {progress.state} {progress.detail}", style="default"))
+
+    def _show_what_is_awaited(self, progress: Progress) -> None:
+        match progress:
+            case Progress("stack", "running" | "ended"):
+                self._status.stop()
+            case Progress("stack", "ending"):
+                self._awaited.clear()
+                self._status.update("Ending the stack")
+                self._status.start()
+            case _ if self._awaited:
+                self._status.update(f"Starting {', '.join(self._awaited)}")
+
+
+def _show(report: Report) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "state", "address", "process", "version"):
+        table.add_column(heading, overflow="fold")
+    for part in report.parts:
+        state = f"[{COLOURS[part.state]}]{part.state}[/]"
+        table.add_row(part.name, state, part.address, str(part.pid or ""), part.version)
+    console.print(table)
+    supervisor = f" (process {report.pid})" if report.pid else ""
+    console.print(f"stack {report.stack}{supervisor}, wardflow {report.wardflow}, Python {report.python}")
+    console.print(
+        f"data {report.folder} ({report.disk_free_bytes / 1024**3:.0f} GiB free), logs {report.logs}", markup=False
+    )
+    for problem in report.problems:
+        console.print(Text.from_markup(MARKS["died"]).append(f" {problem.message}", style="default"))
+        console.print(f"  {problem.advice}", markup=False)
+    if not report.problems:
+        console.print("[green]✓[/] All is well.")
+
+
+@contextmanager
+def _errors_as_sentences() -> Iterator[None]:
+    """Show an expected error as its sentence and its advice, and exit with 1."""
+    try:
+        yield
+    except WardflowError as error:
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        errors.print(error.message, markup=False, style="red")
+        errors.print(error.advice, markup=False)
+        raise typer.Exit(1) from error

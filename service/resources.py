@@ -1,0 +1,72 @@
+"""What a process works with: pool, store, client; opened from the settings, closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError, WardflowError
+from library.objects.store import ObjectStore
+from library.warehouse.failures import DISCONNECTED
+from library.warehouse.pool import Pool, create_pool
+
+_NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
+
+
+class WarehouseUnavailable(WardflowError):
+    """Postgres does not answer, or refuses the credentials."""
+
+    retryable = True
+    default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
+
+
+def warehouse_dsn(settings: Settings) -> str:
+    """Where and as whom to load.
+
+    Raises:
+        ConfigurationError: neither set nor known from a running stack.
+    """
+    if settings.postgres.dsn is None:
+        raise ConfigurationError("No warehouse is known here.", advice=_NOT_RUNNING.format("WARDFLOW_POSTGRES__DSN"))
+    return settings.postgres.dsn.get_secret_value()
+
+
+@asynccontextmanager
+async def warehouse(settings: Settings, *, size: int | None = None, name: str = "wardflow") -> AsyncIterator[Pool]:
+    """A pool of connections, closed at the end.
+
+    Raises:
+        WarehouseUnavailable: Postgres does not answer.
+    """
+    try:
+        pool = await create_pool(
+            warehouse_dsn(settings), size=size or settings.postgres.pool_size, application_name=name
+        )
+    except (asyncpg.PostgresError, *DISCONNECTED) as error:
+        raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def object_store(settings: Settings) -> ObjectStore:
+    """The object store.
+
+    Raises:
+        ConfigurationError: its address or keys are neither set nor known from a running stack.
+    """
+    s3 = settings.s3
+    if s3.url is None or s3.access_key is None or s3.secret_key is None:
+        raise ConfigurationError(
+            "No object store is known here.",
+            advice=_NOT_RUNNING.format("WARDFLOW_S3__URL, WARDFLOW_S3__ACCESS_KEY and WARDFLOW_S3__SECRET_KEY"),
+        )
+    return ObjectStore(
+        s3.url,
+        access_key=s3.access_key.get_secret_value(),
+        secret_key=s3.secret_key.get_secret_value(),
+        bucket=s3.bucket,
+        region=s3.region,
+    )

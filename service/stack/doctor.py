@@ -1,0 +1,194 @@
+"""What runs, where, and what is wrong: for people, and as JSON for scripts. Never raises because something is down."""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+from service.stack import lock, postgres, s3, temporal, worker
+from service.stack.part import Entry, Health
+from service.stack.state import State, elsewhere, read_state, with_addresses
+
+ANSWERS_WITHIN = 2.0
+BOOTSTRAP_WITHIN = 5.0
+DISK_NEEDED = 2 * 1024**3
+PARTS = ("postgres", "s3", "temporal", "worker")
+
+type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part as it was found."""
+
+    name: str
+    state: Literal["running", "not answering", "not running"]
+    address: str = ""
+    pid: int | None = None
+    version: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and what to do about it."""
+
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the doctor has to say; holds no credentials.
+
+    Attributes:
+        stack: state of the stack as a whole: `starting`, `running`, `ending`, or `not running`.
+        pid: of the supervisor.
+    """
+
+    wardflow: str
+    python: str
+    stack: str
+    pid: int | None
+    folder: str
+    logs: str
+    disk_free_bytes: int
+    parts: tuple[PartReport, ...]
+    problems: tuple[Problem, ...]
+
+
+async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = None) -> Report:
+    """Look at everything, side by side.
+
+    Args:
+        settings: as every command loads them.
+        check_bootstrap: names what is missing; `None`: `service.bootstrap.check`.
+    """
+    folder = settings.stack.folder.expanduser().resolve()
+    supervisor = lock.holder(folder)
+    recorded = read_state(folder)
+    entries = elsewhere(settings) | recorded
+    settings = with_addresses(settings, entries)
+    results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in PARTS))
+    parts = tuple(part for part, _ in results)
+    free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
+    problems = _stack_problems(folder, supervisor, recorded, entries)
+    if entries:
+        problems += [problem for _, problem in results if problem]
+    if free < DISK_NEEDED:
+        problems.append(
+            Problem(
+                f"Only {free / 1024**3:.1f} GiB are free where {folder} is.",
+                "Make room: a full disk stops Postgres and the object store.",
+            )
+        )
+    if all(part.state == "running" for part in parts if part.name != "worker"):
+        problems += await _bootstrap_problems(settings, check_bootstrap)
+    return Report(
+        wardflow=version("wardflow"),
+        python=platform.python_version(),
+        stack=recorded.get("wardflow", {}).get("state", "starting") if supervisor else "not running",
+        pid=supervisor,
+        folder=str(folder),
+        logs=str(folder / "logs"),
+        disk_free_bytes=free,
+        parts=parts,
+        problems=tuple(problems),
+    )
+
+
+def _stack_problems(folder: Path, supervisor: int | None, recorded: State, entries: State) -> list[Problem]:
+    if supervisor is None and recorded:
+        return [
+            Problem(
+                f"The stack in {folder} was killed: its stack.json is there, its supervisor is not.",
+                "`wardflow up --detach` cleans up and starts it again; `wardflow down` only cleans up.",
+            )
+        ]
+    if not entries:
+        return [
+            Problem(
+                "Nothing runs, and no servers are named by settings.",
+                "Start everything by `wardflow up --detach`, or name servers by WARDFLOW_POSTGRES__DSN, "
+                "WARDFLOW_TEMPORAL__ADDRESS and WARDFLOW_S3__URL.",
+            )
+        ]
+    return []
+
+
+async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> tuple[PartReport, Problem | None]:
+    if entry is None:
+        advice = "`wardflow down` and `wardflow up --detach` start everything; the log of the stack says what happened."
+        return PartReport(name, "not running"), Problem(f"{name} is not running.", advice)
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            health = await _ask(name, entry, settings)
+    except TimeoutError:
+        health = Health(problem=f"{name} did not answer within {ANSWERS_WITHIN:.0f} seconds.")
+    log = entry.get("log", "")
+    report = PartReport(
+        name=name,
+        state="not answering" if health.problem else "running",
+        address=_public(entry.get("address") or entry["url"]),
+        pid=entry.get("pid"),
+        version=health.version,
+        log=log,
+    )
+    if not health.problem:
+        return report, None
+    advice = (
+        f"Read its log {log}." if log else "It is run by somebody else: check that server and the setting naming it."
+    )
+    return report, Problem(health.problem, advice)
+
+
+def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:
+    match name:
+        case "postgres":
+            return postgres.health(entry["url"])
+        case "temporal":
+            return temporal.health(settings)
+        case "s3":
+            return s3.health(entry["url"])
+        case _:
+            return worker.health(entry["health_url"])
+
+
+async def _bootstrap_problems(settings: Settings, check: BootstrapCheck | None) -> list[Problem]:
+    try:
+        if check is None:
+            check = _bootstrap_check()
+        async with asyncio.timeout(BOOTSTRAP_WITHIN):
+            # In a thread, so that it may be a plain function that blocks; an asynchronous one returns what to await.
+            found: Any = await asyncio.to_thread(check, settings)
+            if isinstance(found, Awaitable):
+                found = await found
+    except WardflowError as error:
+        return [Problem(f"The bootstrap could not be checked: {error.message}", error.advice)]
+    except Exception as error:  # noqa: BLE001 - a doctor that dies of what it finds helps nobody
+        return [
+            Problem(
+                f"The bootstrap could not be checked: {type(error).__name__}: {error}",
+                "Run `wardflow migrate`; its error says more.",
+            )
+        ]
+    return [Problem(each, "Run `wardflow migrate`; it can run at any time, and twice.") for each in found]
+
+
+def _bootstrap_check() -> BootstrapCheck:
+    check: BootstrapCheck = import_module("service.bootstrap").check
+    return check
+
+
+def _public(address: str) -> str:
+    """An address without the credentials that may be in it."""
+    url = urlsplit(address)
+    return address if url.username is None else f"{url.hostname}:{url.port or 5432}{url.path}"

@@ -1,0 +1,74 @@
+"""One stack in a folder: the supervisor holds a lock for as long as it lives, and no longer."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from library.contracts.errors import WardflowError
+from service.stack.files import not_ours, read_json
+
+PATIENCE = 0.5
+"""Seconds for which a starting stack tries: a look by `holder` takes the lock for a moment too."""
+
+
+class AlreadyRunning(WardflowError):
+    """Another process runs the stack of this folder."""
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Be the only one that runs the folder's stack. The system frees the lock however the process ends.
+
+    Raises:
+        AlreadyRunning: another process holds it.
+    """
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # not inherited by children
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _take(handle, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise _already_running(folder)
+            time.sleep(0.05)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def holder(folder: Path) -> int | None:
+    """Who runs the folder's stack now; `None`: nobody. The process lives: its id cannot have been given to another."""
+    try:
+        handle = os.open(folder / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise not_ours(folder) from error
+    try:
+        if _take(handle, fcntl.LOCK_SH):
+            return None
+        written = os.pread(handle, 20, 0)
+        return int(written) if written.isdigit() else None
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _already_running(folder: Path) -> AlreadyRunning:
+    stack = read_json(folder / "stack.json")
+    urls = [f"{name} {entry['url']}" for name, entry in stack.items() if name in ("temporal_ui", "worker")]
+    return AlreadyRunning(
+        f"A stack runs already in {folder} (process {holder(folder)}{''.join(f', {url}' for url in urls)}).",
+        advice=f"Use it (its addresses are in {folder / 'stack.json'}), end it with `wardflow down`, "
+        "or choose another folder by WARDFLOW_STACK__FOLDER.",
+    )

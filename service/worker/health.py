@@ -1,0 +1,82 @@
+"""The worker's own small page: `/health/live`, `/health/ready`, `/metrics`. It has no token and stays on loopback."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+import uvicorn
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+type Probe = Callable[[], Awaitable[object]]
+"""Raises what is wrong."""
+
+_PATIENCE = 2.0
+"""Seconds that a probe may take."""
+
+
+def health_app(parts: Mapping[str, Probe], running: Callable[[], bool], sdk_metrics_url: str) -> FastAPI:
+    """The page.
+
+    Args:
+        parts: what the worker needs, by name; each is probed for `/health/ready`.
+        running: whether the worker still polls; once it does not, it is not live.
+        sdk_metrics_url: where Temporal's SDK serves its own metrics; `/metrics` shows both.
+    """
+    app = FastAPI(title="Wardflow worker", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/health/live")
+    async def live(response: Response) -> dict[str, str]:
+        """Whether the process works."""
+        response.status_code = 200 if running() else 503
+        return {"state": "live" if running() else "ending"}
+
+    @app.get("/health/ready")
+    async def ready(response: Response) -> dict[str, Any]:
+        """Whether the worker polls and reaches all that it needs; says which part is missing."""
+        found = dict(zip(parts, await asyncio.gather(*(_probe(part) for part in parts.values())), strict=True))
+        found["worker"] = "ok" if running() else "ending"
+        well = all(state == "ok" for state in found.values())
+        response.status_code = 200 if well else 503
+        return {"state": "ready" if well else "not ready", "parts": found}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus: ours, and the SDK's."""
+        async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
+            sdk = await client.get(sdk_metrics_url)
+        return Response(generate_latest() + sdk.content, media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+async def _probe(part: Probe) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await part()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the part is what the page is to say
+        return f"unavailable: {type(error).__name__}"
+    return "ok"
+
+
+class HealthServer:
+    """Serves the page beside the worker, in the same event loop."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
+        )
+        # The worker has its own way with signals; uvicorn's would end the page before the work.
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._socket = socket.create_server((host, port))
+        self.port: int = self._socket.getsockname()[1]
+
+    async def serve(self) -> None:
+        """Serve until cancelled."""
+        await self._server._serve([self._socket])  # `serve` itself would take over the signals
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._server.should_exit = True

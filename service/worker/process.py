@@ -1,0 +1,86 @@
+"""The worker process: opens what it needs, polls its queues, and ends in order when it is told to."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterable, Sequence
+
+import structlog
+from temporalio.runtime import LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.worker import Worker
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError
+from service.resources import object_store, warehouse
+from service.temporal import connect
+from service.worker.health import HealthServer, health_app
+from service.worker.wiring import Resources, workers
+from workflows.policies import QUEUES
+
+_log = structlog.get_logger(__name__)
+
+
+async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
+    """Serve queues until SIGTERM or SIGINT; running activities then get the graceful time to finish.
+
+    Raises:
+        ConfigurationError: a queue is not known, or something that the worker needs is not set.
+    """
+    if unknown := sorted(set(queues) - set(QUEUES)):
+        raise ConfigurationError(f"No such queues: {', '.join(unknown)}.", advice=f"There are {', '.join(QUEUES)}.")
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sdk_metrics = f"127.0.0.1:{_free_port()}"
+    client = await connect(settings, runtime=_runtime(sdk_metrics))
+    store = object_store(settings)
+    async with warehouse(settings, name="wardflow worker") as pool:
+        made = workers(Resources(settings, client, pool, store), queues)
+        parts = {
+            "postgres": lambda: pool.fetchval("SELECT 1"),
+            "s3": lambda: asyncio.to_thread(store.bucket_exists),
+            "temporal": lambda: client.service_client.check_health(),
+        }
+        app = health_app(
+            parts, lambda: not stop.is_set() and all(each.is_running for each in made), f"http://{sdk_metrics}/metrics"
+        )
+        page = HealthServer(app, settings.worker.host, settings.worker.port)
+        serving = asyncio.create_task(page.serve())
+        _log.info("worker started", queues=list(queues), port=page.port)
+        try:
+            await _run_until(stop, made)
+        finally:
+            page.stop()
+            await serving
+    store.close()
+    _log.info("worker ended")
+
+
+async def _run_until(stop: asyncio.Event, made: Iterable[Worker]) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        # Entered side by side and left side by side: each has the whole graceful time, not what others left of it.
+        async with asyncio.TaskGroup() as group:
+            for each in made:
+                group.create_task(_until(stop, each))
+        await stack.aclose()
+
+
+async def _until(stop: asyncio.Event, worker: Worker) -> None:
+    async with worker:
+        await stop.wait()
+
+
+def _runtime(metrics_address: str) -> Runtime:
+    return Runtime(
+        telemetry=TelemetryConfig(
+            metrics=PrometheusConfig(bind_address=metrics_address),
+            logging=LoggingConfig(filter=TelemetryFilter(core_level="WARN", other_level="ERROR")),
+        )
+    )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port

@@ -1,0 +1,115 @@
+"""What a worker is made of: every workflow, every activity and its queue, in one place."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.beds import WorkbookActivities
+from activities.boundary import ErrorBoundary
+from activities.loads import LoadActivities
+from activities.runs import RunActivities
+from activities.upkeep import UpkeepActivities
+from config.settings import Settings
+from library.datasets import beds
+from library.datasets.declaration import Catalogue
+from library.objects.store import ObjectStore
+from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
+from workflows.beds import IngestWorkbookWorkflow
+from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
+from workflows.upkeep import UpkeepWorkflow
+
+CATALOGUE = Catalogue(beds.DATASETS)
+"""Every dataset that can be loaded."""
+
+ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, UpkeepWorkflow)
+
+_HEARTBEAT_THROTTLE = timedelta(seconds=2)
+"""How late a cancellation reaches an activity at most; the default is a minute."""
+
+type Activity = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What activities are made with."""
+
+    settings: Settings
+    client: Client
+    pool: Pool
+    store: ObjectStore
+
+
+def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
+    """The activities of each queue, made with their dependencies."""
+    settings, pool, store = resources.settings, resources.pool, resources.store
+    runs = RunLog(pool)
+    limits = LoadLimits(
+        lock=settings.postgres.lock_timeout,
+        statement=settings.postgres.statement_timeout,
+        idle_in_transaction=settings.postgres.idle_in_transaction_timeout,
+        work_mem=settings.postgres.load_work_mem,
+    )
+    readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
+    bookkeeping = RunActivities(runs)
+    workbooks = WorkbookActivities(pool, store, runs, readers, settings.workbook)
+    loads = LoadActivities(store, Loader(pool, store, CATALOGUE, limits), runs)
+    upkeep = UpkeepActivities(pool, store, runs, resources.client)
+    return {
+        IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up],
+        COMPUTE: [workbooks.stage_workbook],
+        LOAD: [loads.load_staged],
+    }
+
+
+def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
+    """A Temporal worker for each of the queues."""
+    options = resources.settings.worker
+    by_queue = activities_by_queue(resources)
+    slots = {IO: options.io_slots, COMPUTE: options.compute_slots, LOAD: options.load_slots}
+    made = []
+    for queue in queues:
+        serves: dict[str, Any] = (
+            {"workflows": ALL_WORKFLOWS, "max_concurrent_workflow_tasks": options.workflows_slots}
+            if queue == WORKFLOWS
+            else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
+        )
+        made.append(
+            Worker(
+                resources.client,
+                task_queue=options.queue_prefix + queue,
+                interceptors=[ErrorBoundary()],
+                workflow_runner=workflow_runner(),
+                graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown),
+                max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+                default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+                deployment_config=_deployment(resources.settings),
+                **serves,
+            )
+        )
+    return made
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox, with what crosses boundaries passed through: contracts are the same classes inside and outside."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("library.contracts")
+    )
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    if not settings.worker.build_id:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.worker.deployment_name, settings.worker.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.PINNED,
+    )

@@ -1,0 +1,80 @@
+"""A made-up source for tests of the loader: wards that own beds, with an order; and readings, which have no family."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Column, DateTime, Double, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Field, SQLModel
+
+from library.datasets.declaration import Action, Catalogue, Dataset, Expectation, Loaded
+
+SCHEMA = "made_up"
+
+
+class Ward(Loaded, table=True):
+    """A parent, ordered by `version`."""
+
+    __tablename__ = "ward"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    code: str = Field(sa_type=Text, primary_key=True)
+    name: str | None = Field(default=None, sa_type=Text)
+    version: int = Field(sa_type=SmallInteger)
+    seen_first: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+class Bed(Loaded, table=True):
+    """A child: the beds of a ward are replaced as a set."""
+
+    __tablename__ = "bed"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    ward_code: str = Field(sa_type=Text, primary_key=True)
+    number: int = Field(sa_type=SmallInteger, primary_key=True)
+    kind: str = Field(sa_type=Text)
+
+
+class Reading(Loaded, table=True):
+    """No family, an order, every kind of expectation."""
+
+    __tablename__ = "reading"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: int = Field(primary_key=True)
+    taken_at: datetime = Field(sa_type=DateTime(timezone=True))
+    day: str | None = Field(default=None, sa_type=Text)
+    value: float | None = Field(default=None, sa_type=Double)
+    note: str | None = Field(default=None, sa_type=Text)
+    tags: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    batch: UUID | None = None
+
+
+WARD = Dataset(Ward, order=("version",), written_once=("seen_first",))
+BED = Dataset(Bed, parent=WARD, parent_key=("ward_code",), expectations=(Expectation("known_kind", "kind <> 'sofa'"),))
+READING = Dataset(
+    Reading,
+    order=("taken_at",),
+    loads_meet=False,
+    expectations=(
+        Expectation("value_in_range", "value IS NULL OR value BETWEEN 0 AND 1000"),
+        Expectation("note_short", "note IS NULL OR length(note) < 10", Action.WARN),
+        Expectation("no_poison", "note IS DISTINCT FROM 'poison'", Action.FAIL),
+    ),
+)
+DATASETS = (WARD, BED, READING)
+CATALOGUE = Catalogue(DATASETS)
+
+
+def tables_sql() -> list[str]:
+    """Statements that make the tables."""
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateTable
+
+    dialect = postgresql.dialect()
+    return [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"] + [
+        str(CreateTable(dataset.table).compile(dialect=dialect)) for dataset in DATASETS
+    ]
+
+
+__all__ = ["BED", "CATALOGUE", "READING", "SQLModel", "WARD"]

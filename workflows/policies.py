@@ -1,0 +1,75 @@
+"""Time-outs, retries and task queues: constants, in one place. Without a retry policy Temporal would retry for ever."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.common import RetryPolicy
+
+WORKFLOWS = "workflows"
+IO = "io"
+COMPUTE = "compute"
+LOAD = "load"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD)
+
+_NEVER_HELPS = ("PayloadsTooLarge",)
+"""Failures of Temporal itself that it would retry although no repeat can help."""
+
+
+@dataclass(frozen=True)
+class ActivityPolicy:
+    """How long an activity may take, and how often it is tried.
+
+    Attributes:
+        queue: what bounds it: database connections (load), cores (compute), nothing much (io).
+        attempt: of one attempt.
+        overall: of all attempts together, waiting for a worker included.
+        heartbeat: after which silence an attempt counts as lost.
+    """
+
+    queue: str
+    attempt: timedelta
+    overall: timedelta
+    heartbeat: timedelta | None = None
+    first_retry: timedelta = timedelta(seconds=1)
+    longest_retry: timedelta = timedelta(seconds=30)
+    attempts: int = 0
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of `workflow.execute_activity`, but for the queue."""
+        return {
+            "start_to_close_timeout": self.attempt,
+            "schedule_to_close_timeout": self.overall,
+            "heartbeat_timeout": self.heartbeat,
+            "retry_policy": RetryPolicy(
+                initial_interval=self.first_retry,
+                maximum_interval=self.longest_retry,
+                maximum_attempts=self.attempts,
+                non_retryable_error_types=_NEVER_HELPS,
+            ),
+        }
+
+
+BOOKKEEPING = ActivityPolicy(queue=IO, attempt=timedelta(seconds=30), overall=timedelta(days=1))
+"""A row of `ingest.run`: tried for a day, so that no run stays open because a server was away."""
+
+STAGE = ActivityPolicy(
+    queue=COMPUTE,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=12),
+    heartbeat=timedelta(seconds=90),
+)
+"""Read a landed object: the reading process has a time limit of its own, shorter than the heartbeat."""
+
+LOAD_STAGED = ActivityPolicy(
+    queue=LOAD,
+    attempt=timedelta(hours=2),
+    overall=timedelta(hours=12),
+    heartbeat=timedelta(seconds=30),
+)
+"""COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
+
+UPKEEP = ActivityPolicy(
+    queue=IO, attempt=timedelta(seconds=40), overall=timedelta(seconds=50), heartbeat=timedelta(seconds=30), attempts=2
+)
+"""Once a minute: what fails is tried again in the next."""

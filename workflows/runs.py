@@ -1,0 +1,107 @@
+"""What every run does first and last, so that a workflow itself is a recipe."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+
+from workflows.policies import BOOKKEEPING, WORKFLOWS, ActivityPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.runs import RunActivities
+    from library.contracts.loads import LoadResult
+    from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
+
+SOURCE = SearchAttributeKey.for_keyword("Source")
+DATASET = SearchAttributeKey.for_keyword_list("Dataset")
+PERIOD = SearchAttributeKey.for_keyword("Period")
+ROWS = SearchAttributeKey.for_int("Rows")
+SEARCH_ATTRIBUTES = (SOURCE, DATASET, PERIOD, ROWS)
+"""What runs can be searched by in the Web UI; `wardflow migrate` registers them. Never patient data."""
+
+
+async def act[A, T](
+    policy: ActivityPolicy, activity: Callable[Concatenate[Any, A, ...], Awaitable[T]], argument: A
+) -> T:
+    """Run an activity under its policy, and when cancelled wait for what became of it: it may have committed."""
+    result: T = await workflow.execute_activity_method(
+        activity,
+        argument,
+        task_queue=beside_workflows(policy.queue),
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        **policy.options(),
+    )
+    return result
+
+
+async def recorded(source: str, object_key: str, recipe: Callable[[str], Awaitable[LoadResult]]) -> LoadResult:
+    """Run a recipe as a run: entered first, closed last, whatever becomes of it.
+
+    Args:
+        source: whose run it is.
+        object_key: the landed object.
+        recipe: called with the run's id.
+    """
+    info = workflow.info()
+    run_id = info.first_execution_run_id
+    try:
+        await act(
+            BOOKKEEPING,
+            RunActivities.begin_run,
+            RunStarted(
+                run_id=run_id,
+                workflow_id=info.workflow_id,
+                workflow=info.workflow_type,
+                source=source,
+                subject=info.workflow_id,  # until whoever started it says better
+                started_at=info.workflow_start_time,
+                object_key=object_key,
+            ),
+        )
+        result = await recipe(run_id)
+    except BaseException as error:
+        if not isinstance(error, FailureError) and not is_cancelled_exception(error):
+            raise  # a mistake in the workflow's own code: its task is repeated until the code is mended
+        end = (
+            RunFinished(run_id=run_id, state=RunState.CANCELLED)
+            if is_cancelled_exception(error)
+            else RunFinished(run_id=run_id, state=RunState.FAILED, error=described(error))
+        )
+        await act(BOOKKEEPING, RunActivities.finish_run, end)
+        raise
+    rows = sum(counts.inserted + counts.updated + counts.unchanged for counts in result.counts.values())
+    workflow.upsert_search_attributes(
+        [
+            DATASET.value_set(sorted(result.counts)),
+            ROWS.value_set(rows),
+            *([PERIOD.value_set(str(result.report["period_end"]))] if "period_end" in result.report else []),
+        ]
+    )
+    await act(
+        BOOKKEEPING,
+        RunActivities.finish_run,
+        RunFinished(run_id=run_id, state=RunState.COMPLETED, result=result.outcome, load_ids=(str(result.load_id),)),
+    )
+    return result
+
+
+def described(error: BaseException) -> RunError:
+    """The innermost failure, which alone says what happened: `str(ActivityError)` says nothing."""
+    cause: BaseException = error
+    while isinstance(cause.__cause__, FailureError):
+        cause = cause.__cause__
+    if isinstance(cause, ApplicationError):
+        advice = str(cause.details[0]) if cause.details else ""
+        return RunError(type=cause.type or type(cause).__name__, message=cause.message, advice=advice)
+    return RunError(
+        type=type(cause).__name__,
+        message=str(cause),
+        advice="The step did not finish in its time: see the run's history in the Web UI, then start the run again.",
+    )
+
+
+def beside_workflows(queue: str) -> str:
+    """The name of another queue of the same deployment: the workflow's own queue tells the prefix."""
+    return workflow.info().task_queue.removesuffix(WORKFLOWS) + queue
