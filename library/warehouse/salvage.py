@@ -13,7 +13,7 @@ from library.objects.store import CHUNK, ObjectStore
 from library.warehouse.checks import affected
 from library.warehouse.pool import Connection
 from library.warehouse.staging import LINE, RAW_LIMIT, staged_columns
-from library.warehouse.statements import create_staged, quote, quote_literal, staged
+from library.warehouse.statements import create_staged, quote, quote_literal, raw_form, staged
 
 
 async def copy_as_text(
@@ -106,12 +106,10 @@ def _reject_wrong_types(dataset: Dataset) -> str:
         f"THEN {quote_literal(f'{name}: not a valid {kind.lower()}')} END"
         for name, kind in typed
     )
-    cells = ", ".join(quote(column.name) for column in dataset.columns)
     return (
         f"WITH refused AS (DELETE FROM salvaged WHERE NOT ({valid}) RETURNING *) "
         "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
         f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, "
         f"CASE WHEN pg_input_is_valid({quote(LINE)}, 'bigint') THEN {quote(LINE)}::bigint ELSE 0 END, "
-        f"array_remove(ARRAY[{reasons}], NULL), convert_to(row_to_json(r)::text, 'UTF8') "
-        f"FROM refused CROSS JOIN LATERAL (SELECT {cells}) r"
+        f"array_remove(ARRAY[{reasons}], NULL), {raw_form(dataset)} FROM refused"
     )

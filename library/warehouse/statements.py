@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy.dialects import postgresql
 
 from library.datasets.declaration import Action, Dataset, Expectation, sql_type
-from library.warehouse.staging import LINE, PARENT
+from library.warehouse.staging import LINE, PARENT, RAW_LIMIT
 
 _quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 
@@ -108,15 +108,19 @@ def _parent(dataset: Dataset) -> Dataset:
 
 
 def _move_to_rejections(dataset: Dataset, failed: str, reasons: str) -> str:
-    cells = _columns(column.name for column in dataset.columns)
     return (
         f"WITH refused AS (DELETE FROM {staged(dataset)} s WHERE {failed} RETURNING *), "
-        f"named AS (SELECT {quote(LINE)} AS line, {reasons} AS reasons, "
-        f"convert_to(row_to_json(r)::text, 'UTF8') AS raw FROM refused CROSS JOIN LATERAL (SELECT {cells}) r) "
+        f"named AS (SELECT {quote(LINE)} AS line, {reasons} AS reasons, {raw_form(dataset)} AS raw FROM refused) "
         "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
         f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, line, reasons, "
-        "CASE WHEN length(raw) <= 65536 THEN raw END FROM named"
+        f"CASE WHEN length(raw) <= {RAW_LIMIT} THEN raw END FROM named"
     )
+
+
+def raw_form(dataset: Dataset) -> str:
+    """A staged row as the bytes of a JSON object."""
+    cells = _columns(column.name for column in dataset.columns)
+    return f"convert_to((SELECT row_to_json(cells) FROM (SELECT {cells}) cells)::text, 'UTF8')"
 
 
 def quote_literal(text: str) -> str:

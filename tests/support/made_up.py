@@ -1,11 +1,14 @@
 """A made-up source for tests of the loader: wards that own beds, with an order; and readings, which have no family."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Double, SmallInteger, Text
+from sqlalchemy import Column, Date, DateTime, Dialect, Double, SmallInteger, Text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import Field, SQLModel
+from sqlalchemy.schema import CreateTable
+from sqlmodel import Field
 
 from library.datasets.declaration import Action, Catalogue, Dataset, Expectation, Loaded
 
@@ -43,7 +46,7 @@ class Reading(Loaded, table=True):
 
     id: int = Field(primary_key=True)
     taken_at: datetime = Field(sa_type=DateTime(timezone=True))
-    day: str | None = Field(default=None, sa_type=Text)
+    day: date | None = Field(default=None, sa_type=Date)
     value: float | None = Field(default=None, sa_type=Double)
     note: str | None = Field(default=None, sa_type=Text)
     tags: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
@@ -68,13 +71,7 @@ CATALOGUE = Catalogue(DATASETS)
 
 def tables_sql() -> list[str]:
     """Statements that make the tables."""
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.schema import CreateTable
-
-    dialect = postgresql.dialect()
-    return [f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"] + [
+    dialect: Dialect = cast(Any, postgresql.dialect)()
+    return [f"CREATE SCHEMA {SCHEMA}"] + [
         str(CreateTable(dataset.table).compile(dialect=dialect)) for dataset in DATASETS
     ]
-
-
-__all__ = ["BED", "CATALOGUE", "READING", "SQLModel", "WARD"]

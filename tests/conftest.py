@@ -1,0 +1,56 @@
+"""The real servers, started once a session; a database of its own for each test that asks for one."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from config.settings import Settings, StackSettings
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool, create_pool
+from service import bootstrap
+from service.resources import object_store, warehouse_dsn
+from service.stack.runner import embedded_stack
+from tests.support.databases import make_database, named
+
+
+@pytest_asyncio.fixture(scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """Postgres, Temporal and S3, with everything that `wardflow migrate` makes."""
+    folder = tmp_path_factory.mktemp("stack")
+    settings = Settings(environment="test", stack=StackSettings(folder=folder))
+    async with embedded_stack(settings) as running:
+        await bootstrap.migrate(running)
+        yield running
+
+
+@pytest_asyncio.fixture
+async def settings(servers: Settings) -> AsyncIterator[Settings]:
+    """Settings of this test alone: a migrated database and queues that no other test has; the store is shared."""
+    name = f"test_{secrets.token_hex(6)}"
+    await make_database(warehouse_dsn(servers), name)
+    postgres = servers.postgres.model_copy(update={"dsn": SecretStr(named(warehouse_dsn(servers), name))})
+    worker = servers.worker.model_copy(update={"queue_prefix": f"{name}-"})
+    yield servers.model_copy(update={"postgres": postgres, "worker": worker})
+    connection = await asyncpg.connect(warehouse_dsn(servers))
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def pool(settings: Settings) -> AsyncIterator[Pool]:
+    """Connections to the test's database."""
+    made = await create_pool(warehouse_dsn(settings), size=16)
+    yield made
+    made.terminate()
+
+
+@pytest.fixture
+def store(servers: Settings) -> Iterator[ObjectStore]:
+    """The object store."""
+    made = object_store(servers)
+    yield made
+    made.close()

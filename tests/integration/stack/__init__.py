@@ -1,0 +1,1 @@
+"""The embedded stack, with its real servers."""

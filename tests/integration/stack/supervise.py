@@ -1,0 +1,29 @@
+"""`wardflow up` without bootstrap and worker, to be started as a process of its own: `python supervise.py`."""
+
+import asyncio
+
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+from service.stack.part import Progress
+from service.stack.runner import run_stack
+
+
+async def bootstrap(settings: Settings) -> None:
+    """Nothing: what tests need, they make."""
+
+
+def show(progress: Progress) -> None:
+    """One line each, into the log."""
+    print(progress.subject, progress.state, progress.detail, flush=True)  # noqa: T201 - it is the log
+
+
+def main() -> None:
+    """Run until a signal comes."""
+    try:
+        asyncio.run(run_stack(Settings(), on_progress=show, bootstrap=bootstrap, with_worker=False))
+    except WardflowError as error:
+        raise SystemExit(f"{error.message}\n{error.advice}") from error
+
+
+if __name__ == "__main__":
+    main()
