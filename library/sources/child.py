@@ -340,7 +340,7 @@ def _live(descriptor: int, others: list[int]) -> NoReturn:
 
 
 def limit_process(max_memory: int, max_seconds: float) -> None:
-    """Bound what this process takes from now on: address space, time on the clock and on the processor, no core file."""
+    """Bound what this process takes from now on: address space, clock and processor time, no core file."""
     limit = _address_space() + max_memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -35,12 +35,12 @@ async def upgrade(dsn: str) -> str:
     Returns:
         The revision.
     """
-    return await _with_connection(dsn, _upgrade)
+    return await connected(dsn, _upgrade)
 
 
 async def revisions(dsn: str) -> tuple[str | None, str]:
     """The warehouse's present revision (`None`: none yet), and the one that this program needs."""
-    return await _with_connection(dsn, _revisions)
+    return await connected(dsn, _revisions)
 
 
 def configuration(connection: Connection) -> Config:
@@ -69,7 +69,8 @@ def _newest(config: Config) -> str:
     return cast(str, ScriptDirectory.from_config(config).get_current_head())
 
 
-async def _with_connection[T](dsn: str, act: Callable[[Connection], T]) -> T:
+async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:
+    """Run a function on a synchronous connection, in a transaction."""
     # asyncpg understands the whole DSN (sslmode and all); SQLAlchemy's own reading of it does not.
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn, command_timeout=300), poolclass=NullPool

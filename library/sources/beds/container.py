@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from array import array
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from library.contracts.beds import (
     ArchiveTooLarge,
@@ -148,22 +148,32 @@ def open_container(data: bytes) -> Container:
     raise _not_a_workbook(data)
 
 
-def formula_without_value(container: Container, sheet: str, row: int, column: int) -> bool:
-    """Whether a cell that reads as empty holds a formula whose result was never stored (row and column from 0).
+def behind_an_empty_cell(container: Container, sheet: str, row: int, column: int) -> Literal["formula", "error"] | None:
+    """What a cell that reads as empty holds (row and column from 0): a formula without a result, an error, or nothing.
 
     Asked only about cells that are empty where a number belongs: it searches the raw bytes, since the spreadsheet
-    library shows such a cell as an empty one.
+    library shows all of them as empty.
     """
     if isinstance(container, CompoundFile):
-        # A FORMULA record of any length for this cell, with the result "empty".
-        record = re.escape(struct.pack("<HH", row, column)) + rb"..\x03.{5}\xff\xff"
-        return re.search(rb"\x06\x00.." + record, container.data, re.DOTALL) is not None
+        return _behind_an_empty_xls_cell(container.data, row, column)
     reference = f"{column_letters(column)}{row + 1}".encode()
     opening = rb'<(?:\w+:)?c\s(?:[^>]*\s)?r="' + reference + rb'"([^>]*[^/>])?>(.*?)</(?:\w+:)?c>'
     cell = re.search(opening, container.sheet_part(sheet), re.DOTALL)
-    if cell is None or b't="str"' in cell[0].split(b">")[0]:
-        return False
-    return re.search(rb"<(?:\w+:)?f[\s>/]", cell[2]) is not None
+    if cell is None:
+        return None
+    kind = _attribute(cell[0].split(b">")[0], "t")
+    if kind == "e":
+        return "error"
+    return "formula" if kind != "str" and re.search(rb"<(?:\w+:)?f[\s>/]", cell[2]) else None
+
+
+def _behind_an_empty_xls_cell(data: bytes, row: int, column: int) -> Literal["formula", "error"] | None:
+    place = re.escape(struct.pack("<HH", row, column)) + rb".."
+    # A FORMULA record with the result "empty" or "error", or a BOOLERR record with an error.
+    formula = re.search(rb"\x06\x00.." + place + rb"([\x02\x03]).{5}\xff\xff", data, re.DOTALL)
+    if formula:
+        return "formula" if formula[1] == b"\x03" else "error"
+    return "error" if re.search(rb"\x05\x02\x08\x00" + place + rb".\x01", data, re.DOTALL) else None
 
 
 def _attribute(element: bytes, name: str) -> str:
@@ -196,24 +206,23 @@ def _open_archive(data: bytes) -> Archive:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except Exception as error:
-        if _EMPTY_ZIP in data[-66_000:]:
-            raise WorkbookDamaged("The archive's directory cannot be read.") from error
-        raise WorkbookTruncated("The archive ends before its directory.") from error
+        end = data.rfind(_EMPTY_ZIP)
+        if end == -1 or end + 22 + int.from_bytes(data[end + 20 : end + 22], "little") > len(data):
+            raise WorkbookTruncated("The archive ends before its directory does.") from error
+        raise WorkbookDamaged("The archive's directory cannot be read.") from error
     repacked = io.BytesIO()
     with archive, zipfile.ZipFile(repacked, "w") as plain:
         entries = archive.infolist()
         _check_declared_sizes(entries)
         _check_kind({entry.filename.lower() for entry in entries})
         parts: dict[str, bytes] = {}
-        allowance = MAX_INFLATED
         for entry in entries:
             name = entry.filename.lower()
             if name.startswith(_NEVER_DECODED):
                 continue
             if name in parts:
                 raise WorkbookDamaged("The archive has two parts of one name.")
-            part = parts[name] = _inflate(archive, entry, allowance)
-            allowance -= len(part)
+            part = parts[name] = _inflate(archive, entry)
             if name.startswith("xl/worksheets/") and name.endswith(".xml"):
                 _check_sheet_part(part)
             plain.writestr(entry.filename, part)
@@ -247,20 +256,17 @@ def _check_kind(names: set[str]) -> None:
     raise NotAWorkbook("The file is an archive without a workbook in it.")
 
 
-def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: int) -> bytes:
-    """Inflate one part, and no more than the limits allow: the sizes in an archive's directory can lie."""
+def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Inflate one part: never to more than its size in the archive's directory, which the limits were held against.
+
+    A part that would inflate to more fails its checksum at that size.
+    """
     if entry.flag_bits & 0x1:
         raise PasswordProtected("A part of the archive is encrypted.")
     try:
-        with archive.open(entry) as stream:
-            part = stream.read(min(allowance, entry.file_size) + 1)
-            # Reading to the end is what compares the checksum.
-            excess = len(part) > entry.file_size or stream.read(1)
+        return archive.read(entry)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, struct.error) as error:
-        raise WorkbookDamaged("A part of the archive cannot be inflated.") from error
-    if excess:
-        raise ArchiveTooLarge("A part of the archive is larger than the archive's directory says.")
-    return part
+        raise WorkbookDamaged("A part of the archive cannot be inflated, or is not what it was.") from error
 
 
 def _check_sheet_part(part: bytes) -> None:
@@ -288,6 +294,8 @@ def _open_compound_file(data: bytes) -> CompoundFile:
         raise WorkbookTruncated("The file ends before the last of its sectors.")
     if "EncryptedPackage".encode("utf-16-le") in data:
         raise PasswordProtected("The workbook is encrypted with a password.")
+    if _has_filepass(data):
+        raise PasswordProtected("The workbook is encrypted with a password.")
     if not any(name.encode("utf-16-le") in data for name in ("Workbook\0", "Book\0")):
         raise NotAWorkbook("The file is an Office document of an old format, but no workbook.")
     _check_dimensions_records(data)
@@ -313,6 +321,18 @@ def _size_by_allocation_table(data: bytes) -> int:
         if used is not None:
             last = max(last, number * len(table) + used)
     return (last + 2) * sector_size
+
+
+def _has_filepass(data: bytes) -> bool:
+    """Whether a workbook's stream says that it is encrypted: a FILEPASS record is one of the first after its BOF."""
+    for beginning in re.finditer(rb"\x09\x08[\x08\x10]\x00\x00[\x05\x06]\x05\x00", data):
+        position = beginning.start()
+        for _ in range(4):
+            identity, length = struct.unpack("<HH", data[position : position + 4].ljust(4, b"\0"))
+            if identity == 0x2F:
+                return True
+            position += 4 + length
+    return False
 
 
 def _check_dimensions_records(data: bytes) -> None:

@@ -23,8 +23,8 @@ from library.contracts.beds import (
 from library.sources.beds.container import (
     Container,
     Extent,
+    behind_an_empty_cell,
     column_letters,
-    formula_without_value,
     open_container,
     sheet_too_large,
 )
@@ -91,8 +91,11 @@ class Grid:
         if isinstance(cell, str):
             content = text(cell)
             if not content:
-                if formula_without_value(self.container, self.name, row, column):
+                hidden = behind_an_empty_cell(self.container, self.name, row, column)
+                if hidden == "formula":
                     raise self.error(FormulaWithoutValue, "A formula has no stored result.", row, column)
+                if hidden == "error":
+                    raise self.error(NumberExpected, "An error stands where a number belongs.", row, column)
                 return None
             if content in DASHES:
                 return 0.0

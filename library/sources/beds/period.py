@@ -49,7 +49,7 @@ def financial_year(cell: Cell) -> int | None:
     if found is None:
         return None
     first, second = int(found[1]), int(found[2])
-    return first if second % 100 == (first + 1) % 100 and second in {first + 1, (first + 1) % 100} else None
+    return first if second in {first + 1, (first + 1) % 100} else None
 
 
 def quarter_number(cell: Cell) -> int | None:

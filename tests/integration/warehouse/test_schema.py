@@ -1,0 +1,68 @@
+"""The migrations make just what the models declare, once, whoever runs them."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from config.settings import Settings
+from library.warehouse import schema
+from service.resources import warehouse_dsn
+from tests.support.databases import named
+
+
+@pytest_asyncio.fixture
+async def empty_database(servers: Settings) -> AsyncIterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(warehouse_dsn(servers))
+    await connection.execute(f"CREATE DATABASE {name}")
+    yield named(warehouse_dsn(servers), name)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+async def test_processes_that_migrate_at_once_make_one_schema(empty_database: str) -> None:
+    assert (await schema.revisions(empty_database))[0] is None
+    reached = await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(4)))
+    present, needed = await schema.revisions(empty_database)
+    assert {present, *reached} == {needed}
+    assert await schema.upgrade(empty_database) == needed
+
+
+async def test_migrations_and_models_agree(empty_database: str) -> None:
+    await schema.upgrade(empty_database)
+
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(
+            connection, opts={"include_schemas": True, "include_name": schema.compared}
+        )
+        return list(compare_metadata(context, schema.METADATA))
+
+    found = await schema.connected(empty_database, differences)
+    assert [each for each in found if "made_up" not in str(each)] == []
+
+
+async def test_the_reader_reads_everything_and_writes_nothing(empty_database: str) -> None:
+    await schema.upgrade(empty_database)
+    role, password = f"reader_{secrets.token_hex(4)}", "a 'quoted' pass\\word"
+    for _ in range(2):
+        await schema.grant_reader(empty_database, role, password)
+    owner = await asyncpg.connect(empty_database)
+    await owner.execute("CREATE TABLE beds.made_later (id int)")
+    connection = await asyncpg.connect(empty_database, user=role, password=password)
+    for table in ("beds.made_later", "beds.current_occupancy", "ingest.run"):
+        await connection.fetch(f"SELECT * FROM {table}")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await connection.execute("DELETE FROM beds.edition")
+    await connection.execute("SET default_transaction_read_only = off")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("DELETE FROM beds.edition")
+    await connection.close()
+    await owner.close()

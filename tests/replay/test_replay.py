@@ -1,0 +1,61 @@
+"""Histories of runs that really ran replay on today's workflows: a change that would wedge open runs is seen here.
+
+They were recorded by `test_runs_of_today_replay` (it writes what is missing to `histories/`). To record one anew, which says
+that no run of the old kind is open anywhere any more, delete its file and run this test.
+"""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from config.settings import EncryptionSettings, Settings
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+from tests.support.runs import NHS, workbooks
+
+HISTORIES = Path(__file__).parent / "histories"
+
+REAL = {
+    "loaded": NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q2-2024-25.xlsx",
+    "already-loaded": NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q2-2024-25.xlsx",
+    "refused": NHS / "not-kh03" / "AE-weekly-week-ending-2010-11-07.xls",
+}
+
+
+def replayer() -> Replayer:
+    return Replayer(workflows=ALL_WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner())
+
+
+def test_there_are_histories_of_success_and_of_failure() -> None:
+    assert {path.stem for path in HISTORIES.glob("*.json")} >= {f"ingest-workbook-{name}" for name in REAL}
+
+
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+async def test_a_recorded_run_replays(path: Path) -> None:
+    await replayer().replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+
+
+async def test_runs_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    async with workbooks(readable, pool, store) as sent:
+        for name, workbook in REAL.items():
+            run = await sent.ingest(workbook)
+            handle = sent.client.get_workflow_handle(run.workflow_id, run_id=run.id)
+            history = await handle.fetch_history()
+            await replayer().replay_workflow(history)
+            file = HISTORIES / f"ingest-workbook-{name}.json"
+            if not file.exists():
+                file.write_text(history.to_json() + "\n")
+
+
+async def test_a_changed_order_of_steps_would_be_seen() -> None:
+    path = HISTORIES / "ingest-workbook-loaded.json"
+    changed = path.read_text().replace('"stage_workbook"', '"another_step"')
+    result = await replayer().replay_workflow(
+        WorkflowHistory.from_json(path.stem, changed), raise_on_replay_failure=False
+    )
+    assert result.replay_failure is not None

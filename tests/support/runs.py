@@ -1,0 +1,52 @@
+"""Running workbooks through real workers in tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client, WorkflowFailureError
+
+from config.settings import Settings
+from library.contracts.runs import Run
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
+from service.starts import Starter, run_id
+from service.temporal import connect
+from service.worker.wiring import Resources, workers
+from workflows.policies import QUEUES
+
+NHS = Path(__file__).parents[1] / "data" / "nhs"
+
+
+@dataclass(frozen=True)
+class Workbooks:
+    """Sends workbooks as `wardflow ingest` does."""
+
+    starter: Starter
+    runs: RunLog
+    client: Client
+
+    async def ingest(self, path: Path, *, reload: bool = False) -> Run:
+        """Land a workbook, run it to its end and return the run."""
+        landed = await self.starter.land_workbook(path)
+        handle = await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
+        with suppress(WorkflowFailureError):  # the run says why
+            await asyncio.wait_for(handle.result(), 60)
+        found = await self.runs.get(run_id(handle))
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def workbooks(
+    settings: Settings, pool: Pool, store: ObjectStore, queues: Sequence[str] = QUEUES
+) -> AsyncIterator[Workbooks]:
+    """With workers in this process for as long as the context lasts."""
+    client = await connect(settings)
+    async with AsyncExitStack() as stack:
+        for worker in workers(Resources(settings, client, pool, store), queues):
+            await stack.enter_async_context(worker)
+        yield Workbooks(Starter(settings, client, store, pool), RunLog(pool), client)
