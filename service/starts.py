@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import structlog
@@ -16,6 +17,7 @@ from temporalio.common import (
 )
 
 from config.settings import Settings
+from library.contracts.base import Contract
 from library.contracts.beds import IngestWorkbook, WorkbookTooLarge
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
@@ -26,7 +28,6 @@ from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from workflows.beds import IngestWorkbookWorkflow
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -37,7 +38,7 @@ EXCEL = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
-type WorkbookHandle = WorkflowHandle[IngestWorkbookWorkflow, LoadResult]
+type RunHandle = WorkflowHandle[Any, LoadResult]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Starter:
         content_type = EXCEL.get(path.suffix.lower(), "application/octet-stream")
         return await asyncio.to_thread(self.store.land, SOURCE, path, content_type=content_type, progress=progress)
 
-    async def ingest_workbook(self, workbook: ObjectRef, *, subject: str, reload: bool = False) -> WorkbookHandle:
+    async def ingest_workbook(self, workbook: ObjectRef, *, subject: str, reload: bool = False) -> RunHandle:
         """Start the run of a landed workbook, or join the one that is open.
 
         Args:
@@ -69,35 +70,62 @@ class Starter:
             reload: load it once more although the ledger has it.
         """
         number = await ledger.next_reload(self.pool, workbook_identity(workbook)) if reload else 0
-        handle = await self.client.start_workflow(
-            IngestWorkbookWorkflow.run,
+        return await self.start(
+            "ingest-workbook",
             IngestWorkbook(workbook=workbook, reload=number),
-            id=f"workbook-{workbook.sha256}" + (f"-reload-{number}" if number else ""),
+            workflow_id=f"workbook-{workbook.sha256}" + (f"-reload-{number}" if number else ""),
+            source=SOURCE,
+            subject=subject,
+            object_key=workbook.key,
+        )
+
+    async def start(
+        self,
+        workflow: str,
+        request: Contract,
+        *,
+        workflow_id: str,
+        source: str,
+        subject: str,
+        object_key: str,
+    ) -> RunHandle:
+        """Start a workflow, or join the one that is open under its id, and enter its run.
+
+        Args:
+            workflow: its name.
+            request: its input.
+            workflow_id: a business identity: the same work has the same id, and so happens once at a time.
+            source: whose run it is.
+            subject: what it is about, for people.
+            object_key: the landed object that it reads.
+        """
+        handle = await self.client.start_workflow(
+            workflow,
+            request,
+            id=workflow_id,
             task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, SOURCE)]),
+            result_type=LoadResult,
+            search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
         )
-        await self._enter(handle, subject, workbook)
-        return handle
-
-    async def _enter(self, handle: WorkbookHandle, subject: str, workbook: ObjectRef) -> None:
         started = RunStarted(
             run_id=run_id(handle),
-            workflow_id=handle.id,
-            workflow="ingest-workbook",
-            source=SOURCE,
+            workflow_id=workflow_id,
+            workflow=workflow,
+            source=source,
             subject=subject,
             started_at=datetime.now(UTC),
-            object_key=workbook.key,
+            object_key=object_key,
         )
         try:
             await RunLog(self.pool).begin(started)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             # The run is under way whatever Postgres says now; its first step enters it.
             _log.warning("run not entered by its starter", run_id=started.run_id, error=type(error).__name__)
+        return handle
 
 
-def run_id(handle: WorkbookHandle) -> str:
+def run_id(handle: RunHandle) -> str:
     """The run's id: the first run id of its execution chain."""
     return handle.first_execution_run_id or handle.result_run_id or ""

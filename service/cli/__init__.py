@@ -1,19 +1,47 @@
 """The command `wardflow`."""
 
-import typer
+from importlib import import_module
+from typing import Any
 
-from service.cli import demo, ingest, processes, runs, sql, stack
+import typer
+from typer.core import TyperGroup
+
+_WHERE = {
+    "demo": "demo",
+    "up": "stack",
+    "down": "stack",
+    "doctor": "stack",
+    "ingest": "ingest",
+    "runs": "runs",
+    "sql": "sql",
+    "worker": "processes",
+    "migrate": "processes",
+}
+"""Commands, in the order of their help, and the module beside this one that has each."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is called: `down` need not wait for the imports of `worker`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own context
+        return list(_WHERE)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - typer's own types
+        if cmd_name not in _WHERE:
+            return None
+        found = typer.main.get_command(import_module(f"{__name__}.{_WHERE[cmd_name]}").app)
+        command = getattr(found, "commands", {}).get(cmd_name, found)
+        command.name = cmd_name
+        return command
+
 
 # A trace of an unexpected error is printed as Python prints it: it goes into logs as it is.
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Hospital data into one warehouse: durable, resumable, exactly once in effect.",
-)
-for part in (stack, demo, processes, sql):
-    app.add_typer(part.app)
-app.add_typer(ingest.app, name="ingest")
-app.add_typer(runs.app, name="runs")
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def wardflow() -> None:
+    """Hospital data into one warehouse: durable, resumable, exactly once in effect."""
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from service.cli.output import err, errors_as_sentences, out, run, table
 from service.resources import warehouse
 from service.stack.detach import ensure_running
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 DATA = Path(__file__).parents[2] / "tests" / "data" / "nhs"
 WORKBOOKS = (

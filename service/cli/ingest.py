@@ -20,7 +20,7 @@ from service.resources import object_store, warehouse
 from service.starts import EXCEL, Starter, run_id
 from service.temporal import connect
 
-app = typer.Typer(no_args_is_help=True, help="Bring files in.")
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _AT_ONCE = 8
 """Files that are sent side by side."""
@@ -48,6 +48,11 @@ class Outcome:
     error_type: str = ""
     error: str = ""
     advice: str = ""
+
+
+@app.callback()
+def ingest() -> None:
+    """Bring files in."""
 
 
 @app.command()

@@ -10,7 +10,7 @@ from service.cli.output import out, run
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

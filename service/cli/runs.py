@@ -20,7 +20,7 @@ from service.cli.output import count, err, local, out, print_json, run, table
 from service.resources import warehouse
 from service.temporal import connect, history_link
 
-app = typer.Typer(no_args_is_help=True, help="Look at runs, follow and cancel them.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
 
 _TEMPORAL_MAY_TAKE = 2.0
 """Seconds for asking Temporal about open runs: without it, the table alone answers."""

@@ -16,7 +16,7 @@ from service.cli.output import err, errors_as_sentences, out, print_json, run, t
 from service.resources import WarehouseUnavailable
 from service.stack.postgres import binary
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class QueryRefused(WardflowError):

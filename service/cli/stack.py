@@ -2,27 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from config.settings import Settings
-from library.contracts.errors import WardflowError
+from service.cli.output import errors_as_sentences
+from service.cli.output import out as console
 from service.stack.detach import end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
 
-app = typer.Typer()
-console = Console(highlight=False, soft_wrap=True)
+app = typer.Typer(add_completion=False)
 
 MARKS = {"healthy": "[green]✓[/]", "done": "[green]✓[/]", "running": "[green]✓[/]", "died": "[red]✗[/]"}
 COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
@@ -35,7 +32,7 @@ def up(
     ] = False,
 ) -> None:
     """Run the embedded stack: Postgres, Temporal, S3, then bootstrap and worker."""
-    with _errors_as_sentences():
+    with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
                 ensure_running(Settings(), say=lambda line: console.print(line, markup=False))
@@ -54,14 +51,14 @@ def up(
 @app.command()
 def down() -> None:
     """End the embedded stack."""
-    with _errors_as_sentences(), console.status("Ending the stack"):
+    with errors_as_sentences(), console.status("Ending the stack"):
         end_running(Settings(), say=lambda line: console.print(line, markup=False))
 
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
-    with _errors_as_sentences():
+    with errors_as_sentences():
         report = asyncio.run(examine(Settings()))
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
@@ -117,15 +114,3 @@ def _show(report: Report) -> None:
         console.print(f"  {problem.advice}", markup=False)
     if not report.problems:
         console.print("[green]✓[/] All is well.")
-
-
-@contextmanager
-def _errors_as_sentences() -> Iterator[None]:
-    """Show an expected error as its sentence and its advice, and exit with 1."""
-    try:
-        yield
-    except WardflowError as error:
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
-        errors.print(error.message, markup=False, style="red")
-        errors.print(error.advice, markup=False)
-        raise typer.Exit(1) from error

@@ -1,0 +1,270 @@
+"""A child process reads what its parent would not survive."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from library.contracts import beds
+from library.contracts.beds import AnotherSeries, ReaderDied, ReaderTimedOut, WorkbookRejected
+from library.sources import child
+from library.sources.child import MAX_ANSWER, close_nursery, run_in_child
+from tests.unit.sources import child_functions
+from tests.unit.sources.test_beds_bad_files import SECTOR_PART, XLSX
+from tests.unit.sources.workbook_builder import with_parts, write
+
+MEBIBYTE = 1024 * 1024
+ROOT = Path(__file__).parents[3]
+
+
+def run(function: Any, *args: Any, seconds: float = 20.0, memory: int = 256 * MEBIBYTE) -> Any:
+    return run_in_child(function, *args, max_memory=memory, max_seconds=seconds)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def until(condition: Any, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_answer_of_a_function_comes_back() -> None:
+    assert run(child_functions.echo, 1, "två", None, [1.5, {"a": True}]) == [1, "två", None, [1.5, {"a": True}]]
+    assert run(child_functions.organisations, str(XLSX)) == 184
+
+
+def test_a_refused_workbook_keeps_its_type_its_text_and_its_place() -> None:
+    kinds = [kind for kind in vars(beds).values() if isinstance(kind, type) and issubclass(kind, WorkbookRejected)]
+    assert len(kinds) > 15
+    for kind in kinds:
+        with pytest.raises(WorkbookRejected) as caught:
+            run(child_functions.reject, kind.__name__)
+        error = caught.value
+        assert type(error) is kind
+        assert error.message == "It is wrong. (sheet 'S', row 7, column AB)"
+        assert (error.sheet, error.row, error.column, error.advice) == ("S", 7, "AB", "Make it right.")
+
+
+def test_a_real_refusal_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "other.xlsx"
+    path.write_bytes(write({"A": {(0, 0): "x"}}))
+    with pytest.raises(AnotherSeries):
+        run(child_functions.organisations, str(path))
+
+
+def test_a_full_disk_stays_an_error_of_the_system() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        run(child_functions.fill_the_disk)
+    assert caught.value.filename is None
+
+
+def test_an_unexpected_error_says_where_and_not_what() -> None:
+    with pytest.raises(ReaderDied, match=r"KeyError in child_functions\.py, line \d+") as caught:
+        run(child_functions.fail)
+    assert "cell" not in caught.value.message
+
+
+def test_memory_beyond_the_limit_is_refused_and_within_it_is_given() -> None:
+    with pytest.raises(ReaderDied, match="memory"):
+        run(child_functions.take_memory, 300 * MEBIBYTE)
+    with pytest.raises(ReaderDied, match="memory"):
+        run(child_functions.take_memory_in_small_pieces)
+    assert run(child_functions.take_memory, 100 * MEBIBYTE) == 100 * MEBIBYTE
+
+
+def test_a_workbook_that_makes_its_decoder_abort_kills_the_child_alone(tmp_path: Path) -> None:
+    # Two cells in opposite corners, written (two blanks) so that no check sees the second before the decoder does.
+    bomb = with_parts(
+        write({"A": {(0, 0): "x", (1_048_575, 16_383): "y"}}),
+        {SECTOR_PART: lambda part: re.sub(rb"<dimension[^>]*>", b"", part).replace(b'<c r="XFD', b'<c  r="XFD')},
+    )
+    path = tmp_path / "bomb.xlsx"
+    path.write_bytes(bomb)
+    assert len(bomb) < 10_000
+
+    with pytest.raises(ReaderDied, match="without an answer"):
+        run(child_functions.organisations, str(path))
+    assert run(child_functions.echo, 1) == [1]
+
+
+@pytest.mark.parametrize("function", [child_functions.abort, child_functions.leave])
+def test_a_child_that_dies_is_an_error_with_a_type(function: Any) -> None:
+    with pytest.raises(ReaderDied, match="without an answer"):
+        run(function)
+
+
+def test_a_child_that_takes_too_long_is_ended() -> None:
+    started = time.monotonic()
+    with pytest.raises(ReaderTimedOut, match=r"0\.5 seconds"):
+        run(child_functions.loop, seconds=0.5)
+    assert time.monotonic() - started < 3
+
+
+def test_a_child_that_ignores_its_alarm_clock_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with pytest.raises(ReaderTimedOut):
+        run(child_functions.sleep_without_an_alarm_clock, str(note), seconds=0.5)
+    assert until(lambda: not is_running(int(note.read_text())))
+
+
+def test_an_answer_that_is_none_is_an_error() -> None:
+    with pytest.raises(ReaderDied, match="in the middle"):
+        run(child_functions.babble)
+    with pytest.raises(ReaderDied, match="more than an answer"):
+        run(child_functions.say, 2 * MAX_ANSWER)
+    with pytest.raises(ReaderDied, match="TypeError"):
+        run(child_functions.unspeakable)
+    assert len(run(child_functions.say, MAX_ANSWER // 2)) == MAX_ANSWER // 2
+
+
+def test_what_a_decoder_prints_goes_nowhere() -> None:
+    script = """
+        from tests.unit.sources.child_functions import chatter
+        from library.sources.child import run_in_child
+        print(run_in_child(chatter, max_memory=2**28, max_seconds=20.0))
+    """
+    assert python(script) == "quiet\n"  # and nothing to standard error, which `python` asserts
+
+
+def test_many_threads_have_children_at_once() -> None:
+    run(child_functions.echo)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        naps = list(pool.map(lambda _: run(child_functions.nap, 0.5), range(8)))
+        answers = list(pool.map(lambda number: run(child_functions.echo, number), range(50)))
+    assert time.monotonic() - started < 4
+    assert answers == [[number] for number in range(50)]
+    assert len(set(naps)) == 1
+
+
+def test_threads_that_come_first_share_one_nursery() -> None:
+    close_nursery()
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(lambda _: run(child_functions.nap, 0.0), range(16)))) == 1
+
+
+def test_a_nursery_that_was_killed_is_started_again() -> None:
+    first = run(child_functions.nap, 0.0)
+    for _ in range(3):
+        os.kill(first, signal.SIGKILL)
+        second = run(child_functions.nap, 0.0)
+        assert second != first
+        first = second
+
+
+def test_a_call_outlives_the_death_of_the_nursery() -> None:
+    nursery = run(child_functions.nap, 0.0)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(run, child_functions.nap, 0.5)
+        time.sleep(0.2)
+        os.kill(nursery, signal.SIGKILL)
+        assert isinstance(call.result(), int)
+
+
+def test_a_nursery_imports_nothing_heavy() -> None:
+    # In a child of the nursery of a fresh process: this one's has imported what other tests asked for.
+    script = """
+        from tests.unit.sources.child_functions import imported
+        from library.sources.child import run_in_child
+        print(*run_in_child(imported, max_memory=2**28, max_seconds=20.0))
+    """
+    names = set(python(script).split())
+    assert "python_calamine" in names
+    assert not names & {
+        "temporalio",
+        "asyncpg",
+        "minio",
+        "pandas",
+        "fastapi",
+        "sqlmodel",
+        "httpx",
+        "openpyxl",
+        "pytest",
+    }
+
+
+def python(script: str, *args: str, folder: Path | None = None) -> str:
+    """What a script prints that runs as the main module of a fresh interpreter."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *args]
+    if folder is not None:
+        (folder / "main.py").write_text(textwrap.dedent(script))
+        command = [sys.executable, "-W", "error", str(folder / "main.py"), *args]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_main_module_of_the_caller_is_not_run_again(tmp_path: Path) -> None:
+    script = """
+        from tests.unit.sources.child_functions import echo
+        from library.sources.child import run_in_child
+        print("main", run_in_child(echo, 1, max_memory=2**28, max_seconds=20.0))
+    """
+    assert python(script, folder=tmp_path) == "main [1]\n"
+
+
+def test_it_works_with_the_standard_streams_closed(tmp_path: Path) -> None:
+    script = """
+        import os, sys
+        from pathlib import Path
+        for standard in (0, 1, 2):
+            os.close(standard)
+        from tests.unit.sources.child_functions import chatter
+        from library.sources.child import run_in_child
+        said = [run_in_child(chatter, max_memory=2**28, max_seconds=20.0) for _ in range(3)]
+        Path(sys.argv[1]).write_text(" ".join(said))
+        os._exit(0)
+    """
+    python(script, str(tmp_path / "said"))
+    assert (tmp_path / "said").read_text() == "quiet quiet quiet"
+
+
+def test_nothing_outlives_a_caller_that_was_killed(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from tests.unit.sources.child_functions import sleep
+        from library.sources.child import run_in_child
+        run_in_child(sleep, sys.argv[1], max_memory=2**28, max_seconds=50.0)
+    """
+    note = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), str(note)], cwd=ROOT) as caller:  # noqa: S603
+        try:
+            assert until(lambda: note.exists() and note.read_text(), 20.0)
+            sleeper = int(note.read_text())
+            nursery = int(re.findall(r"PPid:\t(\d+)", Path(f"/proc/{sleeper}/status").read_text())[0])
+            assert is_running(sleeper)
+        finally:
+            caller.kill()
+    assert until(lambda: not is_running(sleeper) and not is_running(nursery))
+
+
+def test_a_forked_process_has_a_nursery_of_its_own() -> None:
+    ours = run(child_functions.nap, 0.0)
+    owner = child._nursery
+    assert owner is not None
+    # As a fork would see it: the same object, owned by another process.
+    owner.owner += 1
+    try:
+        assert run(child_functions.nap, 0.0) != ours
+        close_nursery()
+    finally:
+        owner.owner -= 1
+        owner.close()
