@@ -8,7 +8,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -36,6 +36,23 @@ async def upgrade(dsn: str) -> str:
         The revision.
     """
     return await connected(dsn, _upgrade)
+
+
+async def write_revision(dsn: str, message: str) -> Path:
+    """Write a revision with what the models have and the warehouse lacks, for a developer to read and mend.
+
+    Args:
+        dsn: of a warehouse at the newest revision.
+        message: what the revision does, in a few words; its file is named after it.
+    """
+
+    def write(connection: Connection) -> Path:
+        config = configuration(connection)
+        number = f"{int(_newest(config)) + 1:04d}"
+        made = cast(Script, command.revision(config, message=message, autogenerate=True, rev_id=number))
+        return Path(made.path)
+
+    return await connected(dsn, write)
 
 
 async def revisions(dsn: str) -> tuple[str | None, str]:

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from config.settings import Settings
+from library.warehouse.schema import write_revision
 from service.bootstrap import migrate as bootstrap
 from service.cli.output import out, run
+from service.resources import warehouse_dsn
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
 
@@ -29,7 +31,15 @@ def worker(
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    write: Annotated[
+        str | None,
+        typer.Option(help="For developers: write a revision with what the models have and the schema lacks."),
+    ] = None,
+) -> None:
     """Make everything that must exist, or bring it up to date: schema, role, bucket, namespace, schedules."""
     run(bootstrap)
+    if write:
+        out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), write))}")
+        return
     out.print("[green]✓[/] Schema, read-only role, bucket, namespace, search attributes and schedules are up to date.")

@@ -1,0 +1,24 @@
+"""The floor of every load: the same work as plain SQL in one transaction, fed by psql's `\\copy` from a local file."""
+
+import asyncio
+import re
+import subprocess
+
+from service.stack.postgres import binary
+
+_TOOK = re.compile(r"^Time: ([0-9.]+) ms", re.MULTILINE)
+
+
+async def seconds_of(dsn: str, *statements: str) -> float:
+    """What psql says that the statements took together: neither its own start nor its connecting is counted."""
+    script = "\n".join([r"\timing on", *statements])
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [binary("psql"), dsn, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return sum(map(float, _TOOK.findall(done.stdout))) / 1000

@@ -1,0 +1,191 @@
+"""The product's worker, `wardflow worker`, with short time-outs and, if asked, one place at which it stops.
+
+A test forks one from a server that has imported everything (`start_worker`): a process of its own within milliseconds.
+A stack starts one by `python -m tests.faults.worker`.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.beds import WorkbookActivities
+from library.contracts.loads import LoadResult
+from library.contracts.objects import ObjectRef
+from library.objects.store import ObjectStore
+from library.warehouse.loader import Loader
+from service.worker import wiring
+from workflows import policies
+
+type Point = Literal["staging", "copy", "checked", "merged", "committed"]
+"""`copy`: a COPY has got its first rows and waits for more; `merged`: only the commit is missing; `committed`: only the
+report to Temporal is missing; `staging`: the rows are read and stored, and nobody knows yet."""
+
+type Deed = Literal["die", "freeze", "wait"]
+"""What the process does there: SIGKILL to itself, SIGSTOP to itself, or go on once the file `go` appears."""
+
+HEARTBEAT = timedelta(seconds=3)
+"""After which silence a load counts as lost; the product waits for 30 s."""
+
+_COPIED_FIRST = 20_000
+"""Bytes from which an object counts as one whose COPY is worth stopping in: an edition's row is smaller."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a worker stops, once, and what it does there.
+
+    Attributes:
+        signs: a folder for files: `reached` appears when the place is reached, `go` lets a waiting process go on,
+            and `loads` gets a line for each call of the loader that has ended.
+    """
+
+    point: Point
+    deed: Deed
+    signs: Path
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a forked worker is told."""
+
+    environment: dict[str, str]
+    log: Path
+    queues: Sequence[str] = policies.QUEUES
+    stop: Stop | None = field(default=None)
+
+
+def start_worker(orders: Orders) -> ForkServerProcess:
+    """Start a worker; its exit code is that of `wardflow worker`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "service.cli"])
+    process = context.Process(target=_run, args=(orders,), daemon=True)
+    process.start()
+    return process
+
+
+def _run(orders: Orders) -> None:
+    os.environ.update(orders.environment)
+    log = os.open(orders.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    sys.stdout = sys.stderr = os.fdopen(log, "w", buffering=1)
+    if orders.stop is not None:
+        _Stopping(orders.stop).install()
+    serve(orders.queues)
+
+
+def serve(queues: Sequence[str]) -> None:
+    """Run `wardflow worker` with short time-outs."""
+    shorten_timeouts()
+    sys.argv = ["wardflow", "worker", "--queues", ",".join(queues)]
+    from service.cli import main
+
+    main()
+
+
+def shorten_timeouts() -> None:
+    """Let lost attempts be noticed within seconds; how often, in what order and by whom they are repeated stays."""
+    for name, changed in {
+        "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
+        "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
+        "BOOKKEEPING": replace(policies.BOOKKEEPING, attempt=timedelta(seconds=5)),
+    }.items():
+        patch.object(policies, name, changed).start()
+    # Workflows see the changed policies only if the sandbox does not import the module anew.
+    passed = SandboxRestrictions.default.with_passthrough_modules("library.contracts", "workflows.policies")
+    patch.object(wiring, "workflow_runner", lambda: SandboxedWorkflowRunner(restrictions=passed)).start()
+    quick = partial(Worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1))
+    patch.object(wiring, "Worker", quick).start()
+
+
+class _Stopping:
+    """Stops the process at its place, the first time that it comes there."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def install(self) -> None:
+        patch.object(Loader, "load", self._load(Loader.load)).start()
+        patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
+        patch.object(Loader, "_merge_or_repeat", self._merge(Loader._merge_or_repeat)).start()
+        patch.object(WorkbookActivities, "_stage", self._stage(WorkbookActivities._stage)).start()
+
+    def _is_here(self, point: str) -> bool:
+        if point != self._stop.point or (self._stop.signs / "reached").exists():
+            return False
+        (self._stop.signs / "reached").touch()
+        return True
+
+    def _freeze_or_die(self, point: str) -> None:
+        if self._stop.deed != "wait" and self._is_here(point):
+            os.kill(os.getpid(), signal.SIGKILL if self._stop.deed == "die" else signal.SIGSTOP)
+
+    async def _wait(self, point: str) -> None:
+        if self._stop.deed == "wait" and self._is_here(point):
+            while not (self._stop.signs / "go").exists():  # noqa: ASYNC110 - a file tells no event
+                await asyncio.sleep(0.02)
+
+    def _load(self, load: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(*args: Any, **options: Any) -> LoadResult:
+            ended = "?"
+            try:
+                result: LoadResult = await load(*args, **options, reached=self._freeze_or_die)
+                ended = result.outcome
+                await self._wait("committed")
+                return result
+            except BaseException as error:
+                ended = type(error).__name__
+                raise
+            finally:
+                with (self._stop.signs / "loads").open("a") as file:
+                    file.write(f"{ended}\n")
+
+        return stopping
+
+    def _stream(self, stream: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(store: ObjectStore, ref: ObjectRef) -> AsyncIterator[bytes]:
+            async for chunk in stream(store, ref):
+                yield chunk
+                if ref.size > _COPIED_FIRST:
+                    self._freeze_or_die("copy")
+                    await self._wait("copy")
+
+        return stopping
+
+    def _merge(self, merge: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(*args: Any, **options: Any) -> LoadResult:
+            await self._wait("checked")
+            result: LoadResult = await merge(*args, **options)
+            await self._wait("merged")
+            return result
+
+        return stopping
+
+    def _stage(self, stage: Callable[..., Any]) -> Callable[..., Any]:
+        def stopping(*args: Any) -> Any:
+            staged = stage(*args)
+            self._freeze_or_die("staging")
+            if self._stop.deed == "wait" and self._is_here("staging"):
+                while not (self._stop.signs / "go").exists():
+                    time.sleep(0.02)
+            return staged
+
+        return stopping
+
+
+if __name__ == "__main__":
+    serve(policies.QUEUES)
