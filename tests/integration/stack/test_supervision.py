@@ -23,7 +23,7 @@ STUBBORN = (
 )
 
 
-def tiny(folder: Path, code: str, **more: Any) -> Part:  # noqa: ANN401 - whatever a part has
+def tiny(folder: Path, code: str, **more: Any) -> Part:
     async def check() -> Health:
         return Health()
 
