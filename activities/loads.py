@@ -9,7 +9,9 @@ from temporalio import activity
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
 from library.objects.store import ObjectStore
 from library.telemetry.metrics import observe_load
+from library.warehouse import ledger
 from library.warehouse.loader import Loader
+from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Attempt
 
@@ -18,6 +20,7 @@ from library.warehouse.sessions import Attempt
 class LoadActivities:
     """From the store into the warehouse."""
 
+    pool: Pool
     store: ObjectStore
     loader: Loader
     runs: RunLog
@@ -27,7 +30,14 @@ class LoadActivities:
         """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
         await self.runs.enter_phase(request.run_id, "load")
         with observe_load(request) as observed:
-            result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)
+            try:
+                result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)
+            except asyncio.CancelledError:
+                # A cancellation that came while Postgres committed has come too late: what is loaded is loaded.
+                done = await ledger.find(self.pool, request.identity.load_id, run_id=request.run_id)
+                if done is None:
+                    raise
+                result = done
             observed(result)
         if result.outcome is LoadOutcome.LOADED:
             keys = [entry.object.key for entry in request.staged]

@@ -25,7 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from library.access.encryption import KeyRing
-from library.contracts.errors import WardflowError
+from library.contracts.errors import ConfigurationError, WardflowError
 from library.warehouse import schema
 from service.resources import WarehouseUnavailable, object_store, warehouse_dsn
 from service.temporal import connect
@@ -39,6 +39,11 @@ UPKEEP = "upkeep"
 async def migrate(settings: Settings) -> None:
     """Make schema, read-only role, bucket, namespace, search attributes and schedules, or bring them up to date."""
     if settings.encryption.enabled:
+        if settings.environment == "production" and settings.encryption.key_ring is None:
+            raise ConfigurationError(
+                "In production the key ring has to be named.",
+                advice="Set WARDFLOW_ENCRYPTION__KEY_RING to a file that all processes share and that is backed up.",
+            )
         KeyRing.read_or_make(settings.key_ring_file)
     await asyncio.gather(
         _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -76,24 +76,22 @@ class ObjectStore:
 
     def land(self, source: str, path: Path, *, content_type: str, progress: Progress = lambda _: None) -> ObjectRef:
         """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time."""
-        digest, size = sha256_of(path), path.stat().st_size
-        key = f"landed/{source}/{digest}"
-        with _named_errors(key):
-            found = self._stat(key)
-            if found is None or found.size != size:
-                self._send(key, path, size, content_type, progress)
-                found = self._client.stat_object(self._bucket, key)
-        if found.size != size:
-            raise ObjectDamaged(f"Object {key} has {found.size} bytes in the store, and {size} were sent.")
-        return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type, landed_at=found.last_modified)
+        ref = _described(f"landed/{source}", path, content_type)
+        with _named_errors(ref.key):
+            found = self._stat(ref.key)
+            if found is None or found.size != ref.size:
+                self._send(ref.key, path, ref, progress)
+                found = self._client.stat_object(self._bucket, ref.key)
+        if found.size != ref.size:
+            raise ObjectDamaged(f"Object {ref.key} has {found.size} bytes in the store, and {ref.size} were sent.")
+        return ref.model_copy(update={"landed_at": found.last_modified})
 
     def put(self, folder: str, path: Path, *, content_type: str) -> ObjectRef:
         """Store a file below a folder, named by its content: a repeat writes the same bytes to the same place."""
-        digest, size = sha256_of(path), path.stat().st_size
-        key = f"{folder}/{digest}"
-        with _named_errors(key):
-            self._send(key, path, size, content_type, lambda _: None)
-        return ObjectRef(key=key, size=size, sha256=digest, content_type=content_type)
+        ref = _described(folder, path, content_type)
+        with _named_errors(ref.key):
+            self._send(ref.key, path, ref)
+        return ref
 
     def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
         """Store several files below a folder, side by side."""
@@ -115,6 +113,12 @@ class ObjectStore:
         """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
         loop = asyncio.get_running_loop()
         chunks = self._chunks(ref)
+
+        def close(read: asyncio.Future[bytes | None]) -> None:
+            if not read.cancelled():
+                read.exception()  # whoever stopped reading does not want to hear of it
+            chunks.close()
+
         following = loop.run_in_executor(self._threads, next, chunks, None)
         try:
             while (chunk := await following) is not None:
@@ -122,7 +126,7 @@ class ObjectStore:
                 yield chunk
         finally:
             # The thread may be in the middle of a read; the generator can be closed only after it.
-            following.add_done_callback(lambda _: chunks.close())
+            following.add_done_callback(close)
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete objects, and return how many; those that are not there are no error."""
@@ -140,9 +144,17 @@ class ObjectStore:
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
 
-    def _send(self, key: str, path: Path, size: int, content_type: str, progress: Progress) -> None:
-        with path.open("rb") as stream:
-            self._client.put_object(self._bucket, key, stream, size, content_type, progress=_Told(progress))
+    def _send(self, key: str, path: Path, ref: ObjectRef, progress: Progress = lambda _: None) -> None:
+        with path.open("rb") as file:
+            sent = _Hashed(file)
+            self._client.put_object(
+                self._bucket, key, cast(BinaryIO, sent), ref.size, ref.content_type, progress=_Told(progress)
+            )
+        if sent.digest.hexdigest() != ref.sha256:
+            self._client.remove_object(self._bucket, key)
+            raise ObjectDamaged(
+                f"The file {path.name} changed while it was sent.", advice="Send it again once it is complete."
+            )
 
     def _stat(self, key: str) -> Any | None:  # noqa: ANN401 - minio's datatypes
         try:
@@ -182,10 +194,25 @@ class _Told:
         """The name and the size; the caller knows both."""
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+class _Hashed:
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        chunk = self._file.read(size)
+        self.digest.update(chunk)
+        return chunk
+
+
+def _described(folder: str, path: Path, content_type: str) -> ObjectRef:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+    return ObjectRef(key=f"{folder}/{digest}", size=size, sha256=digest, content_type=content_type)
 
 
 @contextmanager

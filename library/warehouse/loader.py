@@ -5,9 +5,11 @@ Any crash before the commit leaves nothing, any repeat after it changes nothing,
 held during COPY.
 """
 
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 
@@ -19,8 +21,8 @@ from library.objects.store import ObjectStore
 from library.warehouse import ledger, statements
 from library.warehouse.checks import Tally, affected, check, enter_readers_rejections, keep_last_of_each_key
 from library.warehouse.failures import BAD_CELL, DISCONNECTED, MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate, translate
-from library.warehouse.pool import Connection, Pool
-from library.warehouse.salvage import copy_as_text
+from library.warehouse.pool import Connection, Pool, transaction
+from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
 from library.warehouse.staging import staged_columns
 
@@ -101,9 +103,9 @@ class Loader:
                 return done
             await end_earlier_attempts(self._pool, load_id, attempt)
             try:
-                result = await self._transaction(load, by_cell=False)
+                result = await self._transaction(load, {})
             except _BadCellError:
-                result = await self._transaction(load, by_cell=True)
+                result = await self._by_cell(load)
         except (_AlreadyLoadedError, ObjectMissing):
             # Staged objects go after the commit: one that is missing may mean that this load is done.
             if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
@@ -127,11 +129,19 @@ class Loader:
         ordered = sorted(datasets, key=lambda dataset: (dataset.parent is not None, dataset.name))
         return [(dataset, by_name[dataset.name]) for dataset in ordered]
 
-    async def _transaction(self, load: _Load, *, by_cell: bool) -> LoadResult:
-        async with self._pool.acquire() as connection, connection.transaction():
+    async def _by_cell(self, load: _Load) -> LoadResult:
+        with tempfile.TemporaryDirectory(prefix="wardflow-salvage-") as name:
+            salvaged = {
+                dataset.name: await salvage(self._store, dataset, entry, Path(name)) for dataset, entry in load.entries
+            }
+            return await self._transaction(load, salvaged)
+
+    async def _transaction(self, load: _Load, salvaged: Mapping[str, Salvaged]) -> LoadResult:
+        async with self._pool.acquire() as connection, transaction(connection):
             await self._set_limits(connection, load.attempt.session_name(load.request.identity.load_id))
             tallies = [
-                await self._copy(connection, load, dataset, entry, by_cell=by_cell) for dataset, entry in load.entries
+                await self._copy(connection, load, dataset, entry, salvaged.get(dataset.name))
+                for dataset, entry in load.entries
             ]
             if load.request.rejections is not None:
                 await self._copy_rejections(connection, load.request.rejections, load.beat)
@@ -168,10 +178,10 @@ class Loader:
         )
 
     async def _copy(
-        self, connection: Connection, load: _Load, dataset: Dataset, entry: StagedObject, *, by_cell: bool
+        self, connection: Connection, load: _Load, dataset: Dataset, entry: StagedObject, salvaged: Salvaged | None
     ) -> Tally:
-        if by_cell:
-            rows, left = await copy_as_text(connection, self._store, load.request, dataset, entry)
+        if salvaged is not None:
+            rows, left = await copy_salvaged(connection, load.request, dataset, salvaged)
         else:
             await connection.execute(statements.create_staged(dataset))
             name, columns = statements.staged_name(dataset), staged_columns(dataset)

@@ -1,6 +1,9 @@
 """Connections to the warehouse."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -30,6 +33,24 @@ async def create_pool(dsn: str, *, size: int, application_name: str = "wardflow"
             "tcp_keepalives_count": "3",
         },
     )
+
+
+@asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[None]:
+    """A transaction whose commit no cancellation cuts off: afterwards the ledger says for sure whether it happened."""
+    begun = connection.transaction()
+    await begun.start()
+    try:
+        yield
+    except BaseException:
+        await begun.rollback()
+        raise
+    commit = asyncio.ensure_future(begun.commit())
+    try:
+        await asyncio.shield(commit)
+    except asyncio.CancelledError:
+        await commit
+        raise
 
 
 async def _prepare(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types

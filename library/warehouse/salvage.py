@@ -2,8 +2,8 @@
 
 import asyncio
 import csv
-import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from library.contracts.errors import StagedObjectMalformed
@@ -16,53 +16,66 @@ from library.warehouse.staging import LINE, RAW_LIMIT, staged_columns
 from library.warehouse.statements import create_staged, quote, quote_literal, raw_form, staged
 
 
-async def copy_as_text(
-    connection: Connection, store: ObjectStore, request: LoadRequest, dataset: Dataset, entry: StagedObject
+@dataclass(frozen=True)
+class Salvaged:
+    """A staged object, parted into what can be text in Postgres and what cannot.
+
+    Attributes:
+        readable: a CSV file with the rows that can.
+        unreadable: line, reasons and raw form of those that cannot.
+        rows: how many rows the object has.
+    """
+
+    readable: Path
+    unreadable: "list[_Unreadable]"
+    rows: int
+
+
+async def salvage(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path) -> Salvaged:
+    """Part a staged object; before the transaction begins, which must not wait for a download."""
+    return await asyncio.to_thread(_part, store, dataset, entry, folder)
+
+
+async def copy_salvaged(
+    connection: Connection, request: LoadRequest, dataset: Dataset, salvaged: Salvaged
 ) -> tuple[int, int]:
     """Fill the dataset's staged table from the rows that have the right types; the others become rejections.
 
     Returns:
         How many rows the object has, and how many of them are in the staged table now.
     """
-    with tempfile.TemporaryDirectory(prefix="wardflow-salvage-") as name:
-        folder = Path(name)
-        await asyncio.to_thread(store.download, entry.object, folder / "staged.csv")
-        rows, unreadable = await asyncio.to_thread(_split, folder, dataset)
-        columns = staged_columns(dataset)
-        await connection.execute(create_staged(dataset))
-        # The text table stands beside the typed one, under a name that no dataset can have.
-        await connection.execute(
-            f"CREATE TEMP TABLE salvaged ({', '.join(f'{quote(column)} text' for column in columns)}) ON COMMIT DROP"
-        )
-        await connection.copy_to_table("salvaged", source=folder / "readable.csv", format="csv", columns=columns)
-    await connection.executemany(
-        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        [
-            (request.identity.load_id, request.identity.source, dataset.name, request.landed.key, line, reasons, raw)
-            for line, reasons, raw in unreadable
-        ],
-    )
+    columns = staged_columns(dataset)
+    await connection.execute(create_staged(dataset))
+    # The text table stands beside the typed one, under a name that no dataset's can have.
     await connection.execute(
-        _reject_wrong_types(dataset), request.identity.load_id, request.identity.source, request.landed.key
+        f"CREATE TEMP TABLE salvaged ({', '.join(f'{quote(column)} text' for column in columns)}) ON COMMIT DROP"
     )
+    await connection.copy_to_table("salvaged", source=salvaged.readable, format="csv", columns=columns)
+    place = (request.identity.load_id, request.identity.source, request.landed.key)
+    await connection.executemany(
+        "INSERT INTO ingest.rejection (load_id, source, object_key, dataset, line, reasons, raw) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [(*place, dataset.name, *row) for row in salvaged.unreadable],
+    )
+    await connection.execute(_reject_wrong_types(dataset), *place)
     casts = ", ".join(f"{quote(column)}::{kind}" for column, kind in _types(dataset))
-    salvaged = await connection.execute(f"INSERT INTO {staged(dataset)} SELECT {casts} FROM salvaged")
+    typed = await connection.execute(f"INSERT INTO {staged(dataset)} SELECT {casts} FROM salvaged")
     await connection.execute("DROP TABLE salvaged")
-    return rows, affected(salvaged)
+    return salvaged.rows, affected(typed)
 
 
 type _Unreadable = tuple[int, list[str], bytes | None]
 
 
-def _split(folder: Path, dataset: Dataset) -> tuple[int, list[_Unreadable]]:
-    """Part the rows that can be text in Postgres from those that cannot: NUL, no UTF-8, too many or too few cells."""
+def _part(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path) -> Salvaged:
     columns = staged_columns(dataset)
+    staged_file, readable = folder / f"{dataset.name}.staged", folder / f"{dataset.name}.readable"
+    store.download(entry.object, staged_file)
     unreadable: list[_Unreadable] = []
     rows = 0
     with (
-        (folder / "staged.csv").open(encoding="utf-8", errors="surrogateescape", newline="", buffering=CHUNK) as source,
-        (folder / "readable.csv").open("w", encoding="utf-8", newline="") as target,
+        staged_file.open(encoding="utf-8", errors="surrogateescape", newline="", buffering=CHUNK) as source,
+        readable.open("w", encoding="utf-8", newline="") as target,
     ):
         writer = csv.writer(target, quoting=csv.QUOTE_STRINGS, lineterminator="\n")
         reader = csv.reader(source, quoting=csv.QUOTE_NOTNULL)
@@ -76,7 +89,8 @@ def _split(folder: Path, dataset: Dataset) -> tuple[int, list[_Unreadable]]:
             line = int(row[0]) if row and row[0] is not None and row[0].isascii() and row[0].isdigit() else rows
             raw = ",".join(cell or "" for cell in row).encode(errors="surrogateescape")
             unreadable.append((line, reasons, raw if len(raw) <= RAW_LIMIT else None))
-    return rows, unreadable
+    staged_file.unlink()
+    return Salvaged(readable, unreadable, rows)
 
 
 def _unreadable(row: list[str], columns: tuple[str, ...]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -61,21 +62,25 @@ async def _probe(part: Probe) -> str:
     return "ok"
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals alone: the worker has its own way with them, and the page ends after the work."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class HealthServer:
     """Serves the page beside the worker, in the same event loop."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
-        )
-        # The worker has its own way with signals; uvicorn's would end the page before the work.
-        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         self._socket = socket.create_server((host, port))
         self.port: int = self._socket.getsockname()[1]
 
     async def serve(self) -> None:
-        """Serve until cancelled."""
-        await self._server._serve([self._socket])  # `serve` itself would take over the signals
+        """Serve until it is asked to stop."""
+        await self._server.serve([self._socket])
 
     def stop(self) -> None:
         """Ask it to end."""

@@ -61,7 +61,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
     bookkeeping = RunActivities(runs)
     workbooks = WorkbookActivities(pool, store, runs, readers, settings.workbook)
-    loads = LoadActivities(store, Loader(pool, store, CATALOGUE, limits), runs)
+    loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, runs, resources.client)
     return {
         IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up],
