@@ -1,4 +1,4 @@
-"""Where errors leave an activity: as `ApplicationError`s whose type, text and advice are safe to keep in a history."""
+"""The edge of every activity: its log lines name the run, its errors are safe to keep in a history."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ErrorBoundary(Interceptor):
-    """Translates errors, so that activities raise the library's own and stay thin."""
+    """Binds the run to the log, and translates errors, so that activities raise the library's own and stay thin."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the activity."""
@@ -22,9 +22,17 @@ class ErrorBoundary(Interceptor):
 
 class _ErrorBoundary(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401 - the SDK's signature
+        info = activity.info()
+        with structlog.contextvars.bound_contextvars(
+            activity=info.activity_type, workflow_id=info.workflow_id, run_id=info.workflow_run_id, attempt=info.attempt
+        ):
+            return await self._execute(input)
+
+    async def _execute(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401 - the SDK's signature
         try:
             return await super().execute_activity(input)
         except WardflowError as error:
+            _log.warning("activity refused", error=type(error).__name__, retryable=error.retryable)
             # Causes stay out: the text of a driver's error may quote the very cell that was refused.
             raise ApplicationError(
                 error.message,
@@ -36,10 +44,9 @@ class _ErrorBoundary(ActivityInboundInterceptor):
         except FailureError:
             raise
         except Exception as error:  # noqa: BLE001 - it goes on, without what its text may quote
-            info = activity.info()
-            _log.exception("activity failed", activity=info.activity_type, run_id=info.workflow_run_id)
+            _log.exception("activity failed")
             raise ApplicationError(
-                f"{info.activity_type} failed with an unexpected {type(error).__name__}; the trace is in the log.",
+                f"{activity.info().activity_type} failed unexpectedly ({type(error).__name__}); the log has the trace.",
                 "Look for 'activity failed' in the worker's log, and report it.",
                 type=type(error).__name__,
             ) from None

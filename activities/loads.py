@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 
+import structlog
 from temporalio import activity
 
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
@@ -14,6 +15,8 @@ from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Attempt
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class LoadActivities:
                     raise
                 result = done
             observed(result)
+            rows = {name: counts.inserted + counts.updated for name, counts in result.counts.items()}
+            _log.info("load ended", outcome=result.outcome, load_id=str(result.load_id), written=rows)
         if result.outcome is LoadOutcome.LOADED:
             keys = [entry.object.key for entry in request.staged]
             keys += [request.rejections.key] if request.rejections else []

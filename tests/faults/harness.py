@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -70,6 +70,13 @@ async def until[Found](condition: Callable[[], Found], seconds: float = 30) -> F
     return found
 
 
+async def until_async(condition: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
+    """Wait until what the condition finds is true."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
 @dataclass(frozen=True)
 class WorkerProcess:
     """One worker process."""
@@ -115,9 +122,21 @@ class WorkerProcess:
 
     async def loads(self, count: int) -> list[str]:
         """Wait until its loader has ended this often; return how."""
+        await until(lambda: len(self.ended_loads()) >= count)
+        return self.ended_loads()
+
+    def ended_loads(self) -> list[str]:
+        """How its loader has ended, each time."""
         file = self.signs / "loads"
-        await until(lambda: file.exists() and len(file.read_text().splitlines()) >= count)
-        return file.read_text().splitlines()
+        return file.read_text().splitlines() if file.exists() else []
+
+    async def is_ending(self) -> None:
+        """Wait until it has taken note of the signal."""
+
+        async def ending() -> bool:
+            return bool((await self.health())[1]["parts"]["worker"] == "ending")
+
+        await until_async(ending)
 
     def health_url(self) -> str | None:
         """Where its health page is, once it serves."""
@@ -157,7 +176,7 @@ class Workers:
         signs, log = self._folder / name, self._folder / f"{name}.log"
         signs.mkdir()
         more = {f"WARDFLOW_{key.upper()}": value for key, value in settings.items()}
-        stop = Stop(*stops, signs) if stops else None
+        stop = Stop(*(stops or (None, "wait")), signs)
         process = start_worker(Orders(self._environment | more, log, tuple(queues), stop))
         made = WorkerProcess(process, log, signs)
         self._started.append(made)
@@ -175,13 +194,21 @@ class Workers:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """What a process needs to find the same servers, database and queues."""
-    return {
-        "WARDFLOW_ENVIRONMENT": settings.environment,
-        "WARDFLOW_STACK__FOLDER": str(settings.stack.folder),
-        "WARDFLOW_POSTGRES__DSN": warehouse_dsn(settings),
-        "WARDFLOW_WORKER__QUEUE_PREFIX": settings.worker.queue_prefix,
-        "WARDFLOW_LOG__FORMAT": "json",
+    s3 = settings.s3
+    assert s3.access_key is not None
+    assert s3.secret_key is not None
+    told = {
+        "ENVIRONMENT": settings.environment,
+        "POSTGRES__DSN": warehouse_dsn(settings),
+        "TEMPORAL__ADDRESS": settings.temporal.address or "",
+        "S3__URL": s3.url or "",
+        "S3__ACCESS_KEY": s3.access_key.get_secret_value(),
+        "S3__SECRET_KEY": s3.secret_key.get_secret_value(),
+        "ENCRYPTION__KEY_RING": str(settings.key_ring_file),
+        "WORKER__QUEUE_PREFIX": settings.worker.queue_prefix,
+        "LOG__FORMAT": "json",
     }
+    return {f"WARDFLOW_{name}": value for name, value in told.items()}
 
 
 @dataclass
@@ -293,6 +320,11 @@ class Ward:
             assert abs(row["occupied"] - float(published[f"occupied_{row['sector']}"])) <= TOLERANCE
         entries = await self.pool.fetchval("SELECT count(*) FROM ingest.load WHERE object_sha256 = $1", sha256)
         assert entries == loads
+
+    async def assert_nothing_loaded(self) -> None:
+        """No row, no entry in the ledger."""
+        for table in (*TABLES, "ingest.load"):
+            assert await self.pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
     async def assert_specialties_named_by_the_newest(self) -> None:
         """Each specialty is there once, named as of the newest of the loaded editions that have it."""

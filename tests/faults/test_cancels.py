@@ -1,5 +1,6 @@
 """A run is cancelled or terminated at every step: what was committed counts, and nothing else was done."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,9 +9,9 @@ from temporalio.client import WorkflowFailureError
 from activities.upkeep import AbandonedRuns
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import Run, RunState
-from tests.faults.harness import TABLES, Clean, Ward, Workers
-from tests.faults.worker import Point
+from tests.faults.harness import Clean, Ward, Workers, until_async
 from tests.support.runs import NHS
+from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
 
 pytestmark = pytest.mark.faults
 
@@ -18,8 +19,7 @@ WORKBOOK = NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q2-2016-17-Final-98123.x
 
 
 async def assert_nothing_loaded(ward: Ward) -> None:
-    for table in (*TABLES, "ingest.load"):
-        assert await ward.pool.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+    await ward.assert_nothing_loaded()
     await ward.assert_nothing_left()
 
 
@@ -29,11 +29,10 @@ async def assert_loaded(ward: Ward, run: Run, clean: Clean) -> None:
     await ward.assert_nothing_left()
 
 
-@pytest.mark.parametrize("point", ["staging", "checked", "merged"])
-async def test_a_run_that_is_cancelled_before_its_commit_is_cancelled_and_loads_nothing(
-    workers: Workers, ward: Ward, point: Point
+async def test_a_run_that_is_cancelled_while_it_stages_is_cancelled_and_loads_nothing(
+    workers: Workers, ward: Ward
 ) -> None:
-    worker = await workers.start(stops=(point, "wait"))
+    worker = await workers.start(stops=("staging", "wait"))
     handle = await ward.start(WORKBOOK)
     await worker.reached()
     await handle.cancel()
@@ -41,6 +40,22 @@ async def test_a_run_that_is_cancelled_before_its_commit_is_cancelled_and_loads_
     worker.go()
 
     run = await ward.closed(handle)
+
+    assert (run.state, run.load_ids) == (RunState.CANCELLED, ())
+    await assert_nothing_loaded(ward)
+
+
+async def test_a_run_that_is_cancelled_while_its_load_waits_for_another_is_cancelled_and_loads_nothing(
+    workers: Workers, ward: Ward
+) -> None:
+    await workers.start()
+    async with ward.pool.acquire() as another, another.transaction():
+        await another.execute("SELECT pg_advisory_xact_lock(hashtextextended('dataset beds.edition', 0))")
+        handle = await ward.start(WORKBOOK)
+        await until_async(ward.somebody_waits_for_a_lock)
+        await handle.cancel()
+
+        run = await ward.closed(handle)
 
     assert (run.state, run.load_ids) == (RunState.CANCELLED, ())
     await assert_nothing_loaded(ward)
@@ -100,12 +115,31 @@ async def test_a_run_whose_worker_died_after_the_commit_is_completed_although_it
     await assert_loaded(ward, await ward.closed(handle), clean)
 
 
+async def test_a_run_that_is_cancelled_while_its_worker_is_frozen_loads_nothing_when_that_goes_on(
+    workers: Workers, ward: Ward
+) -> None:
+    frozen, _ = await asyncio.gather(
+        workers.start(queues=(LOAD,), stops=("copy", "freeze"), worker__load_slots="1"),
+        workers.start(queues=(WORKFLOWS, IO, COMPUTE)),
+    )
+    handle = await ward.start(WORKBOOK)
+    await frozen.frozen()
+    await handle.cancel()
+    run = await ward.closed(handle)
+
+    frozen.thaw()
+    (ended,) = await frozen.loads(1)
+
+    assert ended != LoadOutcome.LOADED, f"the run is {run.state}, and its rows are there"
+    await assert_nothing_loaded(ward)
+
+
 async def close_abandoned(ward: Ward) -> int:
     return await AbandonedRuns(ward.pool, ward.runs, ward.client).close(datetime.now(UTC) + timedelta(seconds=1))
 
 
 async def test_a_terminated_run_is_closed_as_abandoned_by_the_upkeep(workers: Workers, ward: Ward) -> None:
-    worker = await workers.start(stops=("checked", "wait"))
+    worker = await workers.start(stops=("copy", "wait"))
     handle = await ward.start(WORKBOOK)
     await worker.reached()
     assert await close_abandoned(ward) == 0  # it is still open

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing.context import ForkServerProcess
@@ -35,7 +35,8 @@ type Point = Literal["staging", "copy", "checked", "merged", "committed"]
 report to Temporal is missing; `staging`: the rows are read and stored, and nobody knows yet."""
 
 type Deed = Literal["die", "freeze", "wait"]
-"""What the process does there: SIGKILL to itself, SIGSTOP to itself, or go on once the file `go` appears."""
+"""What the process does there: SIGKILL to itself, SIGSTOP to itself, or go on once the file `go` appears (in `staging`,
+`copy` and `committed`; the other places are passed without a pause)."""
 
 HEARTBEAT = timedelta(seconds=3)
 """After which silence a load counts as lost; the product waits for 30 s."""
@@ -49,11 +50,12 @@ class Stop:
     """Where a worker stops, once, and what it does there.
 
     Attributes:
+        point: `None`: nowhere.
         signs: a folder for files: `reached` appears when the place is reached, `go` lets a waiting process go on,
             and `loads` gets a line for each call of the loader that has ended.
     """
 
-    point: Point
+    point: Point | None
     deed: Deed
     signs: Path
 
@@ -65,7 +67,7 @@ class Orders:
     environment: dict[str, str]
     log: Path
     queues: Sequence[str] = policies.QUEUES
-    stop: Stop | None = field(default=None)
+    stop: Stop | None = None
 
 
 def start_worker(orders: Orders) -> ForkServerProcess:
@@ -121,7 +123,6 @@ class _Stopping:
     def install(self) -> None:
         patch.object(Loader, "load", self._load(Loader.load)).start()
         patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
-        patch.object(Loader, "_merge_or_repeat", self._merge(Loader._merge_or_repeat)).start()
         patch.object(WorkbookActivities, "_stage", self._stage(WorkbookActivities._stage)).start()
 
     def _is_here(self, point: str) -> bool:
@@ -163,15 +164,6 @@ class _Stopping:
                 if ref.size > _COPIED_FIRST:
                     self._freeze_or_die("copy")
                     await self._wait("copy")
-
-        return stopping
-
-    def _merge(self, merge: Callable[..., Any]) -> Callable[..., Any]:
-        async def stopping(*args: Any, **options: Any) -> LoadResult:
-            await self._wait("checked")
-            result: LoadResult = await merge(*args, **options)
-            await self._wait("merged")
-            return result
 
         return stopping
 

@@ -1,0 +1,150 @@
+"""Workers end, start and go on as their servers and their operators come and go."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.settings import Settings, StackSettings
+from library.contracts.loads import LoadOutcome
+from library.contracts.runs import RunState
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from service import bootstrap
+from service.stack.runner import embedded_stack
+from service.stack.state import read_state
+from service.temporal import connect
+from tests.faults.harness import Clean, Ward, Workers, environment_of, until
+from tests.faults.worker import Orders, start_worker
+from tests.support.runs import NHS
+from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
+
+pytestmark = pytest.mark.faults
+
+WORKBOOK = NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q2-2016-17-Final-98123.xlsx"
+NOWHERE = "127.0.0.1:1"
+ENDING = 5.0
+"""Seconds, beside the graceful time, that a worker may take to end on a busy machine."""
+
+
+async def test_a_load_that_finishes_within_the_graceful_time_is_not_lost_when_its_worker_is_told_to_end(
+    workers: Workers, ward: Ward, clean: Clean
+) -> None:
+    first, _ = await asyncio.gather(
+        workers.start(queues=(LOAD,), stops=("copy", "wait"), worker__graceful_shutdown="20"),
+        workers.start(queues=(WORKFLOWS, IO, COMPUTE)),
+    )
+    handle = await ward.start(WORKBOOK)
+    await first.reached()
+    first.process.terminate()
+    await first.is_ending()
+    first.go()
+
+    run = await ward.closed(handle)
+
+    assert (run.state, run.result) == (RunState.COMPLETED, LoadOutcome.LOADED), run.error
+    assert await ward.attempts(handle) == 1
+    await ward.assert_loaded_once(WORKBOOK, clean.of[WORKBOOK])
+    assert await first.ended() == 0
+
+
+async def test_a_load_that_needs_longer_than_the_graceful_time_is_given_up_and_done_once_by_another_worker(
+    workers: Workers, ward: Ward, clean: Clean
+) -> None:
+    first = await workers.start(stops=("copy", "wait"))
+    handle = await ward.start(WORKBOOK)
+    await first.reached()
+    told = time.monotonic()
+    first.process.terminate()
+
+    assert await first.ended() == 0
+    assert time.monotonic() - told < ward.settings.worker.graceful_shutdown + ENDING
+    assert await first.loads(1) == ["CancelledError"]
+    await ward.assert_nothing_loaded()
+    await workers.start()
+    run = await ward.closed(handle)
+    assert (run.state, run.result) == (RunState.COMPLETED, LoadOutcome.LOADED), run.error
+    assert await ward.attempts(handle) == 2
+    await ward.assert_loaded_once(WORKBOOK, clean.of[WORKBOOK])
+    await ward.assert_nothing_left()
+
+
+async def test_a_worker_with_nothing_to_do_ends_at_once(workers: Workers) -> None:
+    worker = await workers.start(worker__graceful_shutdown="60")
+    worker.process.terminate()
+    assert await worker.ended(seconds=ENDING) == 0
+
+
+@pytest.mark.parametrize(
+    ("away", "sentence"),
+    [
+        ({"WARDFLOW_POSTGRES__DSN": f"postgresql://nobody@{NOWHERE}/none"}, "Postgres does not answer"),
+        ({"WARDFLOW_TEMPORAL__ADDRESS": NOWHERE}, f"The Temporal service at {NOWHERE} does not answer"),
+    ],
+    ids=["postgres", "temporal"],
+)
+async def test_a_worker_whose_server_is_away_at_the_start_says_so_and_ends(
+    settings: Settings, tmp_path: Path, away: dict[str, str], sentence: str
+) -> None:
+    log = tmp_path / "log"
+    process = start_worker(Orders(environment_of(settings) | away, log))
+    await until(lambda: not process.is_alive())
+    said = log.read_text()
+    assert process.exitcode == 1, said
+    assert sentence in said
+    assert "wardflow up" in said
+    assert "Traceback" not in said
+    process.close()
+
+
+async def test_a_worker_whose_store_is_away_at_the_start_waits_and_says_that_it_is_not_ready(workers: Workers) -> None:
+    worker = await workers.start(s3__url=f"http://{NOWHERE}")
+    status, said = await worker.health()
+    assert (status, said["state"]) == (503, "not ready")
+    assert said["parts"] == {
+        "postgres": "ok",
+        "temporal": "ok",
+        "worker": "ok",
+        "s3": "unavailable: StoreUnavailable",
+    }
+
+
+async def test_a_worker_outlives_its_temporal_and_ends_in_time_without_it(
+    settings: Settings, pool: Pool, store: ObjectStore, clean: Clean, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stack"
+    temporal_only = Settings(
+        environment="test", stack=StackSettings(folder=folder), postgres=settings.postgres, s3=settings.s3
+    )
+    async with embedded_stack(temporal_only) as running:
+        running = running.model_copy(update={"encryption": settings.encryption})
+        await bootstrap.migrate(running)
+        workers = Workers(running, tmp_path)
+        try:
+            worker = await workers.start(stops=("copy", "wait"))
+            ward = Ward(running, await connect(running), store, pool)
+            handle = await ward.start(WORKBOOK)
+            await worker.reached()
+
+            killed = read_state(folder)["temporal"]["pid"]
+            psutil.Process(killed).kill()
+            await until(lambda: read_state(folder)["temporal"].get("pid", killed) != killed)
+            worker.go()
+            run = await ward.closed(handle)
+            assert (run.state, run.result) == (RunState.COMPLETED, LoadOutcome.LOADED), run.error
+            await ward.assert_loaded_once(WORKBOOK, clean.of[WORKBOOK])
+            assert (await worker.health())[0] == 200
+
+            frozen = psutil.Process(read_state(folder)["temporal"]["pid"])
+            frozen.suspend()
+            try:
+                told = time.monotonic()
+                worker.process.terminate()
+                assert await worker.ended() == 0
+                assert time.monotonic() - told < running.worker.graceful_shutdown + ENDING
+            finally:
+                frozen.resume()
+        finally:
+            workers.end()
