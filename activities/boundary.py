@@ -1,5 +1,6 @@
 """The edge of every activity: its log lines name the run, its errors are safe to keep in a history."""
 
+import traceback
 from typing import Any
 
 import structlog
@@ -44,7 +45,9 @@ class _ErrorBoundary(ActivityInboundInterceptor):
         except FailureError:
             raise
         except Exception as error:  # noqa: BLE001 - it goes on, without what its text may quote
-            _log.exception("activity failed")
+            # The trace without its text, for the same reason.
+            frames = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
+            _log.error("activity failed", error=type(error).__name__, frames=frames)
             raise ApplicationError(
                 f"{activity.info().activity_type} failed unexpectedly ({type(error).__name__}); the log has the trace.",
                 "Look for 'activity failed' in the worker's log, and report it.",

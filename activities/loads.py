@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 from temporalio import activity
 
+from library.contracts.errors import StoreUnavailable
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
 from library.objects.store import ObjectStore
 from library.telemetry.metrics import observe_load
@@ -47,7 +49,8 @@ class LoadActivities:
         if result.outcome is LoadOutcome.LOADED:
             keys = [entry.object.key for entry in request.staged]
             keys += [request.rejections.key] if request.rejections else []
-            await asyncio.to_thread(self.store.remove, keys)
+            with suppress(StoreUnavailable):  # the upkeep removes what is left
+                await asyncio.to_thread(self.store.remove, keys)
         return result
 
 

@@ -7,6 +7,9 @@ import structlog
 
 from config.settings import LogSettings
 
+_FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""Traces without the frames' variables, which hold rows and passwords."""
+
 
 def configure_logging(settings: LogSettings) -> None:
     """Send structlog's and the standard library's records the same way."""
@@ -17,9 +20,11 @@ def configure_logging(settings: LogSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.types.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_FRAMES), structlog.processors.JSONRenderer()]
         if settings.format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -30,7 +30,7 @@ class PostgresSettings(_Section):
     Attributes:
         dsn: where and as whom to load; `None`: the embedded Postgres.
         read_only_dsn: as whom `wardflow sql` and queries read.
-        pool_size: connections a process keeps at most.
+        pool_size: connections that a process keeps at most; a worker has two more for each load that runs at once.
         lock_timeout: seconds that a load waits for another one before it is repeated.
         statement_timeout: seconds that one statement of a load may take.
         idle_in_transaction_timeout: seconds after which a frozen process loses its transaction, and with it its locks.
@@ -145,7 +145,7 @@ class WorkbookSettings(_Section):
 
     max_bytes: int = 50 * MEBIBYTE
     max_memory: int = 256 * MEBIBYTE
-    max_seconds: float = 60.0
+    max_seconds: float = Field(default=60.0, gt=0, le=120)
 
 
 class LogSettings(_Section):

@@ -7,8 +7,9 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import (
     Client,
     Schedule,
@@ -69,7 +70,7 @@ async def check(settings: Settings) -> list[str]:
         problems.append(error.message)
     try:
         client = await connect(settings)
-        await client.get_schedule_handle(UPKEEP).describe()
+        await client.get_schedule_handle(settings.worker.queue_prefix + UPKEEP).describe()
     except WardflowError as error:
         problems.append(error.message)
     except RPCError as error:
@@ -84,8 +85,8 @@ async def _migrate_warehouse(settings: Settings) -> None:
         if settings.postgres.read_only_dsn is not None:
             reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
             await schema.grant_reader(dsn, unquote(reader.username or ""), unquote(reader.password or ""))
-    except OSError as error:
-        raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
+    except (asyncpg.PostgresError, OSError) as error:
+        raise WarehouseUnavailable(f"Postgres does not answer, or refuses ({type(error).__name__}).") from error
 
 
 def _migrate_store(settings: Settings) -> None:
@@ -105,7 +106,12 @@ async def _make_namespace(client: Client, settings: Settings) -> None:
     retention = Duration()
     retention.FromTimedelta(timedelta(days=settings.temporal.retention_days))
     try:
-        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+        found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+        if found.config.workflow_execution_retention_ttl != retention:
+            config = NamespaceConfig(workflow_execution_retention_ttl=retention)
+            await client.workflow_service.update_namespace(
+                UpdateNamespaceRequest(namespace=client.namespace, config=config)
+            )
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
@@ -135,10 +141,11 @@ async def _register_search_attributes(client: Client) -> None:
 
 async def _schedule_upkeep(client: Client, settings: Settings) -> None:
     """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
+    name = settings.worker.queue_prefix + UPKEEP
     upkeep = Schedule(
         action=ScheduleActionStartWorkflow(
             UpkeepWorkflow.run,
-            id=UPKEEP,
+            id=name,
             task_queue=settings.worker.queue_prefix + WORKFLOWS,
             execution_timeout=timedelta(seconds=55),
         ),
@@ -150,6 +157,6 @@ async def _schedule_upkeep(client: Client, settings: Settings) -> None:
         return ScheduleUpdate(schedule=upkeep)
 
     try:
-        await client.create_schedule(UPKEEP, upkeep)
+        await client.create_schedule(name, upkeep)
     except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(UPKEEP).update(anew)
+        await client.get_schedule_handle(name).update(anew)

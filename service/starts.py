@@ -102,7 +102,7 @@ class Starter:
         handle = await self.client.start_workflow(
             workflow,
             request,
-            id=workflow_id,
+            id=self.settings.worker.queue_prefix + workflow_id,
             task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -111,7 +111,7 @@ class Starter:
         )
         started = RunStarted(
             run_id=run_id(handle),
-            workflow_id=workflow_id,
+            workflow_id=handle.id,
             workflow=workflow,
             source=source,
             subject=subject,
@@ -127,5 +127,5 @@ class Starter:
 
 
 def run_id(handle: RunHandle) -> str:
-    """The run's id: the first run id of its execution chain."""
+    """The run's id: the first run id of its execution chain (of one link, for the workflows that are started here)."""
     return handle.first_execution_run_id or handle.result_run_id or ""

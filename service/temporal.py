@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
@@ -27,8 +28,9 @@ class TemporalUnavailable(WardflowError):
 class EncryptionCodec(PayloadCodec):
     """Encrypts every payload: inputs, results, heartbeats, memos and, by the failure converter, error texts."""
 
-    def __init__(self, ring: KeyRing) -> None:
-        self._ring = ring
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._ring = KeyRing.read(file)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt."""
@@ -37,11 +39,16 @@ class EncryptionCodec(PayloadCodec):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypt what is encrypted; leave the rest as it is, so that histories from before stay readable."""
         return [
-            Payload.FromString(self._ring.decrypt(payload.metadata["key"].decode(), payload.data))
+            self._decrypt(payload.metadata["key"].decode(), payload.data)
             if payload.metadata.get("encoding") == _ENCODING
             else payload
             for payload in payloads
         ]
+
+    def _decrypt(self, name: str, sealed: bytes) -> Payload:
+        if name not in self._ring.keys:
+            self._ring = KeyRing.read(self._file)  # a key that was added since this process began
+        return Payload.FromString(self._ring.decrypt(name, sealed))
 
     def _encrypt(self, payload: Payload) -> Payload:
         name, sealed = self._ring.encrypt(payload.SerializeToString())
@@ -54,7 +61,7 @@ def data_converter(settings: Settings) -> DataConverter:
         return pydantic_data_converter
     return replace(
         pydantic_data_converter,
-        payload_codec=EncryptionCodec(KeyRing.read(settings.key_ring_file)),
+        payload_codec=EncryptionCodec(settings.key_ring_file),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 

@@ -57,9 +57,9 @@ STAGE = ActivityPolicy(
     queue=COMPUTE,
     attempt=timedelta(minutes=10),
     overall=timedelta(hours=12),
-    heartbeat=timedelta(seconds=90),
+    heartbeat=timedelta(minutes=3),
 )
-"""Read a landed object: the reading process has a time limit of its own, shorter than the heartbeat."""
+"""Read a landed object: the reading process has a time limit of its own, two minutes at most."""
 
 LOAD_STAGED = ActivityPolicy(
     queue=LOAD,
@@ -69,7 +69,5 @@ LOAD_STAGED = ActivityPolicy(
 )
 """COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
 
-UPKEEP = ActivityPolicy(
-    queue=IO, attempt=timedelta(seconds=40), overall=timedelta(seconds=50), heartbeat=timedelta(seconds=30), attempts=2
-)
+UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""

@@ -1,11 +1,12 @@
 """What every run does first and last, so that a workflow itself is a recipe."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError, is_cancelled_exception
 
 from workflows.policies import BOOKKEEPING, WORKFLOWS, ActivityPolicy
 
@@ -62,14 +63,14 @@ async def recorded(source: str, object_key: str, recipe: Callable[[str], Awaitab
         )
         result = await recipe(run_id)
     except BaseException as error:
-        if not isinstance(error, FailureError) and not is_cancelled_exception(error):
+        # A time-out that follows a cancellation is its consequence: a worker that was frozen or gone when it came.
+        cancelled = is_cancelled_exception(error) or workflow.cancellation_reason() is not None
+        if not isinstance(error, FailureError) and not cancelled:
             raise  # a mistake in the workflow's own code: its task is repeated until the code is mended
-        end = (
-            RunFinished(run_id=run_id, state=RunState.CANCELLED)
-            if is_cancelled_exception(error)
-            else RunFinished(run_id=run_id, state=RunState.FAILED, error=described(error))
-        )
-        await act(BOOKKEEPING, RunActivities.finish_run, end)
+        if cancelled:
+            await _close(RunFinished(run_id=run_id, state=RunState.CANCELLED))
+            raise CancelledError("cancelled") from error
+        await _close(RunFinished(run_id=run_id, state=RunState.FAILED, error=described(error)))
         raise
     rows = sum(counts.inserted + counts.updated + counts.unchanged for counts in result.counts.values())
     workflow.upsert_search_attributes(
@@ -79,12 +80,18 @@ async def recorded(source: str, object_key: str, recipe: Callable[[str], Awaitab
             *([PERIOD.value_set(str(result.report["period_end"]))] if "period_end" in result.report else []),
         ]
     )
-    await act(
-        BOOKKEEPING,
-        RunActivities.finish_run,
-        RunFinished(run_id=run_id, state=RunState.COMPLETED, result=result.outcome, load_ids=(str(result.load_id),)),
-    )
+    load_ids = (str(result.load_id),)
+    await _close(RunFinished(run_id=run_id, state=RunState.COMPLETED, result=result.outcome, load_ids=load_ids))
     return result
+
+
+async def _close(end: RunFinished) -> None:
+    """Close the run; a cancellation comes too late for that."""
+    closing = asyncio.ensure_future(act(BOOKKEEPING, RunActivities.finish_run, end))
+    try:
+        await asyncio.shield(closing)
+    except asyncio.CancelledError:
+        await closing
 
 
 def described(error: BaseException) -> RunError:

@@ -100,6 +100,12 @@ class NumberExpected(WorkbookRejected):
     """A cell of the table holds something else than a number of beds."""
 
 
+class CellUnreadable(WorkbookRejected):
+    """A cell holds what no table can keep."""
+
+    default_advice: ClassVar[str] = "Type the cell anew in a spreadsheet program: it holds an invisible character."
+
+
 class OrganisationUnreadable(WorkbookRejected):
     """A row has beds and no code that an organisation can have, or an organisation stands in one sheet alone."""
 

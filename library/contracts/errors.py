@@ -44,7 +44,7 @@ class ConfigurationError(WardflowError):
 class ObjectMissing(WardflowError):
     """An object that a run refers to is not in the store."""
 
-    default_advice = "Send the file again: landing it again restores the object under the same key."
+    default_advice = "Send the file again: that lands and stages it anew."
 
 
 class ObjectDamaged(WardflowError):
@@ -66,7 +66,7 @@ class ExpectationFailed(LoadRejected):
 
 
 class StagedObjectMalformed(LoadRejected):
-    """A staged object does not have the columns of its dataset."""
+    """What was staged does not fit its datasets: columns, rows, a dataset that is unknown, missing or there twice."""
 
     default_advice = (
         "The reader and the dataset's declaration disagree: raise the reader's version once they agree again."
@@ -84,4 +84,6 @@ class StoreUnavailable(WardflowError):
     """The object store cannot be reached or refuses to work."""
 
     retryable = True
-    default_advice = "Nothing to do if it comes back: the step is repeated. Else see `wardflow doctor`."
+    default_advice = (
+        "A run repeats its step until the store is back; a command has to be given again. See `wardflow doctor`."
+    )

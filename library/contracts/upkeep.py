@@ -8,13 +8,13 @@ class KeepUp(Contract):
 
     Attributes:
         stuck_after: how old a load's transaction must be before its COPY can count as stuck.
-        stuck_for: how long its COPY must have received nothing.
+        stuck_for: how long its COPY must have received nothing; longer than a read from the store may take.
         abandoned_after: how old an open run must be before Temporal is asked about it.
         staged_for: how old a staged object must be before it counts as left behind.
     """
 
     stuck_after: float = 60.0
-    stuck_for: float = 5.0
+    stuck_for: float = 31.0
     abandoned_after: float = 60.0
     staged_for: float = 7 * 24 * 3600.0
 

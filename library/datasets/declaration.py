@@ -94,8 +94,12 @@ class Dataset:
         nullable = {column.name for column in self.columns if column.nullable}
         if unordered := set(self.order) & nullable:
             raise ValueError(f"{self.name}: order columns are never null: {sorted(unordered)}")
-        if len(f"staged_{self.table.name}".encode()) > IDENTIFIER_LIMIT:
-            raise ValueError(f"{self.name}: the table's name is too long for a staged copy beside it")
+        if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
+            raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
+        if not self.key:
+            raise ValueError(f"{self.name}: a dataset needs a key")
+        if both := set(self.order) & set(self.written_once):
+            raise ValueError(f"{self.name}: what orders versions changes with them: {sorted(both)}")
 
     @cached_property
     def table(self) -> Table:

@@ -44,12 +44,14 @@ async def check(connection: Connection, request: LoadRequest, tally: Tally) -> N
     for rule, count in failed.items():
         if rule.action is Action.FAIL:
             raise ExpectationFailed(f"{count} rows of {dataset.name} do not meet '{rule.name}'.")
-        if rule.action is Action.WARN:
-            tally.warned[rule.name] = count
     if any(rule.action is Action.QUARANTINE for rule in failed):
         tally.refuse(await _reject(connection, request, statements.reject_failures(dataset, tuple(failed))))
     if dataset.parent is not None:
         tally.refuse(await _reject(connection, request, statements.reject_orphans(dataset)))
+    warnings = [rule for rule in failed if rule.action is Action.WARN]
+    if warnings:  # counted anew, without the rows that were refused for something else
+        counts = await connection.fetchrow(statements.count_failures(dataset, warnings))
+        tally.warned = {rule.name: count for rule, count in zip(warnings, counts, strict=True) if count}
 
 
 async def keep_last_of_each_key(connection: Connection, tally: Tally) -> None:

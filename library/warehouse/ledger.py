@@ -67,14 +67,20 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
 
 
 async def replace_rejections(connection: Connection, request: LoadRequest) -> None:
-    """Let this load's rejections stand for its object alone: those of its earlier loads are answered by it."""
+    """Let one load's rejections stand for an object: this one's, unless a newer reader has loaded it before."""
     await connection.execute(
-        "DELETE FROM ingest.rejection r USING ingest.load l WHERE r.load_id = l.id AND r.object_key = $1 "
-        "AND l.source = $2 AND l.scope = $3 AND l.id <> $4",
+        """
+        WITH loads AS (SELECT id, reader_version FROM ingest.load WHERE object_key = $1 AND source = $2 AND scope = $3)
+        DELETE FROM ingest.rejection r USING loads l
+        WHERE r.load_id = l.id AND r.object_key = $1
+          AND CASE WHEN EXISTS (SELECT FROM loads newer WHERE newer.reader_version > $5) THEN l.id = $4
+                   ELSE l.id <> $4 END
+        """,
         request.landed.key,
         request.identity.source,
         request.identity.scope,
         request.identity.load_id,
+        request.identity.reader_version,
     )
 
 

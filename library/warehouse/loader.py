@@ -119,6 +119,8 @@ class Loader:
     def _entries(self, request: LoadRequest) -> list[tuple[Dataset, StagedObject]]:
         """The staged objects with their datasets, parents first, then by name: the order of locks and merges."""
         by_name = {entry.dataset: entry for entry in request.staged}
+        if len(by_name) != len(request.staged):
+            raise StagedObjectMalformed("A dataset is staged twice in one load.")
         if unknown := sorted(name for name in by_name if name not in self._catalogue):
             raise StagedObjectMalformed(f"No dataset is declared under the names {unknown}.")
         datasets = [self._catalogue[name] for name in by_name]
@@ -132,9 +134,15 @@ class Loader:
     async def _by_cell(self, load: _Load) -> LoadResult:
         with tempfile.TemporaryDirectory(prefix="wardflow-salvage-") as name:
             salvaged = {
-                dataset.name: await salvage(self._store, dataset, entry, Path(name)) for dataset, entry in load.entries
+                dataset.name: await salvage(self._store, dataset, entry, Path(name), load.beat)
+                for dataset, entry in load.entries
             }
-            return await self._transaction(load, salvaged)
+            try:
+                return await self._transaction(load, salvaged)
+            except _BadCellError as error:
+                raise StagedObjectMalformed(
+                    "The reader's rejections are not of the form that they have to have."
+                ) from error
 
     async def _transaction(self, load: _Load, salvaged: Mapping[str, Salvaged]) -> LoadResult:
         async with self._pool.acquire() as connection, transaction(connection):
@@ -181,7 +189,8 @@ class Loader:
         self, connection: Connection, load: _Load, dataset: Dataset, entry: StagedObject, salvaged: Salvaged | None
     ) -> Tally:
         if salvaged is not None:
-            rows, left = await copy_salvaged(connection, load.request, dataset, salvaged)
+            async with watched(self._pool, connection, load.beat):
+                rows, left = await copy_salvaged(connection, load.request, dataset, salvaged)
         else:
             await connection.execute(statements.create_staged(dataset))
             name, columns = statements.staged_name(dataset), staged_columns(dataset)

@@ -37,7 +37,7 @@ async def create_pool(dsn: str, *, size: int, application_name: str = "wardflow"
 
 @asynccontextmanager
 async def transaction(connection: Connection) -> AsyncIterator[None]:
-    """A transaction whose commit no cancellation cuts off: afterwards the ledger says for sure whether it happened."""
+    """A transaction whose commit a cancellation does not cut off: afterwards it is certain whether it happened."""
     begun = connection.transaction()
     await begun.start()
     try:

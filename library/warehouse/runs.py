@@ -12,6 +12,10 @@ _COLUMNS = (
 )
 
 
+ABANDONED = "Abandoned"
+"""Type of the error of a run that was closed from outside, since its workflow had ended without a word."""
+
+
 class RunLog:
     """Writes and reads runs."""
 
@@ -51,26 +55,31 @@ class RunLog:
     async def finish(self, end: RunFinished) -> None:
         """Close an open run with what the ledger holds of its newest load; a closed one stays as it is.
 
+        Only that a run was abandoned is a guess from outside, and gives way to what the run itself says.
+
         Warnings of a load that an earlier run committed are that run's.
         """
         await self._pool.execute(
             """
-            UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
-                phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
-                counts = coalesce(loaded.counts, '{}'), report = coalesce(loaded.report, '{}'),
-                warnings = CASE WHEN run.warnings = '{}' THEN coalesce(loaded.warnings, '{}') ELSE run.warnings END
-            FROM (SELECT 1) one LEFT JOIN LATERAL (
+            WITH loaded AS (
                 SELECT load.counts, load.report, first_run.warnings
                 FROM ingest.load LEFT JOIN ingest.run first_run ON first_run.id = load.run_id
                 WHERE load.id = ANY ($5::uuid[]) ORDER BY load.committed_at DESC LIMIT 1
-            ) loaded ON true
-            WHERE run.id = $1 AND run.state = 'running'
+            )
+            UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
+                phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
+                counts = coalesce((SELECT counts FROM loaded), '{}'),
+                report = coalesce((SELECT report FROM loaded), '{}'),
+                warnings = CASE WHEN warnings <> '{}' THEN warnings
+                                ELSE coalesce((SELECT warnings FROM loaded), '{}') END
+            WHERE run.id = $1 AND (run.state = 'running' OR run.error ->> 'type' = $6)
             """,
             end.run_id,
             end.state,
             end.result,
             end.error.model_dump() if end.error else None,
             list(end.load_ids),
+            ABANDONED,
         )
 
     async def get(self, run_id: str) -> Run | None:
@@ -87,25 +96,24 @@ class RunLog:
         )
         return [Run.model_validate(dict(row)) for row in rows]
 
-    async def newest(
-        self, *, limit: int, states: Sequence[RunState] = tuple(RunState), source: str | None = None
-    ) -> list[Run]:
+    async def newest(self, *, limit: int, states: Sequence[RunState] = tuple(RunState)) -> list[Run]:
         """The runs that began last, the newest first."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = ANY ($1) AND ($2::text IS NULL OR source = $2) "  # noqa: S608
-            "ORDER BY started_at DESC, id LIMIT $3",
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = ANY ($1) "  # noqa: S608
+            "ORDER BY started_at DESC, id LIMIT $2",
             [str(state) for state in states],
-            source,
             limit,
         )
         return [Run.model_validate(dict(row)) for row in rows]
 
-    async def open_before(self, moment: datetime, *, limit: int) -> list[Run]:
-        """Open runs that began before a moment, the oldest first."""
+    async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
+        """Open runs that began before a moment, and abandoned ones whose load was committed after all."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = 'running' AND started_at < $1 "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608
+            "OR (error ->> 'type' = $3 AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "
             "ORDER BY started_at, id LIMIT $2",
-            moment,
+            before,
             limit,
+            ABANDONED,
         )
         return [Run.model_validate(dict(row)) for row in rows]

@@ -2,18 +2,25 @@
 
 import asyncio
 import csv
+import re
 from collections.abc import Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
 from library.contracts.errors import StagedObjectMalformed
 from library.contracts.loads import LoadRequest, StagedObject
 from library.datasets.declaration import Dataset, sql_type
-from library.objects.store import CHUNK, ObjectStore
+from library.objects.store import CHUNK, ObjectStore, Progress
 from library.warehouse.checks import affected
 from library.warehouse.pool import Connection
+from library.warehouse.sessions import Beat
 from library.warehouse.staging import LINE, RAW_LIMIT, staged_columns
 from library.warehouse.statements import create_staged, quote, quote_literal, raw_form, staged
+
+csv.field_size_limit(2**31 - 1)  # a text may be as long as Postgres takes it
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_BEAT_EVERY = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,14 @@ class Salvaged:
     rows: int
 
 
-async def salvage(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path) -> Salvaged:
+async def salvage(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path, beat: Beat) -> Salvaged:
     """Part a staged object; before the transaction begins, which must not wait for a download."""
-    return await asyncio.to_thread(_part, store, dataset, entry, folder)
+    loop, context = asyncio.get_running_loop(), copy_context()
+
+    def beat_from_thread(_: int = 0) -> None:
+        loop.call_soon_threadsafe(beat, context=context)
+
+    return await asyncio.to_thread(_part, store, dataset, entry, folder, beat_from_thread)
 
 
 async def copy_salvaged(
@@ -67,10 +79,10 @@ async def copy_salvaged(
 type _Unreadable = tuple[int, list[str], bytes | None]
 
 
-def _part(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path) -> Salvaged:
+def _part(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path, progress: Progress) -> Salvaged:
     columns = staged_columns(dataset)
     staged_file, readable = folder / f"{dataset.name}.staged", folder / f"{dataset.name}.readable"
-    store.download(entry.object, staged_file)
+    store.download(entry.object, staged_file, progress=progress)
     unreadable: list[_Unreadable] = []
     rows = 0
     with (
@@ -82,6 +94,8 @@ def _part(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Pat
         if tuple(next(reader, ())) != columns:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} does not have the columns {list(columns)}.")
         for rows, row in enumerate(reader, start=1):
+            if rows % _BEAT_EVERY == 0:
+                progress(rows)
             reasons = list(_unreadable(row, columns))
             if not reasons:
                 writer.writerow(row)
@@ -100,7 +114,7 @@ def _unreadable(row: list[str], columns: tuple[str, ...]) -> Iterator[str]:
     for column, cell in zip(columns, row, strict=True):
         if "\0" in (cell or ""):
             yield f"{column}: holds a NUL character"
-        elif any("\udc80" <= character <= "\udcff" for character in cell or ""):
+        elif _NOT_UTF8.search(cell or ""):
             yield f"{column}: not UTF-8"
 
 

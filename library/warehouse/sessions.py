@@ -40,15 +40,11 @@ class Attempt:
 
 async def end_earlier_attempts(pool: Pool, load_id: UUID, attempt: Attempt) -> int:
     """End the sessions of attempts that this one has replaced; returns how many there were."""
+    earlier = [Attempt(attempt.owner, number).session_name(load_id) for number in range(1, attempt.number)]
     ended: int = await pool.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-        "WHERE usename = current_user AND split_part(application_name, ' ', 1) = $1 "
-        "AND split_part(application_name, ' ', 2) = $2 AND split_part(application_name, ' ', 3) = $3 "
-        "AND split_part(application_name, ' ', 4)::int < $4",
-        _MARK,
-        load_id.hex,
-        f"{attempt.owner:.8}",
-        attempt.number,
+        "WHERE usename = current_user AND datname = current_database() AND application_name = ANY ($1)",
+        earlier,
     )
     return ended
 
@@ -66,15 +62,20 @@ async def end_stuck(pool: Pool, *, older_than: float, still_for: float) -> int:
         return 0
     await asyncio.sleep(still_for)
     after = await _copies_waiting(pool, older_than)
-    stuck = [pid for pid, progress in before.items() if after.get(pid) == progress]
-    ended: int = await pool.fetchval("SELECT count(pg_terminate_backend(pid)) FROM unnest($1::int[]) pid", stuck)
+    stuck = [progress[:2] for pid, progress in before.items() if after.get(pid) == progress]
+    ended: int = await pool.fetchval(
+        "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a "
+        "JOIN unnest($1::int[], $2::timestamptz[]) stuck (pid, backend_start) USING (pid, backend_start)",
+        [pid for pid, _ in stuck],
+        [start for _, start in stuck],
+    )
     return ended
 
 
 async def _copies_waiting(pool: Pool, older_than: float) -> dict[int, tuple[object, ...]]:
     rows = await pool.fetch(
         "SELECT a.pid, a.backend_start, a.query_start, c.bytes_processed FROM pg_stat_activity a "
-        "JOIN pg_stat_progress_copy c USING (pid) WHERE a.usename = current_user "
+        "JOIN pg_stat_progress_copy c USING (pid) WHERE a.usename = current_user AND a.datname = current_database() "
         "AND split_part(a.application_name, ' ', 1) = $1 AND a.wait_event = 'ClientRead' "
         "AND a.xact_start < now() - make_interval(secs => $2)",
         _MARK,

@@ -27,11 +27,11 @@ def staged(dataset: Dataset) -> str:
 
 def staged_name(dataset: Dataset) -> str:
     """The temporary table's name, unquoted."""
-    return f"staged_{dataset.table.name}"
+    return f"staged {dataset.name}"
 
 
 def _winners(parent: Dataset) -> str:
-    return f"pg_temp.{quote(f'winners_{parent.table.name}'[:63])}"
+    return quote(f"winners {parent.name}")
 
 
 def _columns(names: Iterable[str], alias: str = "") -> str:
@@ -51,10 +51,10 @@ def _same(names: Iterable[str], left: str, right: str) -> str:
     return _equal(left, right, ((name, name) for name in names))
 
 
-def create_staged(dataset: Dataset, *, as_text: bool = False) -> str:
-    """A table like the staged CSV; with `as_text`, all but the places are text."""
+def create_staged(dataset: Dataset) -> str:
+    """A table like the staged CSV."""
     places = [f"{quote(LINE)} bigint NOT NULL"] + ([f"{quote(PARENT)} bigint NOT NULL"] if dataset.parent else [])
-    cells = [f"{quote(column.name)} {'text' if as_text else sql_type(column)}" for column in dataset.columns]
+    cells = [f"{quote(column.name)} {sql_type(column)}" for column in dataset.columns]
     return f"CREATE TEMP TABLE {quote(staged_name(dataset))} ({', '.join(places + cells)}) ON COMMIT DROP"
 
 
@@ -136,8 +136,7 @@ def has_repeated_keys(dataset: Dataset) -> str:
 
 def drop_repeated_keys(dataset: Dataset) -> str:
     """Of each key keep the newest row; of equally new ones the last in the file (a fresh table's ctid is its order)."""
-    newest = ", ".join(f"{quote(name)} DESC" for name in (*dataset.order, "ctid") if name != "ctid")
-    order = f"{newest}, ctid DESC" if newest else "ctid DESC"
+    order = ", ".join([*(f"{quote(name)} DESC" for name in dataset.order), "ctid DESC"])
     return (
         f"DELETE FROM {staged(dataset)} s USING (SELECT ctid, row_number() OVER "
         f"(PARTITION BY {_columns(dataset.key)} ORDER BY {order}) AS place FROM {staged(dataset)}) ranked "
@@ -149,8 +148,8 @@ def merge(dataset: Dataset) -> str:
     """Bring the staged rows in ($1 load, $2 reader version); answers how many were inserted and how many updated.
 
     A staged row wins when its order is greater than the stored one's, or equal with a reader version that is not lower.
-    What wins is written only where it says something else, in values or order: order too, or with 10=A stored, 20=A
-    skipped as unchanged and a late 15=B, the end would be B.
+    What wins is written only where it says something else, in values or order, or comes from a newer reader: order and
+    version too, or with 10=A stored, 20=A skipped as unchanged and a late 15=B, the end would be B.
     """
     source = f"SELECT * FROM {staged(dataset)}"
     if dataset.parent is not None:
@@ -159,13 +158,12 @@ def merge(dataset: Dataset) -> str:
     compared = (*dataset.values, *dataset.order)
     told = [column.name for column in dataset.columns]
     written = [name for name in told if name not in dataset.key and name not in dataset.written_once]
-    assignments = ", ".join(f"{quote(name)} = s.{quote(name)}" for name in written)
+    assignments = "".join(f"{quote(name)} = s.{quote(name)}, " for name in written)
+    changed = f"{_row(compared, 's')} IS DISTINCT FROM {_row(compared, 't')} OR " if compared else ""
     update = (
         f"WHEN MATCHED AND {_not_older(dataset, '$2::smallint')} "
-        f"AND {_row(compared, 's')} IS DISTINCT FROM {_row(compared, 't')} "
-        f"THEN UPDATE SET {assignments}, load_id = $1, reader_version = $2 "
-        if compared
-        else ""
+        f"AND ({changed}t.reader_version < $2) "
+        f"THEN UPDATE SET {assignments}load_id = $1, reader_version = $2 "
     )
     return (
         f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s ON {_same(dataset.key, 't', 's')} "
@@ -189,7 +187,7 @@ def _not_older(dataset: Dataset, version: str) -> str:
 def create_winners(parent: Dataset, version: int) -> str:
     """Keys of the staged parents that are not older than the stored ones, after their merge."""
     return (
-        f"CREATE TEMP TABLE {_winners(parent).removeprefix('pg_temp.')} ON COMMIT DROP AS "
+        f"CREATE TEMP TABLE {_winners(parent)} ON COMMIT DROP AS "
         f"SELECT {_columns(parent.key, 's')} FROM {staged(parent)} s "
         f"JOIN {table(parent)} t ON {_same(parent.key, 't', 's')} WHERE {_not_older(parent, f'{version:d}::smallint')}"
     )

@@ -7,13 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.runs import Run, RunState
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.runs import RunLog
 from service.cli.output import err, out, print_json, run, table
 from service.resources import object_store, warehouse
@@ -125,14 +128,20 @@ class _Ingest:
     gate: asyncio.Semaphore
 
     async def one(self, path: Path, *, reload: bool) -> Outcome:
-        bar = self.progress.add_task("", name=path.name, state="waiting", total=path.stat().st_size)
+        bar = self.progress.add_task("", name=path.name, state="waiting", total=None)
         try:
+            self.progress.update(bar, total=path.stat().st_size)
             outcome = await self._ingest(path, bar, reload=reload)
         except WardflowError as error:
             outcome = Outcome(path.name, error_type=type(error).__name__, error=error.message, advice=error.advice)
-        except OSError as error:
-            outcome = Outcome(path.name, error_type=type(error).__name__, error=f"The file cannot be read: {error}")
-        self.progress.update(bar, completed=path.stat().st_size, state=outcome.result or outcome.error_type)
+        except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
+            outcome = Outcome(
+                path.name,
+                error_type=type(error).__name__,
+                error="The file cannot be read, or a server went away while it was followed.",
+                advice="If its run was started, it goes on: `wardflow runs list` shows it. Else send it again.",
+            )
+        self.progress.update(bar, state=outcome.result or outcome.error_type)
         return outcome
 
     async def _ingest(self, path: Path, bar: TaskID, *, reload: bool) -> Outcome:

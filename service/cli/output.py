@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from config.logging import configure_logging
 from config.settings import Settings
-from library.contracts.errors import WardflowError
+from library.contracts.errors import ConfigurationError, WardflowError
 
 _UNFOLDED = 180
 """Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
@@ -25,14 +26,27 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.st
 
 def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
     """Run a command's coroutine with the settings; an expected error ends it with exit code 1."""
-    settings = Settings()
-    configure_logging(settings.log)
-
-    async def call() -> T:
-        return await main(settings)
-
     with errors_as_sentences():
+        settings = load_settings()
+        configure_logging(settings.log)
+
+        async def call() -> T:
+            return await main(settings)
+
         return asyncio.run(call())
+
+
+def load_settings() -> Settings:
+    """The settings.
+
+    Raises:
+        ConfigurationError: one of them is not what it can be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise ConfigurationError(f"A setting cannot be used: {wrong}.", advice="See config/settings.py.") from error
 
 
 @contextmanager

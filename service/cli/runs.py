@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from activities.upkeep import AbandonedRuns
+from activities.abandoned import AbandonedRuns
 from config.settings import Settings
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
@@ -18,12 +18,15 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.cli.output import count, err, local, out, print_json, run, table
 from service.resources import warehouse
-from service.temporal import connect, history_link
+from service.temporal import TemporalUnavailable, connect, history_link
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
 
 _TEMPORAL_MAY_TAKE = 2.0
 """Seconds for asking Temporal about open runs: without it, the table alone answers."""
+_LOOK_EVERY = 0.5
+"""Seconds between two looks of `watch` at the table; Temporal is asked at each tenth."""
+_ASK_EVERY = 10
 _COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or as many of its first characters as it takes.")]
@@ -101,7 +104,7 @@ def watch(run_id: RunId) -> None:
 
     async def main(settings: Settings) -> Run:
         async with warehouse(settings, size=2) as pool:
-            log, said = RunLog(pool), ""
+            log, said, looks = RunLog(pool), "", 0
             found = await _one(log, run_id)
             while True:
                 if (now := f"{found.state} · {found.phase}") != said:
@@ -109,8 +112,10 @@ def watch(run_id: RunId) -> None:
                     said = now
                 if found.state is not RunState.RUNNING:
                     return found
-                await asyncio.sleep(0.5)
-                await _ask_temporal(settings, pool)
+                await asyncio.sleep(_LOOK_EVERY)
+                looks += 1
+                if looks % _ASK_EVERY == 0:
+                    await _ask_temporal(settings, pool)
                 found = await _one(log, found.id)
 
     found = run(main)
@@ -129,7 +134,12 @@ def cancel(run_id: RunId) -> None:
         if found.state is not RunState.RUNNING:
             return f"The run has ended already: {found.state}."
         client = await connect(settings)
-        await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
+        try:
+            await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
+            return "The run has ended in the meantime."
         return "Asked. `wardflow runs watch` shows when it has ended."
 
     out.print(run(main))
@@ -144,14 +154,14 @@ async def _one(log: RunLog, beginning: str) -> Run:
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:
     """Close the runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
-    log = RunLog(pool)
-    if not await log.open_before(datetime.now(UTC), limit=1):
+    log, now = RunLog(pool), datetime.now(UTC)
+    if not await log.doubtful(now, limit=1):
         return
     try:
         async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
-            await AbandonedRuns(pool, log, await connect(settings)).close(datetime.now(UTC))
-    except (TimeoutError, RPCError, WardflowError) as error:
-        err.print(f"Temporal does not answer, so open runs are shown as last heard of ({error}).", style="yellow")
+            await AbandonedRuns(pool, log, await connect(settings)).close(now, forgotten=False)
+    except (TimeoutError, RPCError, WardflowError):
+        err.print("Temporal does not answer, so open runs are shown as last heard of.", style="yellow")
 
 
 async def _steps(client: Client, found: Run) -> AsyncIterator[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """The worker process: opens what it needs, polls its queues, and ends in order when it is told to."""
 
 import asyncio
-import contextlib
 import signal
 import socket
 from collections.abc import Iterable, Sequence
@@ -35,7 +34,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     sdk_metrics = f"127.0.0.1:{_free_port()}"
     client = await connect(settings, runtime=_runtime(sdk_metrics))
     store = object_store(settings)
-    async with warehouse(settings, name="wardflow worker") as pool:
+    # A load holds a connection, and needs a second one to be watched by: one of all loads' would leave none for that.
+    connections = settings.postgres.pool_size + 2 * settings.worker.load_slots
+    async with warehouse(settings, size=connections, name="wardflow worker") as pool:
         made = workers(Resources(settings, client, pool, store), queues)
         parts = {
             "postgres": lambda: pool.fetchval("SELECT 1"),
@@ -58,12 +59,10 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
 
 
 async def _run_until(stop: asyncio.Event, made: Iterable[Worker]) -> None:
-    async with contextlib.AsyncExitStack() as stack:
-        # Entered side by side and left side by side: each has the whole graceful time, not what others left of it.
-        async with asyncio.TaskGroup() as group:
-            for each in made:
-                group.create_task(_until(stop, each))
-        await stack.aclose()
+    # Entered side by side and left side by side: each has the whole graceful time, not what others left of it.
+    async with asyncio.TaskGroup() as group:
+        for each in made:
+            group.create_task(_until(stop, each))
 
 
 async def _until(stop: asyncio.Event, worker: Worker) -> None:

@@ -11,6 +11,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
 from activities.loads import LoadActivities
@@ -62,7 +63,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     bookkeeping = RunActivities(runs)
     workbooks = WorkbookActivities(pool, store, runs, readers, settings.workbook)
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
-    upkeep = UpkeepActivities(pool, store, runs, resources.client)
+    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
     return {
         IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up],
         COMPUTE: [workbooks.stage_workbook],

@@ -1,5 +1,6 @@
 """From a workbook on disk to staged CSV files: what runs inside the reading process, and what calls it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +10,11 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from config.settings import WorkbookSettings
+from library.contracts.beds import CellUnreadable
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets import beds
+from library.datasets.declaration import Dataset
 from library.sources.beds.reader import READER_VERSION, read_workbook
 from library.sources.child import run_in_child
 from library.warehouse.staging import Staging
@@ -78,7 +81,13 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
         *(f"{row.organisation_code}, {row.sector}: {text}" for row in reading.occupancy for text in row.warnings),
     ]
     with Staging(Path(folder), beds.DATASETS) as staging:
-        staging.add(
+
+        def keep(dataset: Dataset, row: Sequence[object], *, line: int = 1, parent: int | None = None) -> None:
+            # A workbook is whole or not at all: without one of its rows it no longer sums to England.
+            if not staging.add(dataset, row, line=line, parent=parent):
+                raise CellUnreadable("A cell holds what no table can keep, such as a NUL character.", row=line)
+
+        keep(
             beds.EDITION,
             (
                 edition_key,
@@ -96,23 +105,22 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
                 workbook.sha256,
                 landed_at,
             ),
-            line=1,
         )
         for row, code, name, parent_code, parent_kind, warnings in reading.organisations:
-            staging.add(
+            keep(
                 beds.EDITION_ORGANISATION,
                 (edition_key, code, name, parent_code or None, parent_kind, warnings),
                 line=row,
                 parent=1,
             )
         for row, code, sector, available, occupied, warnings in reading.occupancy:
-            staging.add(beds.OCCUPANCY, (edition_key, code, sector, available, occupied, warnings), line=row, parent=1)
+            keep(beds.OCCUPANCY, (edition_key, code, sector, available, occupied, warnings), line=row, parent=1)
         for row, code, specialty_code, occupied in reading.specialty_occupancy:
-            staging.add(beds.SPECIALTY_OCCUPANCY, (edition_key, code, specialty_code, occupied), line=row, parent=1)
+            keep(beds.SPECIALTY_OCCUPANCY, (edition_key, code, specialty_code, occupied), line=row, parent=1)
         for sector, available, occupied in reading.england:
-            staging.add(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), line=1, parent=1)
+            keep(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), parent=1)
         for code, name in reading.specialties:
-            staging.add(beds.SPECIALTY, (code, name, edition.period_end, named_on), line=1)
+            keep(beds.SPECIALTY, (code, name, edition.period_end, named_on))
         return {
             "rows": cast(JsonValue, staging.rows),
             "report": {

@@ -147,10 +147,22 @@ async def test_an_object_is_loaded_again_by_a_raised_reader_version_and_by_a_rel
 async def test_equal_rows_are_not_written_again_whatever_load_brings_them(made_up: MadeUpSource) -> None:
     first = await made_up.load(made_up.readings((1, DAY, "2024-01-01", 1, "n", ["a", "b"]), (2, DAY)))
     before = await made_up.table(READING, "xmin::text", "load_id")
-    result = await made_up.load(made_up.readings((1, DAY, "2024-01-01", 1, "n", ["a", "b"]), (2, DAY), version=9))
+    result = await made_up.load(made_up.readings((1, DAY, "2024-01-01", 1, "n", ["a", "b"]), (2, DAY)))
     assert result.counts[READING.name] == DatasetCounts(staged=2, unchanged=2)
     assert await made_up.table(READING, "xmin::text", "load_id") == before
     assert before[0][1] == first.load_id
+
+
+async def test_a_newer_reader_stamps_equal_rows_so_that_a_late_load_of_the_old_one_loses(made_up: MadeUpSource) -> None:
+    for version, value in ((1, 1), (2, 1), (1, 9)):
+        await made_up.load(made_up.readings((1, DAY, None, value), version=version))
+    assert await made_up.table(READING, "value", "reader_version") == [(1.0, 2)]
+
+
+async def test_a_late_load_of_an_old_reader_leaves_the_children_that_a_newer_one_read(made_up: MadeUpSource) -> None:
+    for version, kind in ((1, "wrong"), (2, "right"), (1, "wrong")):
+        await made_up.load(made_up.wards(Family(("a", "A", 1), [(1, kind)]), version=version))
+    assert await made_up.table(BED, "kind") == [("right",)]
 
 
 async def test_of_one_key_in_one_load_the_newest_counts_and_of_equally_new_ones_the_last(made_up: MadeUpSource) -> None:
@@ -311,6 +323,18 @@ async def test_a_later_load_of_the_same_object_answers_for_its_rejections(made_u
     ]
 
 
+async def test_a_late_load_of_an_old_reader_leaves_the_rejections_of_a_newer_one(made_up: MadeUpSource) -> None:
+    landed = made_up.landed()
+    newer = await made_up.load(made_up.readings((1, DAY, None, 1), (2, DAY, None, -1), landed=landed, version=2))
+    await made_up.load(made_up.readings((1, DAY, None, -1), (2, DAY, None, 1), landed=landed))
+    assert [(row["line"], row["load_id"]) for row in await made_up.rejections()] == [(2, newer.load_id)]
+
+
+async def test_a_warning_is_counted_only_for_rows_that_are_loaded(made_up: MadeUpSource) -> None:
+    result = await made_up.load(made_up.readings((1, DAY, None, -1, "much too long a note")))
+    assert result.counts[READING.name] == DatasetCounts(staged=1, rejected=1)
+
+
 async def test_a_warning_loads_the_row_and_is_counted(made_up: MadeUpSource) -> None:
     result = await made_up.load(made_up.readings((1, DAY, None, 1, "much too long a note"), (2, DAY)))
     assert result.counts[READING.name] == DatasetCounts(staged=2, inserted=2, warned={"note_short": 1})
@@ -329,6 +353,26 @@ async def test_a_load_without_its_childrens_objects_is_refused(made_up: MadeUpSo
     request = made_up.wards(Family(("a", "A", 1), [(1, "x")]))
     with pytest.raises(StagedObjectMalformed, match=r"made_up\.bed"):
         await made_up.load(request.model_copy(update={"staged": request.staged[:1]}))
+
+
+async def test_a_dataset_that_is_staged_twice_in_one_load_is_refused(made_up: MadeUpSource) -> None:
+    request = made_up.readings((1, DAY))
+    with pytest.raises(StagedObjectMalformed, match="twice"):
+        await made_up.load(request.model_copy(update={"staged": request.staged * 2}))
+
+
+async def test_rejections_of_another_form_are_refused(made_up: MadeUpSource) -> None:
+    request = made_up.readings((1, DAY))
+    wrong = made_up.written(READING, b"line,reasons\n1,x\n", 1).staged[0].object
+    with pytest.raises(StagedObjectMalformed, match="rejections"):
+        await made_up.load(request.model_copy(update={"rejections": wrong}))
+
+
+async def test_a_very_long_text_survives_the_slow_way_too(made_up: MadeUpSource) -> None:
+    long = b"x" * 200_000
+    lines = b'1,1,"2024-01-01T00:00:00+00:00",,1e400,,,\n2,2,"2024-01-01T00:00:00+00:00",,,"' + long + b'",,\n'
+    await made_up.load(made_up.written(READING, HEADER + lines, 2))
+    assert await made_up.table(READING, "id", "length(note)") == [(2, 200_000)]
 
 
 async def test_a_staged_object_with_other_columns_is_refused(made_up: MadeUpSource) -> None:

@@ -34,7 +34,7 @@ class Model:
                 newest[key] = (hour, value)
         for key, (hour, value) in newest.items():
             stored = self.readings.get(key)
-            if stored is None or ((hour, version) >= stored[:2] and (hour, value) != (stored[0], stored[2])):
+            if stored is None or ((hour, version) >= stored[:2] and (hour, version, value) != stored):
                 self.readings[key] = (hour, version, value)
         last: dict[str, tuple[int, str, dict[int, str]]] = {}
         for code, order, name, beds in wards:
@@ -44,8 +44,7 @@ class Model:
             held = self.wards.get(code)
             if held is not None and (order, version) < held[:2]:
                 continue
-            if held is None or (order, name) != (held[0], held[2]):
-                self.wards[code] = (order, version, name)
+            self.wards[code] = (order, version, name)
             self.beds[code] = dict(beds)
 
 

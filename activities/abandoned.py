@@ -1,0 +1,74 @@
+"""Runs whose workflow has ended without closing them: terminated, out of time, forgotten."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from library.contracts.loads import LoadOutcome
+from library.contracts.runs import Run, RunError, RunFinished, RunState
+from library.warehouse import ledger
+from library.warehouse.pool import Pool
+from library.warehouse.runs import ABANDONED, RunLog
+from library.warehouse.sessions import Beat
+
+_RUNS_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class AbandonedRuns:
+    """Closes them by what Temporal and the ledger say."""
+
+    pool: Pool
+    runs: RunLog
+    client: Client
+
+    async def close(self, before: datetime, *, forgotten: bool, beat: Beat = lambda: None) -> int:
+        """Ask Temporal about the open runs that began before a moment; returns how many were closed.
+
+        Args:
+            before: younger runs are left alone.
+            forgotten: whether runs that Temporal does not know are closed too. Only who certainly asks the right
+                service may say so: another namespace, or another server, knows none of them.
+            beat: called for each run.
+        """
+        closed = 0
+        for run in await self.runs.doubtful(before, limit=_RUNS_AT_ONCE):
+            beat()
+            status = await self._status(run)
+            if status is WorkflowExecutionStatus.RUNNING or (status is None and not forgotten):
+                continue
+            await self.runs.finish(await self._end_of(run, status))
+            closed += 1
+        return closed
+
+    async def _status(self, run: Run) -> WorkflowExecutionStatus | None:
+        """How the run's workflow stands; `None` where Temporal does not know it. Of a chain the newest link counts."""
+        handle = self.client.get_workflow_handle(run.workflow_id, first_execution_run_id=run.id)
+        try:
+            described = await handle.describe()
+            if described.raw_description.workflow_execution_info.first_run_id not in ("", run.id):
+                # Its id has a newer run by now; the run itself is asked for by its own id.
+                described = await self.client.get_workflow_handle(run.workflow_id, run_id=run.id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return described.status
+
+    async def _end_of(self, run: Run, status: WorkflowExecutionStatus | None) -> RunFinished:
+        """What was committed counts, however the workflow ended. True of runs with one load, as all are today."""
+        if load_ids := await ledger.loads_of_run(self.pool, run.id):
+            return RunFinished(
+                run_id=run.id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
+            )
+        if status is WorkflowExecutionStatus.CANCELED:
+            return RunFinished(run_id=run.id, state=RunState.CANCELLED)
+        ended = "is not known to Temporal any more" if status is None else f"has ended ({status.name.lower()})"
+        error = RunError(
+            type=ABANDONED,
+            message=f"The run's workflow {ended} and did not close the run; nothing is loaded.",
+            advice="Start the run again.",
+        )
+        return RunFinished(run_id=run.id, state=RunState.FAILED, error=error)

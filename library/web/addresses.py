@@ -1,0 +1,80 @@
+"""Which addresses may be connected to, and what a name resolves to."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from library.contracts.web import AddressNotAllowed, DownloadUnavailable
+from library.web.hosts import Address
+
+type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Addresses of a host name, in the order in which they are tried."""
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # without it, `is_global` would take ::7f00:1 for a public address
+_NAT64 = IPv6Network("64:ff9b::/96")
+_RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, abandoned since
+_PRIVATE = (
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv6Network("::1/128"),
+    IPv6Network("fc00::/7"),
+)
+_METADATA = ip_address("fd00:ec2::254")  # the cloud's metadata by IPv6, in the midst of a private range
+
+
+def address_allowed(address: Address, *, private: bool) -> bool:
+    """Whether a download may connect to an address.
+
+    Args:
+        address: of any form; an IPv4 address inside an IPv6 one counts as what is inside.
+        private: for a listed private origin, private and loopback addresses pass too. Link-local ones, where clouds
+            keep their metadata, never do.
+    """
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if private and address != _METADATA and any(address in network for network in _PRIVATE):
+        return True
+    if isinstance(address, IPv4Address):
+        return _is_public(address)
+    if address in _NAT64:
+        return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+    if address.sixtofour or address.teredo:
+        return False  # tunnels of the past, into wherever their relay stands
+    return address in _GLOBAL_UNICAST and address.is_global and not address.is_multicast
+
+
+def checked_addresses(host: str, answers: Sequence[str], *, private: bool) -> list[Address]:
+    """All addresses of a host, each of them allowed.
+
+    One private address among public ones refuses them all: which one is connected to must not be luck.
+
+    Raises:
+        AddressNotAllowed: one of them is not.
+        DownloadUnavailable: there are none.
+    """
+    found = list(dict.fromkeys(ip_address(answer) for answer in answers))
+    if not found:
+        raise DownloadUnavailable(f"The host {host} has no address.")
+    if not all(address_allowed(address, private=private) for address in found):
+        raise AddressNotAllowed(f"The host {host} leads to an address that is not a public one.")
+    return found
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Ask as every program on this machine does, `/etc/hosts` included.
+
+    Raises:
+        DownloadUnavailable: the name is not known, or nobody is there to ask.
+    """
+    try:
+        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise DownloadUnavailable(f"The host {host} could not be resolved: {type(error).__name__}.") from None
+    return [str(answer[4][0]) for answer in answers]
+
+
+def _is_public(address: IPv4Address) -> bool:
+    return address.is_global and not address.is_multicast and address not in _RELAYS

@@ -1,0 +1,121 @@
+"""Connections to exactly the addresses that were checked, and what their failures are called."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+
+from library.contracts.errors import ConfigurationError
+from library.contracts.web import AddressNotAllowed, DownloadRefused, DownloadUnavailable
+from library.web.guard import Guard
+from library.web.hosts import Address
+from library.web.urls import CheckedUrl
+
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.ConnectionNotAvailable,
+    OSError,  # with it ssl.SSLError, which httpcore lets through while it reads
+)
+
+
+class PinnedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to addresses that were resolved and checked before, whatever the name resolves to by now.
+
+    TLS above it still verifies the name, since only the socket's address is replaced.
+    """
+
+    def __init__(self, url: CheckedUrl, addresses: Sequence[Address], inner: httpcore.AsyncNetworkBackend) -> None:
+        self._url = url
+        self._addresses = addresses
+        self._inner = inner
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """The first of the addresses that answers; the peer is looked at again before a byte is sent to it."""
+        if (host, port) != (self._url.host, self._url.port):
+            raise AddressNotAllowed(f"A connection to another place than {self._url.place} was asked for.")
+        failure: Exception = httpcore.ConnectError()
+        for address in self._addresses:
+            try:
+                stream = await self._inner.connect_tcp(str(address), port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+                continue
+            peer = stream.get_extra_info("server_addr")
+            if not peer or ip_address(peer[0]) != address:
+                await stream.aclose()
+                raise AddressNotAllowed(f"The connection to {self._url.place} ended at another address.")
+            return stream
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, as httpcore asks for between tries."""
+        await asyncio.sleep(seconds)
+
+
+def connection_pool(
+    guard: Guard, backend: httpcore.AsyncNetworkBackend, *, direct: bool
+) -> httpcore.AsyncConnectionPool:
+    """One request's connections: straight to pinned addresses, or through the egress proxy."""
+    if direct or guard.proxy is None:
+        return httpcore.AsyncConnectionPool(ssl_context=_tls(guard.ca_file), network_backend=backend)
+    proxy = urlsplit(guard.proxy)
+    return httpcore.AsyncHTTPProxy(
+        proxy_url=f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}",
+        proxy_auth=(unquote(proxy.username), unquote(proxy.password or "")) if proxy.username else None,
+        ssl_context=_tls(guard.ca_file),
+        proxy_ssl_context=_tls(guard.ca_file) if proxy.scheme == "https" else None,
+        network_backend=backend,
+    )
+
+
+@contextmanager
+def named_failures(url: CheckedUrl) -> Iterator[None]:
+    """Call the network's failures by our names. Their own texts may quote what was received, and stay out."""
+    try:
+        yield
+    except _FAILURES as error:
+        if invalid := _certificate_error(error):
+            raise DownloadRefused(
+                f"The certificate of {url.place} is not valid for it: {invalid.verify_message}.",
+                advice="Check the server's certificate; an authority of your own has to be named in the settings.",
+            ) from None
+        raise DownloadUnavailable(f"{url.shown} could not be downloaded: {type(error).__name__}.") from None
+
+
+def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@lru_cache(maxsize=4)
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Reading the authorities takes tens of milliseconds: once a process."""
+    context = httpcore.default_ssl_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The file of authorities {ca_file} cannot be read: {type(error).__name__}."
+            ) from None
+    return context

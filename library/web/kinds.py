@@ -1,0 +1,48 @@
+"""What a file is by its first bytes; what its server states is not asked: error pages come under every type."""
+
+import codecs
+import re
+from typing import Literal
+
+type Kind = Literal["ole2", "zip", "gzip", "pdf", "html", "xml", "text", "binary", "empty"]
+"""`ole2` is .xls and every password-protected workbook; `zip` is .xlsx and every other archive of that form."""
+
+HEAD = 1024
+"""Bytes that are looked at."""
+
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole2"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),  # an empty one
+    (b"\x1f\x8b", "gzip"),
+    (b"%PDF-", "pdf"),
+)
+_HTML = re.compile(
+    r"<!doctype html|<(?:html|head|body)[\s>]"  # anywhere: XHTML and saved pages begin with something else
+    r"|\A\s*<(?:!--|(?:script|style|title|meta|link|div|p|h1|table|iframe|br)[\s>/])",
+    re.IGNORECASE,
+)
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def sniff(head: bytes) -> Kind:
+    """The kind of a file that begins with these bytes; the first `HEAD` of them are enough."""
+    if not head:
+        return "empty"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    text = _text(head[:HEAD])
+    if text is None or _BINARY.search(text):
+        return "binary"
+    if _HTML.search(text):
+        return "html"
+    return "xml" if text.lstrip().lower().startswith(("<?xml", "<!doctype")) else "text"
+
+
+def _text(head: bytes) -> str | None:
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return head.removeprefix(mark).decode(encoding, "ignore")
+    return head.decode("latin-1")
