@@ -32,7 +32,7 @@ def logged(form: Literal["console", "json"]) -> str:
     stream = io.StringIO()
     handler.setStream(stream)
     try:
-        fail("sentinel-patient")
+        fail("tneitap-lenitnes"[::-1])  # spelt so that the source line in the trace does not hold it
     except RuntimeError:
         structlog.get_logger("test").exception("failed", run_id="r1")
     logging.getLogger("other").error("plain %s", "text")
@@ -44,7 +44,7 @@ def test_a_trace_shows_where_and_never_what_the_variables_held(form: Literal["co
     text = logged(form)
     assert "test_logging.py" in text
     assert "r1" in text
-    assert "sentinel" not in text
+    assert "sentinel-patient" not in text
 
 
 def test_json_logs_are_one_object_a_line_whoever_logs() -> None:
