@@ -2,12 +2,11 @@
 
 from temporalio import workflow
 
-from workflows.policies import LOAD_STAGED, STAGE
-from workflows.runs import act, recorded
+from workflows.policies import STAGE
+from workflows.runs import act, loaded, recorded
 
 with workflow.unsafe.imports_passed_through():
     from activities.beds import WorkbookActivities
-    from activities.loads import LoadActivities
     from library.contracts.beds import IngestWorkbook, StageWorkbook
     from library.contracts.loads import LoadResult
 
@@ -22,13 +21,7 @@ class IngestWorkbookWorkflow:
         workbook = request.workbook
 
         async def recipe(run_id: str) -> LoadResult:
-            staged = await act(
-                STAGE,
-                WorkbookActivities.stage_workbook,
-                StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload),
-            )
-            if isinstance(staged, LoadResult):
-                return staged
-            return await act(LOAD_STAGED, LoadActivities.load_staged, staged)
+            wanted = StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload)
+            return await loaded(await act(STAGE, WorkbookActivities.stage_workbook, wanted))
 
         return await recorded("beds", workbook.key, recipe)

@@ -8,11 +8,12 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, is_cancelled_exception
 
-from workflows.policies import BOOKKEEPING, WORKFLOWS, ActivityPolicy
+from workflows.policies import BOOKKEEPING, LOAD_STAGED, WORKFLOWS, ActivityPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from activities.loads import LoadActivities
     from activities.runs import RunActivities
-    from library.contracts.loads import LoadResult
+    from library.contracts.loads import LoadResult, Staged
     from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
 
 SOURCE = SearchAttributeKey.for_keyword("Source")
@@ -83,6 +84,13 @@ async def recorded(source: str, object_key: str, recipe: Callable[[str], Awaitab
     load_ids = (str(result.load_id),)
     await _close(RunFinished(run_id=run_id, state=RunState.COMPLETED, result=result.outcome, load_ids=load_ids))
     return result
+
+
+async def loaded(staged: Staged) -> LoadResult:
+    """Load what was staged, unless the ledger had it already."""
+    if isinstance(staged, LoadResult):
+        return staged
+    return await act(LOAD_STAGED, LoadActivities.load_staged, staged)
 
 
 async def _close(end: RunFinished) -> None:

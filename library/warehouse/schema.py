@@ -71,7 +71,9 @@ def configuration(connection: Connection) -> Config:
 def _upgrade(connection: Connection) -> str:
     # The lock is the transaction's, so that it cannot outlive this process.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
-    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {ingest.SCHEMA}"))
+    # Before the revisions: one that a developer is about to write needs its schema to be there.
+    for schema in SCHEMAS:
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     config = configuration(connection)
     command.upgrade(config, "head")
     return _newest(config)

@@ -34,14 +34,14 @@ def sniff(head: bytes) -> Kind:
         if head.startswith(magic):
             return kind
     text = _text(head[:HEAD])
-    if text is None or _BINARY.search(text):
+    if _BINARY.search(text):
         return "binary"
     if _HTML.search(text):
         return "html"
     return "xml" if text.lstrip().lower().startswith(("<?xml", "<!doctype")) else "text"
 
 
-def _text(head: bytes) -> str | None:
+def _text(head: bytes) -> str:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return head.removeprefix(mark).decode(encoding, "ignore")

@@ -1,8 +1,8 @@
 """`wardflow ingest`."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,13 +20,15 @@ from library.warehouse.failures import DISCONNECTED
 from library.warehouse.runs import RunLog
 from service.cli.output import err, out, print_json, run, table
 from service.resources import object_store, warehouse
-from service.starts import EXCEL, Starter, run_id
+from service.starts import EXCEL, RunHandle, Starter, run_id
 from service.temporal import connect
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _AT_ONCE = 8
 """Files that are sent side by side."""
+_OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
+"""Seconds that Temporal may be away while runs are followed, and between two tries to reach it."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,7 @@ class _Ingest:
             landed = await self.starter.land_workbook(path, progress=lambda sent: self.progress.advance(bar, sent))
             handle = await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
         self.progress.update(bar, state="running", completed=landed.size)
-        with suppress(WorkflowFailureError):  # the run says why
-            await handle.result()
+        await _ended(handle)
         finished = await self.runs.get(run_id(handle))
         if finished is None:
             raise ConfigurationError(
@@ -159,6 +160,22 @@ class _Ingest:
                 advice="Its worker uses another warehouse: compare settings.",
             )
         return outcome_of(path.name, finished)
+
+
+async def _ended(handle: RunHandle) -> None:
+    """Wait for a run's end, through an outage of Temporal too: the run itself outlives it."""
+    given_up = time.monotonic() + _OUTAGE
+    while True:
+        try:
+            await handle.result()
+        except WorkflowFailureError:
+            return  # the run says why
+        except RPCError:
+            if time.monotonic() > given_up:
+                raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+        else:
+            return
 
 
 def outcome_of(file: str, finished: Run) -> Outcome:

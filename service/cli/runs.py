@@ -84,6 +84,8 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         try:
             client = await connect(settings)
             steps = [step async for step in _steps(client, found)]
+            if found.state is RunState.RUNNING:
+                steps += await _pending(client, found)
         except (RPCError, WardflowError) as error:
             err.print(f"Its history cannot be read: {error}", style="yellow", markup=False)
         return found, steps, history_link(settings, found.workflow_id, found.id)
@@ -190,14 +192,28 @@ async def _steps(client: Client, found: Run) -> AsyncIterator[dict[str, Any]]:
             yield {"step": "result", "payload": await _plain(decode, completed.result.payloads)}
 
 
+async def _pending(client: Client, found: Run) -> list[dict[str, Any]]:
+    """Steps that are under way or wait for their next try, with why the last one failed."""
+    described = await client.get_workflow_handle(found.workflow_id, run_id=found.id).describe()
+    return [
+        {
+            "step": f"{each.activity_type.name} …",
+            "payload": {
+                "attempt": each.attempt,
+                "last_failure": each.last_failure.application_failure_info.type or None,
+                "next_try": each.scheduled_time.ToJsonString() if each.HasField("last_failure") else None,
+            },
+        }
+        for each in described.raw_description.pending_activities
+    ]
+
+
 async def _plain(decode: Any, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
     values = await decode(payloads)
     return values[0] if len(values) == 1 else values or None
 
 
 def _print_run(found: Run, link: str | None) -> None:
-    lines = table("", "")
-    lines.show_header = False
     told = {
         "run": found.id,
         "workflow": f"{found.workflow} ({found.workflow_id})",
@@ -213,8 +229,7 @@ def _print_run(found: Run, link: str | None) -> None:
     }
     for name, value in told.items():
         if value:
-            lines.add_row(f"[bold]{name}[/]", value)
-    out.print(lines)
+            out.print(f"[bold]{name:<10}[/]{value}")
     if found.counts:
         datasets = table(
             "dataset", "staged>", "rejected>", "repeated>", "inserted>", "updated>", "unchanged>", "deleted>"

@@ -53,6 +53,7 @@ def main() -> None:
     parent, signal_number, user, *command = sys.argv[1:]
     if user:
         become(*map(int, user.split(":")))
+    os.umask(0o077)
     if sys.platform == "linux":
         die_with(int(parent), int(signal_number))  # after `become`: a change of user clears the request
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted

@@ -16,6 +16,7 @@ from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
+from activities.staging import Stager
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
 from library.datasets import beds
@@ -60,8 +61,9 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
         work_mem=settings.postgres.load_work_mem,
     )
     readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
+    stager = Stager(pool, store, runs, readers)
     bookkeeping = RunActivities(runs)
-    workbooks = WorkbookActivities(pool, store, runs, readers, settings.workbook)
+    workbooks = WorkbookActivities(stager, settings.workbook)
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
     return {

@@ -18,7 +18,7 @@ class Figure:
 
     Attributes:
         measured: what, in words.
-        value: as people read it: `1.12 ×`, `38 MB`.
+        value: as people read it: `1.12 x`, `38 MB`.
         bound: that it must keep; empty where it is only told.
         kept: whether it does.
         parts: what the value was made of.
@@ -41,17 +41,18 @@ class Report:
         """Enter how many times as long as `of` ours takes."""
         quotient = ours / theirs
         parts = f"{seconds(ours)} : {seconds(theirs)} ({of})"
-        return self.enter(measured, f"{quotient:.2f} ×", f"≤ {at_most:g} ×", kept=quotient <= at_most, parts=parts)
+        return self.enter(measured, f"{quotient:.2f} x", f"≤ {at_most:g} x", kept=quotient <= at_most, parts=parts)
 
     def speedup(self, measured: str, ours: float, theirs: float, *, at_least: float, of: str) -> Figure:
         """Enter how many times as fast as `of` ours is."""
         quotient = theirs / ours
         parts = f"{seconds(ours)} : {seconds(theirs)} ({of})"
-        return self.enter(measured, f"{quotient:.1f} ×", f"≥ {at_least:g} ×", kept=quotient >= at_least, parts=parts)
+        return self.enter(measured, f"{quotient:.1f} x", f"≥ {at_least:g} x", kept=quotient >= at_least, parts=parts)
 
     def enter(self, measured: str, value: str, bound: str = "", *, kept: bool = True, parts: str = "") -> Figure:
-        """Enter a figure."""
+        """Enter a figure, and show it at once: all of them together take minutes."""
         figure = Figure(measured, value, bound, kept, parts)
+        print(f"\n{measured}: {value} {bound} {parts}", flush=True)  # noqa: T201 - for whoever waits
         self.figures.append(figure)
         return figure
 

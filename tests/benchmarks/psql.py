@@ -1,4 +1,4 @@
-"""The floor of every load: the same work as plain SQL in one transaction, fed by psql's `\\copy` from a local file."""
+"""The floor of every load: the same work as plain SQL in one transaction, fed by psql's copy from a local file."""
 
 import asyncio
 import re
@@ -9,8 +9,14 @@ from service.stack.postgres import binary
 _TOOK = re.compile(r"^Time: ([0-9.]+) ms", re.MULTILINE)
 
 
-async def seconds_of(dsn: str, *statements: str) -> float:
-    """What psql says that the statements took together: neither its own start nor its connecting is counted."""
+async def seconds_of(dsn: str, *statements: str, counting: slice = slice(None)) -> float:
+    """What psql says that the statements took together: neither its own start nor its connecting is counted.
+
+    Args:
+        dsn: where.
+        statements: each of one line; all that psql understands.
+        counting: which of them count.
+    """
     script = "\n".join([r"\timing on", *statements])
     done = await asyncio.to_thread(
         subprocess.run,
@@ -21,4 +27,6 @@ async def seconds_of(dsn: str, *statements: str) -> float:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return sum(map(float, _TOOK.findall(done.stdout))) / 1000
+    taken = [float(took) for took in _TOOK.findall(done.stdout)]
+    assert len(taken) == len(statements), done.stdout
+    return sum(taken[counting]) / 1000

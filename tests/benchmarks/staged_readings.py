@@ -43,6 +43,7 @@ class Field:
     pool: Pool
     store: ObjectStore
     folder: Path
+    _written: list[Readings] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: count(1))
 
     @property
@@ -68,7 +69,7 @@ class Field:
         value = "id % 997 + 0.25"
         if changed_every:
             value = f"CASE WHEN id % {changed_every} = 0 THEN id % 991 + 0.5 ELSE {value} END"
-        file = self.folder / f"{name}.csv"
+        file = self.folder / f"{name}-{rows}.csv"
         async with self.pool.acquire() as connection:
             await connection.copy_from_query(
                 f"SELECT id AS _line, id, timestamptz '2024-01-01' + id * interval '1 second' AS taken_at, "
@@ -81,7 +82,9 @@ class Field:
             )
         with file.open() as written:
             assert written.readline().strip().split(",") == list(staged_columns(READING))
-        return Readings(file, self.store.put("staged/benchmark", file, content_type="text/csv"), rows)
+        made = Readings(file, self.store.put("staged/benchmark", file, content_type="text/csv"), rows)
+        self._written.append(made)
+        return made
 
     def request(self, readings: Readings) -> LoadRequest:
         """A load of its own of these rows."""
@@ -112,6 +115,12 @@ class Field:
         await self.pool.execute(f"TRUNCATE {READING.name}, {FLOOR}")
         await self.settle()
 
+    def clean(self) -> None:
+        """Remove the files and the objects: a million rows are 128 MB, and pytest keeps folders."""
+        for readings in self._written:
+            readings.file.unlink()
+        self.store.remove(readings.object.key for readings in self._written)
+
     async def settle(self) -> None:
         """Do now what Postgres would do some time later, in the middle of somebody's turn."""
         for table in (READING.name, FLOOR):
@@ -133,7 +142,7 @@ def limits(settings: Settings) -> LoadLimits:
 
 
 def copied(readings: Readings) -> tuple[str, str]:
-    """psql's way to bring the rows into a temporary table, which is gone with the transaction."""
+    """How psql brings the rows into a temporary table, which is gone with the transaction."""
     columns = ", ".join(staged_columns(READING))
     return (
         f"{create_staged(READING)};",

@@ -1,16 +1,10 @@
 """A load against its floor: the same rows by COPY and one plain statement, in a transaction, into an equal table."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
-from config.settings import Settings
-from library.objects.store import ObjectStore
-from library.warehouse.pool import Pool
-from tests.benchmarks.measure import Report, Stopwatch, best_of, in_turns
+from tests.benchmarks.measure import Report, best_of, in_turns
 from tests.benchmarks.staged_readings import FLOOR, STAGED, Field
 from tests.support.made_up import READING
 
@@ -39,13 +33,6 @@ UPDATE = (
     f"load_id = '{LOAD_ID}'::uuid, reader_version = 1::smallint FROM {STAGED} s "
     f"WHERE t.id = s.id AND {row('s')} IS DISTINCT FROM {row('t')};"
 )
-
-
-@pytest_asyncio.fixture
-async def field(settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path) -> AsyncIterator[Field]:
-    made = Field(settings, pool, store, tmp_path)
-    await made.prepare()
-    yield made
 
 
 async def test_a_load_of_new_rows_costs_little_more_than_copy_and_insert(field: Field, report: Report) -> None:
@@ -113,16 +100,3 @@ async def test_a_load_that_changes_every_tenth_row_costs_little_more_than_copy_j
     best = [min(each[1:]) for each in taken]  # the first makes room for new versions that later ones find
     figure = report.ratio("load that changes 10 % of 1M rows", *best, at_most=1.3, of="COPY + join + UPDATE")
     assert figure.kept
-
-
-async def test_explain(field: Field) -> None:
-    readings = await field.staged()
-    changed = await field.staged(changed_every=10, name="changed")
-    for name, source in (("new", readings), ("again", readings), ("changed", changed), ("again", changed)):
-        await field.settle()
-        steps = []
-        took = Stopwatch()
-        await field.load(source, lambda step: steps.append(f"{step} {took():.2f}"))  # noqa: B023
-        print(name, steps)
-        if name == "new":
-            await field.floor(readings, INSERT)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -54,13 +53,11 @@ async def clean(servers: Settings) -> Clean:
     )
     store, pool = object_store(settings), await create_pool(dsn, size=16)
     async with workbooks(settings, pool, store) as sent:
-        runs = await asyncio.gather(*(sent.ingest(path) for path in KH03))
+        ward = Ward(settings, sent.client, store, pool)
+        handles = await asyncio.gather(*(ward.start(path) for path in KH03))
+        runs = await asyncio.gather(*(ward.closed(handle) for handle in handles))
     assert {run.state for run in runs} == {RunState.COMPLETED}
-    ward = Ward(settings, sent.client, store, pool)
     figures = Clean({path: await ward.figures(path) for path in KH03}, await ward.all_figures())
     await pool.close()
     store.close()
-    connection = await asyncpg.connect(warehouse_dsn(servers))
-    await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
-    await connection.close()
     return figures

@@ -26,7 +26,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import warehouse_dsn
-from service.starts import Starter, RunHandle, run_id
+from service.starts import RunHandle, Starter, run_id
 from tests.faults.worker import Deed, Orders, Point, Stop, start_worker
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.policies import QUEUES, WORKFLOWS
@@ -35,6 +35,8 @@ NHS = Path(__file__).parents[1] / "data" / "nhs"
 KH03 = sorted((NHS / "kh03").iterdir())
 PUBLISHED = {row["file"]: row for row in csv.DictReader((NHS / "england-totals.csv").read_text().splitlines())}
 SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
+PATIENCE = 90.0
+"""Seconds that a condition may take to become true: much more than on an idle machine."""
 TOLERANCE = 0.01
 """Beds: what sums of published fractions may differ by."""
 
@@ -61,7 +63,7 @@ class Clean:
     together: Figures
 
 
-async def until[Found](condition: Callable[[], Found], seconds: float = 30) -> Found:
+async def until[Found](condition: Callable[[], Found], seconds: float = PATIENCE) -> Found:
     """Wait until the condition holds; return what it found."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -70,10 +72,10 @@ async def until[Found](condition: Callable[[], Found], seconds: float = 30) -> F
     return found
 
 
-async def until_async(condition: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
+async def until_async(condition: Callable[[], Awaitable[object]], seconds: float = PATIENCE) -> None:
     """Wait until what the condition finds is true."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - nothing tells us but looking
             await asyncio.sleep(0.05)
 
 
@@ -106,7 +108,7 @@ class WorkerProcess:
         await self.reached()
         await until(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
 
-    async def ended(self, seconds: float = 30) -> int:
+    async def ended(self, seconds: float = PATIENCE) -> int:
         """Wait for its end; return the exit code."""
         await until(lambda: not self.process.is_alive(), seconds)
         assert self.process.exitcode is not None
@@ -176,7 +178,8 @@ class Workers:
         signs, log = self._folder / name, self._folder / f"{name}.log"
         signs.mkdir()
         more = {f"WARDFLOW_{key.upper()}": value for key, value in settings.items()}
-        stop = Stop(*(stops or (None, "wait")), signs)
+        point, deed = stops or (None, "wait")
+        stop = Stop(point, deed, signs)
         process = start_worker(Orders(self._environment | more, log, tuple(queues), stop))
         made = WorkerProcess(process, log, signs)
         self._started.append(made)
@@ -245,7 +248,7 @@ class Ward:
         assert found is not None
         return found
 
-    async def closed(self, handle: RunHandle, seconds: float = 60) -> Run:
+    async def closed(self, handle: RunHandle, seconds: float = PATIENCE) -> Run:
         """Wait until the workflow has ended; the run."""
         with suppress(WorkflowFailureError):  # the run says why
             await asyncio.wait_for(handle.result(), seconds)
@@ -268,12 +271,20 @@ class Ward:
 
     async def cancel_has_reached_the_activity(self, handle: RunHandle) -> None:
         """Wait until the workflow has passed its cancellation on."""
-        async with asyncio.timeout(30):
-            while not any(
-                event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED
-                for event in (await handle.fetch_history()).events
-            ):
-                await asyncio.sleep(0.05)
+
+        async def passed_on() -> bool:
+            events = (await handle.fetch_history()).events
+            return any(event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED for event in events)
+
+        await until_async(passed_on)
+
+    async def somebody_waits_for_a_lock(self) -> bool:
+        """Whether a load waits for another one."""
+        waiting: bool = await self.pool.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name LIKE 'load %' AND wait_event_type = 'Lock')"
+        )
+        return waiting
 
     async def figures(self, path: Path) -> Figures:
         """The rows of a workbook's edition."""

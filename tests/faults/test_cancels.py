@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowFailureError
 
-from activities.upkeep import AbandonedRuns
+from activities.abandoned import AbandonedRuns
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import Run, RunState
 from tests.faults.harness import Clean, Ward, Workers, until_async
@@ -41,7 +41,7 @@ async def test_a_run_that_is_cancelled_while_it_stages_is_cancelled_and_loads_no
 
     run = await ward.closed(handle)
 
-    assert (run.state, run.load_ids) == (RunState.CANCELLED, ())
+    assert (run.state, run.load_ids) == (RunState.CANCELLED, [])
     await assert_nothing_loaded(ward)
 
 
@@ -57,7 +57,7 @@ async def test_a_run_that_is_cancelled_while_its_load_waits_for_another_is_cance
 
         run = await ward.closed(handle)
 
-    assert (run.state, run.load_ids) == (RunState.CANCELLED, ())
+    assert (run.state, run.load_ids) == (RunState.CANCELLED, [])
     await assert_nothing_loaded(ward)
 
 
@@ -135,7 +135,8 @@ async def test_a_run_that_is_cancelled_while_its_worker_is_frozen_loads_nothing_
 
 
 async def close_abandoned(ward: Ward) -> int:
-    return await AbandonedRuns(ward.pool, ward.runs, ward.client).close(datetime.now(UTC) + timedelta(seconds=1))
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    return await AbandonedRuns(ward.pool, ward.runs, ward.client).close(soon, forgotten=True)
 
 
 async def test_a_terminated_run_is_closed_as_abandoned_by_the_upkeep(workers: Workers, ward: Ward) -> None:

@@ -4,19 +4,13 @@ import asyncio
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from config.settings import Settings, StackSettings
+from config.settings import Settings
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import RunState
-from library.objects.store import ObjectStore
-from library.warehouse.pool import Pool
-from service import bootstrap
-from service.stack.runner import embedded_stack
-from service.stack.state import read_state
-from service.temporal import connect
-from tests.faults.harness import Clean, Ward, Workers, environment_of, until
+from tests.faults.harness import Clean, Ward, WorkerProcess, Workers, environment_of, until, until_async
+from tests.faults.proxy import Door
 from tests.faults.worker import Orders, start_worker
 from tests.support.runs import NHS
 from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
@@ -25,7 +19,7 @@ pytestmark = pytest.mark.faults
 
 WORKBOOK = NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q2-2016-17-Final-98123.xlsx"
 NOWHERE = "127.0.0.1:1"
-ENDING = 5.0
+ENDING = 10.0
 """Seconds, beside the graceful time, that a worker may take to end on a busy machine."""
 
 
@@ -111,40 +105,41 @@ async def test_a_worker_whose_store_is_away_at_the_start_waits_and_says_that_it_
     }
 
 
-async def test_a_worker_outlives_its_temporal_and_ends_in_time_without_it(
-    settings: Settings, pool: Pool, store: ObjectStore, clean: Clean, tmp_path: Path
+async def test_a_worker_outlives_its_temporal_and_reports_what_it_did_meanwhile(
+    settings: Settings, workers: Workers, ward: Ward, clean: Clean
 ) -> None:
-    folder = tmp_path / "stack"
-    temporal_only = Settings(
-        environment="test", stack=StackSettings(folder=folder), postgres=settings.postgres, s3=settings.s3
-    )
-    async with embedded_stack(temporal_only) as running:
-        running = running.model_copy(update={"encryption": settings.encryption})
-        await bootstrap.migrate(running)
-        workers = Workers(running, tmp_path)
-        try:
-            worker = await workers.start(stops=("copy", "wait"))
-            ward = Ward(running, await connect(running), store, pool)
-            handle = await ward.start(WORKBOOK)
-            await worker.reached()
+    async with Door(settings.temporal.address or "") as door:
+        worker = await workers.start(stops=("copy", "wait"), temporal__address=door.address)
+        handle = await ward.start(WORKBOOK)
+        await worker.reached()
+        await door.shut()
+        worker.go()
+        await worker.loads(1)
+        await until_async(lambda: temporal_is_away(worker))
+        await door.open()
 
-            killed = read_state(folder)["temporal"]["pid"]
-            psutil.Process(killed).kill()
-            await until(lambda: read_state(folder)["temporal"].get("pid", killed) != killed)
-            worker.go()
-            run = await ward.closed(handle)
-            assert (run.state, run.result) == (RunState.COMPLETED, LoadOutcome.LOADED), run.error
-            await ward.assert_loaded_once(WORKBOOK, clean.of[WORKBOOK])
-            assert (await worker.health())[0] == 200
+        run = await ward.closed(handle)
 
-            frozen = psutil.Process(read_state(folder)["temporal"]["pid"])
-            frozen.suspend()
-            try:
-                told = time.monotonic()
-                worker.process.terminate()
-                assert await worker.ended() == 0
-                assert time.monotonic() - told < running.worker.graceful_shutdown + ENDING
-            finally:
-                frozen.resume()
-        finally:
-            workers.end()
+        assert (run.state, run.result) == (RunState.COMPLETED, LoadOutcome.LOADED), run.error
+        await ward.assert_loaded_once(WORKBOOK, clean.of[WORKBOOK])
+        assert (await worker.health())[0] == 200
+        worker.process.kill()  # while the door is open: it has nothing to wait for
+
+
+async def temporal_is_away(worker: WorkerProcess) -> bool:
+    status, said = await worker.health()
+    return status == 503 and said["parts"]["temporal"] != "ok" and said["parts"]["worker"] == "ok"
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_a_worker_whose_temporal_is_away_ends_in_time_when_it_is_told_to(
+    settings: Settings, workers: Workers, how: str
+) -> None:
+    async with Door(settings.temporal.address or "") as door:
+        worker = await workers.start(temporal__address=door.address)
+        if how == "refuses":
+            await door.shut()
+        else:
+            door.jam()
+        worker.process.terminate()
+        assert await worker.ended(settings.worker.graceful_shutdown + ENDING) == 0

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,11 +21,11 @@ from unittest.mock import patch
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.beds import WorkbookActivities
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
 from library.warehouse.loader import Loader
+from library.warehouse.runs import RunLog
 from service.worker import wiring
 from workflows import policies
 
@@ -38,7 +37,7 @@ type Deed = Literal["die", "freeze", "wait"]
 """What the process does there: SIGKILL to itself, SIGSTOP to itself, or go on once the file `go` appears (in `staging`,
 `copy` and `committed`; the other places are passed without a pause)."""
 
-HEARTBEAT = timedelta(seconds=3)
+HEARTBEAT = timedelta(seconds=4)
 """After which silence a load counts as lost; the product waits for 30 s."""
 
 _COPIED_FIRST = 20_000
@@ -123,7 +122,7 @@ class _Stopping:
     def install(self) -> None:
         patch.object(Loader, "load", self._load(Loader.load)).start()
         patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
-        patch.object(WorkbookActivities, "_stage", self._stage(WorkbookActivities._stage)).start()
+        patch.object(RunLog, "warn", self._warn(RunLog.warn)).start()
 
     def _is_here(self, point: str) -> bool:
         if point != self._stop.point or (self._stop.signs / "reached").exists():
@@ -147,10 +146,11 @@ class _Stopping:
                 result: LoadResult = await load(*args, **options, reached=self._freeze_or_die)
                 ended = result.outcome
                 await self._wait("committed")
-                return result
             except BaseException as error:
                 ended = type(error).__name__
                 raise
+            else:
+                return result
             finally:
                 with (self._stop.signs / "loads").open("a") as file:
                     file.write(f"{ended}\n")
@@ -167,14 +167,11 @@ class _Stopping:
 
         return stopping
 
-    def _stage(self, stage: Callable[..., Any]) -> Callable[..., Any]:
-        def stopping(*args: Any) -> Any:
-            staged = stage(*args)
+    def _warn(self, warn: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(*args: Any) -> None:
+            await warn(*args)  # the last that staging does
             self._freeze_or_die("staging")
-            if self._stop.deed == "wait" and self._is_here("staging"):
-                while not (self._stop.signs / "go").exists():
-                    time.sleep(0.02)
-            return staged
+            await self._wait("staging")
 
         return stopping
 

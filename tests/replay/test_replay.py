@@ -1,7 +1,7 @@
 """Histories of runs that really ran replay on today's workflows: a change that would wedge open runs is seen here.
 
-They were recorded by `test_runs_of_today_replay`, which writes what is missing to `histories/`. To record one anew, which
-says that no run of the old kind is open anywhere any more, delete its file and run this test.
+They were recorded by `test_runs_of_today_replay`, which writes what is missing to `histories/`. To record one anew
+(no run of the old kind is open anywhere any more) delete its file and run this test.
 """
 
 from pathlib import Path

@@ -1,10 +1,9 @@
 """From a workbook on disk to staged CSV files: what runs inside the reading process, and what calls it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -22,8 +21,7 @@ from library.warehouse.staging import Staging
 SOURCE = "beds"
 
 
-@dataclass(frozen=True)
-class StagedWorkbook:
+class StagedWorkbook(NamedTuple):
     """What the reading process left in its folder.
 
     Attributes:

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import time
-import zlib
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -120,10 +119,12 @@ async def test_a_file_of_exactly_the_limit_arrives(server: Server, guard: Guard,
     await fails(DownloadTooLarge, server.url("/"), tmp_path / "other", replace(guard, max_bytes=len(ZIP) - 1))
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP, identity"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, GZIP"])
 async def test_a_compressed_answer_is_not_inflated(server: Server, guard: Guard, tmp_path: Path, encoding: str) -> None:
-    bomb = gzip.compress(ZIP + bytes(10_000_000)) if encoding == "gzip" else zlib.compress(ZIP)
-    server.answers["/"] = answer(bomb, f"Content-Encoding: {encoding}")
+    bomb = gzip.compress(ZIP + bytes(10_000_000))
+    server.answers |= {"/bomb": answer(bomb, f"Content-Encoding: {encoding}")}
+    await fails(UnexpectedContent, server.url("/bomb"), tmp_path / "file", guard)
+    server.answers["/"] = answer(ZIP, f"Content-Encoding: {encoding}")
     await fails(UnexpectedContent, server.url("/"), tmp_path / "file", guard)
 
 

@@ -168,6 +168,10 @@ def test_a_port_that_is_not_listed_does_not_pass(port: str) -> None:
     refusal(f"https://www.example.org:{port}/")
 
 
+def test_credentials_are_named_as_the_reason() -> None:
+    assert refusal("https://user:secret@www.example.org/") == "The URL holds credentials."
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -1,0 +1,87 @@
+"""What staging a landed object takes, whatever its source: a source adds its reader, and nothing else."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import JsonValue
+from temporalio import activity
+
+from library.contracts.loads import LoadIdentity, LoadRequest, Staged
+from library.contracts.objects import ObjectRef
+from library.objects.staged import upload
+from library.objects.store import ObjectStore
+from library.telemetry.metrics import observe_stage
+from library.warehouse import ledger
+from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
+
+type Reader = Callable[[Path, Path], "Reading"]
+"""Reads the landed file at the first path and leaves `{dataset}.csv` files in the folder at the second."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader left in its folder.
+
+    Attributes:
+        rows: by dataset: how many rows its file has.
+        report: what it says of the object as a whole; no cell of it, since it goes into histories.
+        warnings: sentences for people; they may quote cells, and are kept with the run.
+    """
+
+    rows: dict[str, int]
+    report: dict[str, JsonValue] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stager:
+    """From the store, through a reader, back into the store.
+
+    Attributes:
+        threads: where the blocking parts run; as many as the queue has slots.
+    """
+
+    pool: Pool
+    store: ObjectStore
+    runs: RunLog
+    threads: Executor
+
+    async def stage(self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader) -> Staged:
+        """Stage a landed object, unless the ledger already holds its load."""
+        if done := await ledger.find(self.pool, identity.load_id, run_id=run_id):
+            return done
+        await self.runs.enter_phase(run_id, "stage")
+        loop, context = asyncio.get_running_loop(), copy_context()
+
+        def beat(_: int = 0) -> None:
+            loop.call_soon_threadsafe(activity.heartbeat, context=context)
+
+        def in_thread() -> tuple[LoadRequest, Reading]:
+            with (
+                tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name,
+                observe_stage(identity.source, landed.size),
+            ):
+                folder = Path(name)
+                self.store.download(landed, folder / "landed", progress=beat)
+                reading = read(folder / "landed", folder)
+                beat()
+                request = upload(
+                    self.store,
+                    folder,
+                    reading.rows,
+                    identity=identity,
+                    landed=landed,
+                    run_id=run_id,
+                    report=reading.report,
+                )
+                return request, reading
+
+        request, reading = await loop.run_in_executor(self.threads, in_thread)
+        await self.runs.warn(run_id, reading.warnings)
+        return request

@@ -1,0 +1,11 @@
+"""What a benchmark asks the product's child process to do; imports what the nursery has imported anyway."""
+
+from pathlib import Path
+
+from library.sources.beds import read_workbook
+
+
+def read(path: str) -> int:
+    """Read and check a workbook; only how many rows it has goes back."""
+    reading = read_workbook(Path(path).read_bytes())
+    return len(reading.occupancy) + len(reading.specialty_occupancy)
