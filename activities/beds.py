@@ -1,5 +1,7 @@
 """Activities of the beds source."""
 
+import asyncio
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,10 +10,12 @@ from temporalio import activity
 
 from activities.staging import Reading, Stager
 from config.settings import WorkbookSettings
-from library.contracts.beds import StageWorkbook, WorkbookTooLarge
+from library.contracts.beds import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
-from library.sources.beds.staging import stage_in_child, workbook_identity
+from library.sources.beds.staging import SOURCE, stage_in_child, workbook_identity
+from library.web.download import download
+from library.web.guard import Guard
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,20 @@ class WorkbookActivities:
 
     stager: Stager
     limits: WorkbookSettings
+    guard: Guard
+
+    @activity.defn(name="download_workbook")
+    async def download_workbook(self, asked: DownloadWorkbook) -> ObjectRef:
+        """Download a workbook and land it; the run says what it reads from then on."""
+        await self.stager.runs.enter_phase(asked.run_id, "download")
+        with tempfile.TemporaryDirectory(prefix="wardflow-download-") as folder:
+            path = Path(folder) / "workbook"
+            await download(asked.url, path, self.guard, expect=("ole2", "zip"), progress=lambda _: activity.heartbeat())
+            landed = await asyncio.to_thread(
+                self.stager.store.land, SOURCE, path, content_type="application/octet-stream"
+            )
+        await self.stager.runs.enter_object(asked.run_id, landed.key)
+        return landed
 
     @activity.defn(name="stage_workbook")
     async def stage_workbook(self, asked: StageWorkbook) -> Staged:

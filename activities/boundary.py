@@ -1,6 +1,7 @@
 """The edge of every activity: its log lines name the run, its errors are safe to keep in a history."""
 
 import traceback
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ class _ErrorBoundary(ActivityInboundInterceptor):
                 error.advice,
                 type=type(error).__name__,
                 non_retryable=not error.retryable,
+                next_retry_delay=timedelta(seconds=error.retry_after) if error.retry_after else None,
                 category=ApplicationErrorCategory.BENIGN,
             ) from None
         except FailureError:

@@ -11,9 +11,9 @@ import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
@@ -95,6 +95,7 @@ class StackSettings(_Section):
     temporal_ui_port: int | None = None
     s3_port: int | None = None
     worker_port: int | None = None
+    api_port: int | None = None
 
 
 class WorkerSettings(_Section):
@@ -148,6 +149,43 @@ class WorkbookSettings(_Section):
     max_seconds: float = Field(default=60.0, gt=0, le=120)
 
 
+class DownloadSettings(_Section):
+    """Downloads by URL; see `library.web.guard.Guard`, which these become.
+
+    Attributes:
+        hosts: that may be asked: a name, or `.name` for all names below it.
+        private_origins: servers of your own, each as host:port; none in production.
+        deadline: seconds for one download in all.
+        proxy: an egress proxy that every download goes through.
+        ca_file: certificates to trust instead of the system's.
+    """
+
+    hosts: tuple[str, ...] = ("www.england.nhs.uk",)
+    schemes: tuple[Literal["https", "http"], ...] = ("https",)
+    ports: tuple[int, ...] = (443,)
+    private_origins: tuple[str, ...] = ()
+    max_redirects: int = 5
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    deadline: float = 300.0
+    proxy: SecretStr | None = None
+    ca_file: Path | None = None
+
+
+class ApiSettings(_Section):
+    """The REST API.
+
+    Attributes:
+        host: loopback unless set: in front of other machines belongs a proxy that speaks TLS.
+        port: 0: any free one.
+        statement_timeout: seconds that one query may take.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    statement_timeout: float = 15.0
+
+
 class LogSettings(_Section):
     """Logs go to standard error: `console` for people, `json` for machines."""
 
@@ -168,7 +206,15 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     workbook: WorkbookSettings = WorkbookSettings()
+    downloads: DownloadSettings = DownloadSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _no_private_origins_in_production(self) -> Self:
+        if self.environment == "production" and self.downloads.private_origins:
+            raise ValueError("downloads.private_origins must be empty in production")
+        return self
 
     @cached_property
     def stack_file(self) -> Path:

@@ -1,6 +1,7 @@
 """The one bootstrap: makes everything that must exist. It can run twice, and in two processes at once."""
 
 import asyncio
+import os
 from datetime import timedelta
 from urllib.parse import unquote, urlsplit
 
@@ -25,10 +26,12 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
+from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
+from library.access.tokens import Scope, Tokens
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.warehouse import schema
-from service.resources import WarehouseUnavailable, object_store, warehouse_dsn
+from service.resources import WarehouseUnavailable, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
@@ -49,6 +52,23 @@ async def migrate(settings: Settings) -> None:
     await asyncio.gather(
         _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)
     )
+
+
+async def migrate_embedded(settings: Settings) -> None:
+    """`migrate`, and the token of this machine's administrator in the stack's folder, for scripts."""
+    await migrate(settings)
+    file = settings.stack.folder / "token"
+    async with warehouse(settings, size=1) as pool:
+        tokens = Tokens(pool)
+        if file.exists() and await tokens.verify(file.read_text().strip()):
+            return
+        token_id, token = await tokens.create("administrator of this machine", [Scope.ADMIN])
+        await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=[Scope.ADMIN])
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(token + "\n")
+    new.replace(file)
 
 
 async def check(settings: Settings) -> list[str]:

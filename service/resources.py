@@ -10,6 +10,7 @@ from library.contracts.errors import ConfigurationError, WardflowError
 from library.objects.store import ObjectStore
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool, create_pool
+from library.web.guard import Guard
 
 _NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
 
@@ -49,6 +50,28 @@ async def warehouse(settings: Settings, *, size: int | None = None, name: str = 
         yield pool
     finally:
         await pool.close()
+
+
+def download_guard(settings: Settings) -> Guard:
+    """What may be downloaded.
+
+    Raises:
+        ConfigurationError: a host, origin or proxy of the settings cannot be one.
+    """
+    wanted = settings.downloads
+    return Guard(
+        hosts=wanted.hosts,
+        schemes=wanted.schemes,
+        ports=wanted.ports,
+        private_origins=wanted.private_origins,
+        max_bytes=settings.workbook.max_bytes,
+        max_redirects=wanted.max_redirects,
+        connect_timeout=wanted.connect_timeout,
+        read_timeout=wanted.read_timeout,
+        deadline=wanted.deadline,
+        proxy=wanted.proxy.get_secret_value() if wanted.proxy else None,
+        ca_file=wanted.ca_file,
+    )
 
 
 def object_store(settings: Settings) -> ObjectStore:

@@ -1,10 +1,12 @@
 """Starting runs: land what arrived, start its workflow, enter the run. No run without a stored object."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
@@ -28,6 +30,8 @@ from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from library.web.urls import check_url
+from service.resources import download_guard
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -79,6 +83,22 @@ class Starter:
             object_key=workbook.key,
         )
 
+    async def ingest_workbook_from(self, url: str) -> RunHandle:
+        """Start the run of a workbook that is to be downloaded, or join the one that is open.
+
+        Raises:
+            UrlNotAllowed: the URL itself shows that it must not be asked for.
+        """
+        check_url(url, download_guard(self.settings))
+        return await self.start(
+            "ingest-workbook",
+            IngestWorkbook(url=url),
+            workflow_id=f"workbook-url-{hashlib.sha256(url.encode()).hexdigest()[:32]}",
+            source=SOURCE,
+            subject=urlsplit(url).path.rsplit("/", 1)[-1] or "workbook",
+            object_key=None,
+        )
+
     async def start(
         self,
         workflow: str,
@@ -87,7 +107,7 @@ class Starter:
         workflow_id: str,
         source: str,
         subject: str,
-        object_key: str,
+        object_key: str | None,
     ) -> RunHandle:
         """Start a workflow, or join the one that is open under its id, and enter its run.
 
@@ -97,7 +117,7 @@ class Starter:
             workflow_id: a business identity: the same work has the same id, and so happens once at a time.
             source: whose run it is.
             subject: what it is about, for people.
-            object_key: the landed object that it reads.
+            object_key: the landed object that it reads, if it is known already.
         """
         handle = await self.client.start_workflow(
             workflow,

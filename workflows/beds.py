@@ -2,26 +2,28 @@
 
 from temporalio import workflow
 
-from workflows.policies import STAGE
+from workflows.policies import DOWNLOAD, STAGE
 from workflows.runs import act, loaded, recorded
 
 with workflow.unsafe.imports_passed_through():
     from activities.beds import WorkbookActivities
-    from library.contracts.beds import IngestWorkbook, StageWorkbook
+    from library.contracts.beds import DownloadWorkbook, IngestWorkbook, StageWorkbook
     from library.contracts.loads import LoadResult
 
 
 @workflow.defn(name="ingest-workbook")
 class IngestWorkbookWorkflow:
-    """A landed workbook → staged → loaded, unless the ledger has it already."""
+    """A workbook, downloaded where only its URL is given → staged → loaded, unless the ledger has it already."""
 
     @workflow.run
     async def run(self, request: IngestWorkbook) -> LoadResult:
         """Ingest one workbook."""
-        workbook = request.workbook
 
         async def recipe(run_id: str) -> LoadResult:
+            workbook = request.workbook or await act(
+                DOWNLOAD, WorkbookActivities.download_workbook, DownloadWorkbook(run_id=run_id, url=request.url or "")
+            )
             wanted = StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload)
             return await loaded(await act(STAGE, WorkbookActivities.stage_workbook, wanted))
 
-        return await recorded("beds", workbook.key, recipe)
+        return await recorded("beds", request.workbook.key if request.workbook else None, recipe)

@@ -53,6 +53,15 @@ class ActivityPolicy:
 BOOKKEEPING = ActivityPolicy(queue=IO, attempt=timedelta(seconds=30), overall=timedelta(days=1))
 """A row of `ingest.run`: tried for a day, so that no run stays open because a server was away."""
 
+DOWNLOAD = ActivityPolicy(
+    queue=IO,
+    attempt=timedelta(minutes=15),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(minutes=2),
+    attempts=12,
+)
+"""Fetch a URL: the download has a deadline of its own, five minutes unless set; servers say when to come again."""
+
 STAGE = ActivityPolicy(
     queue=COMPUTE,
     attempt=timedelta(minutes=10),

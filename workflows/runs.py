@@ -38,12 +38,12 @@ async def act[A, T](
     return result
 
 
-async def recorded(source: str, object_key: str, recipe: Callable[[str], Awaitable[LoadResult]]) -> LoadResult:
+async def recorded(source: str, object_key: str | None, recipe: Callable[[str], Awaitable[LoadResult]]) -> LoadResult:
     """Run a recipe as a run: entered first, closed last, whatever becomes of it.
 
     Args:
         source: whose run it is.
-        object_key: the landed object.
+        object_key: the landed object, where there is one from the start.
         recipe: called with the run's id.
     """
     info = workflow.info()

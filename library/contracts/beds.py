@@ -130,12 +130,21 @@ class IngestWorkbook(Contract):
     """Input of the workflow `ingest-workbook`. The file's name stays out of it, as it may say more than it should.
 
     Attributes:
-        workbook: the landed workbook.
+        workbook: the landed workbook; or
+        url: where it is to be downloaded from.
         reload: above 0, the same bytes are loaded once more.
     """
 
-    workbook: ObjectRef
+    workbook: ObjectRef | None = None
+    url: str | None = None
     reload: int = 0
+
+
+class DownloadWorkbook(Contract):
+    """Input of the activity `download_workbook`; its result is the landed workbook's `ObjectRef`."""
+
+    run_id: str
+    url: str
 
 
 class StageWorkbook(Contract):

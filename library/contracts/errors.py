@@ -26,9 +26,11 @@ class WardflowError(Exception):
         message: one sentence for a person.
         advice: what the reader of the message can do.
         retryable: whether the same call may succeed later without anybody changing anything.
+        retry_after: seconds to wait before, where somebody said so.
     """
 
     retryable: ClassVar[bool] = False
+    retry_after: float | None = None
     default_advice: ClassVar[str] = ""
 
     def __init__(self, message: str, *, advice: str = "") -> None:

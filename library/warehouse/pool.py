@@ -12,12 +12,15 @@ type Pool = asyncpg.Pool[asyncpg.Record]
 type Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 
-async def create_pool(dsn: str, *, size: int, application_name: str = "wardflow") -> Pool:
+async def create_pool(
+    dsn: str, *, size: int, application_name: str = "wardflow", statement_timeout: float | None = None
+) -> Pool:
     """A pool whose connections read and write `jsonb` as Python values.
 
     Args:
         dsn: postgresql://…
         size: connections at most; the first is opened now, so that a wrong address shows at once.
+        statement_timeout: seconds that a statement may take; `None`: as the server has it.
         application_name: as `pg_stat_activity` shows it while no load runs on the connection.
     """
     return await asyncpg.create_pool(
@@ -31,7 +34,8 @@ async def create_pool(dsn: str, *, size: int, application_name: str = "wardflow"
             "tcp_keepalives_idle": "30",
             "tcp_keepalives_interval": "10",
             "tcp_keepalives_count": "3",
-        },
+        }
+        | ({} if statement_timeout is None else {"statement_timeout": f"{statement_timeout * 1000:.0f}ms"}),
     )
 
 

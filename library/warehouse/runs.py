@@ -48,6 +48,12 @@ class RunLog:
             "UPDATE ingest.run SET phase = $2 WHERE id = $1 AND state = 'running' AND phase <> $2", run_id, phase
         )
 
+    async def enter_object(self, run_id: str, object_key: str) -> None:
+        """Say which landed object an open run reads, once it is known."""
+        await self._pool.execute(
+            "UPDATE ingest.run SET object_key = $2 WHERE id = $1 AND state = 'running'", run_id, object_key
+        )
+
     async def warn(self, run_id: str, warnings: Sequence[str]) -> None:
         """Keep what the reader warned of: texts may quote the object, so they are kept here and not in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))

@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from library.datasets import beds, ingest
+from library.datasets import access, beds, ingest
 
-SCHEMAS = (ingest.SCHEMA, beds.SCHEMA)
-"""Every schema of the warehouse; each is readable by the read-only role."""
+SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, access.SCHEMA)
+"""Every schema of the warehouse."""
+READABLE = (ingest.SCHEMA, beds.SCHEMA)
+"""Those that the read-only role may read: who may do what, and did, is not for every reader."""
 
 METADATA: MetaData = SQLModel.metadata
 
@@ -122,7 +124,7 @@ async def grant_reader(dsn: str, role: str, password: str) -> None:
             await connection.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
             await connection.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
             await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {name}")
-            for schema in SCHEMAS:
+            for schema in READABLE:
                 await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
                 await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name}")
                 await connection.execute(

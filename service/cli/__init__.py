@@ -14,6 +14,8 @@ _WHERE = {
     "ingest": "ingest",
     "runs": "runs",
     "sql": "sql",
+    "access": "access",
+    "api": "processes",
     "worker": "processes",
     "migrate": "processes",
 }

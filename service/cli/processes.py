@@ -1,13 +1,15 @@
 """`wardflow worker` and `wardflow migrate`: what `wardflow up` does for you, one by one, for other places."""
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
+from config.logging import configure_logging
 from config.settings import Settings
 from library.warehouse.schema import write_revision
 from service.bootstrap import migrate as bootstrap
-from service.cli.output import out, run
+from service.cli.output import errors_as_sentences, load_settings, out, run
 from service.resources import warehouse_dsn
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
@@ -28,6 +30,15 @@ def worker(
         await run_worker(settings, chosen)
 
     run(main)
+
+
+@app.command()
+def api() -> None:
+    """Serve the REST API; several can run side by side."""
+    settings = load_settings()
+    configure_logging(settings.log)
+    with errors_as_sentences():
+        import_module("service.api.process").serve(settings)
 
 
 @app.command()

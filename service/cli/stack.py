@@ -31,7 +31,7 @@ def up(
         bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
     ] = False,
 ) -> None:
-    """Run the embedded stack: Postgres, Temporal, S3, then bootstrap and worker."""
+    """Run the embedded stack: Postgres, Temporal, S3, then bootstrap, worker and API."""
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
@@ -43,7 +43,7 @@ def up(
                     Settings(),
                     on_progress=_Shown(status),
                     # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
-                    bootstrap=lambda settings: import_module("service.bootstrap").migrate(settings),
+                    bootstrap=lambda settings: import_module("service.bootstrap").migrate_embedded(settings),
                 )
             )
 

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.stack import lock, postgres, s3, temporal, worker
+from service.stack import lock, own, postgres, s3, temporal
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
 
 ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
-PARTS = ("postgres", "s3", "temporal", "worker")
+PARTS = ("postgres", "s3", "temporal", "worker", "api")
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
 
@@ -93,7 +93,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
                 "Make room: a full disk stops Postgres and the object store.",
             )
         )
-    if all(part.state == "running" for part in parts if part.name != "worker"):
+    if all(part.state == "running" for part in parts if part.name not in ("worker", "api")):
         problems += await _bootstrap_problems(settings, check_bootstrap)
     return Report(
         wardflow=version("wardflow"),
@@ -162,7 +162,7 @@ def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:
         case "s3":
             return s3.health(entry["url"])
         case _:
-            return worker.health(entry["health_url"])
+            return own.health(entry["health_url"])
 
 
 async def _bootstrap_problems(settings: Settings, check: BootstrapCheck | None) -> list[Problem]:

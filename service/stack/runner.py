@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.stack import lock, postgres, s3, temporal, worker
+from service.stack import lock, own, postgres, s3, temporal
 from service.stack.credentials import Credentials
 from service.stack.files import make_private_folder
 from service.stack.part import MakePart, OnProgress, Progress
@@ -25,6 +25,8 @@ from service.stack.supervisor import Supervisor
 
 SERVERS = ("postgres", "s3", "temporal")
 """They start side by side, and end one after the other, the last one first."""
+OWN = ("worker", "api")
+"""Our own processes: they start after the bootstrap."""
 HEALTHY_WITHIN = 90.0
 """Seconds that parts get to become healthy; Postgres may have to read its WAL after a crash."""
 
@@ -68,7 +70,7 @@ class Stack:
             "postgres": partial(postgres.make, self.settings, self._folder, self._credentials, self._ports),
             "s3": partial(s3.make, self.settings, self._folder, self._credentials, self._ports),
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
-            "worker": partial(worker.make, self.settings, self._folder, self._ports),
+            **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
         }
         external = elsewhere(self.settings)
         for name in names:
@@ -197,7 +199,7 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
     await bootstrap(stack.settings)
     stack.on_progress(Progress("bootstrap", "done"))
     if with_worker:
-        await stack.start("worker")
+        await stack.start(*OWN)
     stack.announce()
 
 

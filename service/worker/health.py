@@ -37,7 +37,7 @@ def health_app(parts: Mapping[str, Probe], running: Callable[[], bool], sdk_metr
     @app.get("/health/ready")
     async def ready(response: Response) -> dict[str, Any]:
         """Whether the worker polls and reaches all that it needs; says which part is missing."""
-        found = dict(zip(parts, await asyncio.gather(*(_probe(part) for part in parts.values())), strict=True))
+        found = dict(zip(parts, await asyncio.gather(*(probe(part) for part in parts.values())), strict=True))
         found["worker"] = "ok" if running() else "ending"
         well = all(state == "ok" for state in found.values())
         response.status_code = 200 if well else 503
@@ -53,7 +53,8 @@ def health_app(parts: Mapping[str, Probe], running: Callable[[], bool], sdk_metr
     return app
 
 
-async def _probe(part: Probe) -> str:
+async def probe(part: Probe) -> str:
+    """`ok`, or what is wrong, in a few words."""
     try:
         async with asyncio.timeout(_PATIENCE):
             await part()

@@ -25,6 +25,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.loader import Loader, LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.resources import download_guard
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
 from workflows.upkeep import UpkeepWorkflow
@@ -63,11 +64,11 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
     stager = Stager(pool, store, runs, readers)
     bookkeeping = RunActivities(runs)
-    workbooks = WorkbookActivities(stager, settings.workbook)
+    workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
     return {
-        IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up],
+        IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up, workbooks.download_workbook],
         COMPUTE: [workbooks.stage_workbook],
         LOAD: [loads.load_staged],
     }

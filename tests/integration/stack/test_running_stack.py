@@ -155,6 +155,7 @@ async def test_the_doctor_misses_only_the_worker_and_tells_no_secret(folder: Pat
         "s3": "running",
         "temporal": "running",
         "worker": "not running",
+        "api": "not running",
     }
     versions = {part.name: part.version for part in report.parts}
     assert versions["postgres"].startswith("18.")

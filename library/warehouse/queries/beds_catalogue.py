@@ -1,0 +1,101 @@
+"""Questions about what there is: editions, periods, organisations, England's totals. Small answers, fetched whole."""
+
+from typing import Any
+from uuid import UUID
+
+from library.warehouse.pool import Pool
+from library.warehouse.queries.pages import Query
+
+EDITION_COLUMNS = (
+    "id",
+    "financial_year",
+    "quarter",
+    "period_end",
+    "basis",
+    "title",
+    "status",
+    "published",
+    "revised",
+    "landed_at",
+    "current",
+    "organisations",
+    "warnings",
+    "object_key",
+    "object_sha256",
+    "load_id",
+)
+
+_EDITIONS = """
+SELECT e.id, e.financial_year, e.quarter, e.period_end, e.basis, e.title, e.status, e.published, e.revised, e.landed_at,
+       EXISTS (SELECT FROM beds.current_edition c WHERE c.id = e.id) AS current,
+       (SELECT count(*) FROM beds.edition_organisation o WHERE o.edition_id = e.id) AS organisations,
+       (SELECT coalesce(array_agg(concat_ws(': ', w.organisation_code, w.sector, w.warning)), '{}')
+        FROM beds.warning w WHERE w.edition_id = e.id) AS warnings,
+       e.object_key, e.object_sha256, e.load_id
+FROM beds.edition e
+"""
+
+PERIOD_COLUMNS = ("financial_year", "quarter", "period_end", "basis", "editions")
+_PERIODS = """
+SELECT financial_year, quarter, period_end, basis,
+       json_agg(json_build_object('id', id, 'published', published, 'revised', revised, 'landed_at', landed_at)
+                ORDER BY coalesce(revised, published), landed_at) AS editions
+FROM beds.edition GROUP BY financial_year, quarter, period_end, basis
+"""
+
+SUMMARY_COLUMNS = ("financial_year", "quarter", "period_end", "basis", "organisations", "available", "occupied", "rate")
+_SUMMARY = """
+SELECT financial_year, quarter, period_end, basis, count(*) AS organisations, sum(available) AS available,
+       sum(occupied) AS occupied, sum(occupied) / nullif(sum(available), 0) AS rate
+FROM beds.current_occupancy WHERE sector = 'total' GROUP BY financial_year, quarter, period_end, basis
+"""
+
+ORGANISATION_COLUMNS = (
+    "organisation_code",
+    "name",
+    "parent_code",
+    "parent_kind",
+    "first_period_end",
+    "last_period_end",
+)
+
+
+def editions() -> Query:
+    """All editions with their provenance and warnings."""
+    return Query(_EDITIONS, EDITION_COLUMNS, (), ("period_end", "id"))
+
+
+def edition(edition_id: UUID) -> Query:
+    """One edition."""
+    return Query(f"{_EDITIONS} WHERE e.id = $1", EDITION_COLUMNS, (edition_id,), ("period_end", "id"))
+
+
+def periods() -> Query:
+    """Quarters, each with its editions."""
+    return Query(_PERIODS, PERIOD_COLUMNS, (), ("period_end", "basis"))
+
+
+def summary() -> Query:
+    """England by quarter, from the rows of all sectors together: beds are never occupied + available."""
+    return Query(_SUMMARY, SUMMARY_COLUMNS, (), ("period_end", "basis"))
+
+
+def organisations_called(text: str) -> Query:
+    """Organisations whose name holds a text, or resembles it."""
+    return Query(
+        "SELECT * FROM beds.organisation WHERE strpos(lower(name), lower($1)) > 0 "
+        "OR public.word_similarity(lower($1), lower(name)) > 0.5",
+        ORGANISATION_COLUMNS,
+        (text,),
+        ("organisation_code",),
+    )
+
+
+async def workbook_of(pool: Pool, edition_id: UUID) -> dict[str, Any] | None:
+    """Where the edition's workbook is in the store."""
+    row = await pool.fetchrow(
+        "SELECT l.object_key, l.object_sha256, l.object_size FROM beds.edition e "
+        "JOIN ingest.load l ON l.id = e.load_id WHERE e.id = $1",
+        edition_id,
+    )
+    return None if row is None else dict(row)

@@ -1,0 +1,240 @@
+"""`/nhs-data`: workbooks in, beds out."""
+
+import asyncio
+import shutil
+import tempfile
+from datetime import date, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+
+from library.access.tokens import Scope
+from library.contracts.objects import ObjectRef
+from library.warehouse.queries import beds
+from library.warehouse.queries import beds_catalogue as catalogue
+from library.warehouse.queries.pages import fetch_page
+from service.api.context import Context, context
+from service.api.pages import After, Limit, listed
+from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
+from service.api.runs import RunAnswer, Started, accepted, one
+from service.api.security import Caller, needs
+
+router = APIRouter(prefix="/nhs-data", tags=["beds"])
+Api = Annotated[Context, Depends(context)]
+
+UPLOAD_OVERHEAD = 64 * 1024
+"""Bytes that a multipart body has beside its file."""
+
+Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
+Quarter = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
+Basis = Annotated[Literal["overnight", "day_only"] | None, Query(description="Beds open overnight, or by day only.")]
+Sector = Annotated[
+    Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"] | None, Query()
+]
+Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
+AsOf = Annotated[date | None, Query(description="Only what was published by this day.")]
+KnownAt = Annotated[datetime | None, Query(description="Only what had been landed here by this moment (with a zone).")]
+
+
+class UploadForm(BaseModel):
+    """The body of an upload."""
+
+    file: bytes = Field(description="The workbook.", json_schema_extra={"format": "binary"})
+
+
+class Trigger(BaseModel):
+    """Where a workbook is to be downloaded from."""
+
+    url: str = Field(
+        max_length=2_000,
+        examples=["https://www.england.nhs.uk/statistics/wp-content/uploads/sites/2/2024/05/Beds-Open-Overnight.xlsx"],
+    )
+
+
+def _editions(
+    year: Year = None, quarter: Quarter = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
+) -> beds.Editions:
+    if known_at is not None and known_at.utcoffset() is None:
+        raise Unprocessable("known_at: a time without a zone.", advice="Add Z or an offset.", field="known_at")
+    return beds.Editions(year, quarter, basis, as_of, known_at)
+
+
+Editions = Annotated[beds.Editions, Depends(_editions)]
+
+
+@router.post(
+    "/upload",
+    status_code=HTTPStatus.ACCEPTED,
+    **needs(
+        Scope.OPERATE,
+        413,
+        415,
+        body={"content": {"multipart/form-data": {"schema": UploadForm.model_json_schema()}}, "required": True},
+    ),
+)
+async def upload(request: Request, response: Response, api: Api, caller: Caller) -> Started:
+    """Upload a KH03 workbook; the answer says where its run can be followed."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedMediaType(
+            "The body is no multipart/form-data.", advice="Send the workbook as the part `file`."
+        )
+    # Only here, after the caller is known, is the body read; the route's limit ends it while it streams in.
+    async with request.form(max_files=1, max_fields=10) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise Unprocessable("file: missing.", advice="Send the workbook as the part `file`.", field="file")
+        with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
+            path = Path(folder) / "upload"
+            await asyncio.to_thread(_spool, file, path)
+            landed = await api.starter.land_workbook(path)
+        handle = await api.starter.ingest_workbook(landed, subject=(file.filename or "upload")[:200].replace("\0", ""))
+    await api.audit.record(str(caller.token_id), "start_run", handle.id)
+    return accepted(response, handle)
+
+
+@router.post("/trigger-pipeline", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE))
+async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller) -> Started:
+    """Download a workbook from an allowed host and ingest it."""
+    handle = await api.starter.ingest_workbook_from(wanted.url)
+    await api.audit.record(str(caller.token_id), "start_run", handle.id)
+    return accepted(response, handle)
+
+
+@router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
+async def status(run_id: str, api: Api) -> RunAnswer:
+    """The run of a workbook."""
+    return await one(api, run_id)
+
+
+@router.get("/occupancy", **needs(Scope.READ_BEDS, csv=True))
+async def occupancy(
+    request: Request,
+    api: Api,
+    editions: Editions,
+    sector: Sector = None,
+    organisation: Code = None,
+    region: Code = None,
+    min_rate: Annotated[float | None, Query(ge=0, le=1_000, allow_inf_nan=False)] = None,
+    sort: Annotated[
+        beds.OccupancySort, Query(description="Ascending unless `descending`.")
+    ] = beds.OccupancySort.PERIOD_END,
+    descending: bool = False,
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """Beds available and occupied, a day, by organisation and sector."""
+    query = beds.occupancy(
+        editions,
+        sector=sector,
+        organisation=organisation,
+        region=region,
+        min_rate=min_rate,
+        sort=sort,
+        descending=descending,
+    )
+    return await listed(request, api, query, limit=limit, after=after)
+
+
+@router.get("/occupancy-by-specialty", **needs(Scope.READ_BEDS, csv=True))
+async def occupancy_by_specialty(
+    request: Request,
+    api: Api,
+    editions: Editions,
+    specialty: Code = None,
+    organisation: Code = None,
+    region: Code = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """Occupied beds, a day, by organisation and consultant main specialty."""
+    query = beds.specialty_occupancy(editions, specialty=specialty, organisation=organisation, region=region)
+    return await listed(request, api, query, limit=limit, after=after)
+
+
+@router.get("/available-periods", **needs(Scope.READ_BEDS, csv=True))
+async def available_periods(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
+    """Quarters, each with its editions."""
+    return await listed(request, api, catalogue.periods(), limit=limit, after=after)
+
+
+@router.get("/summary", **needs(Scope.READ_BEDS, csv=True))
+async def summary(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
+    """England by quarter: organisations, beds, rate."""
+    return await listed(request, api, catalogue.summary(), limit=limit, after=after)
+
+
+@router.get("/organization/{code}", **needs(Scope.READ_BEDS, 404, csv=True))
+async def organisation_history(
+    request: Request,
+    api: Api,
+    code: Annotated[str, InPath(pattern=r"^[A-Za-z0-9]{1,10}$")],
+    limit: Limit = 1_000,
+    after: After = None,
+) -> Response:
+    """The history of one organisation, all sectors."""
+    query = beds.occupancy(beds.Editions(), organisation=code.upper())
+    if after is None and (await fetch_page(api.reader, query, limit=1)).items == b"[]":
+        raise NotFound("No organisation has this code.", field="code")
+    return await listed(request, api, query, limit=limit, after=after)
+
+
+@router.get("/organization-name/{text}", **needs(Scope.READ_BEDS, 404, csv=True))
+async def organisations_called(
+    request: Request,
+    api: Api,
+    text: Annotated[str, InPath(min_length=2, max_length=100, pattern="^[^\\x00]*$")],
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """Organisations whose name holds a text, or resembles it."""
+    query = catalogue.organisations_called(text)
+    if after is None and (await fetch_page(api.reader, query, limit=1)).items == b"[]":
+        raise NotFound("No organisation has a name like this.", field="text")
+    return await listed(request, api, query, limit=limit, after=after)
+
+
+@router.get("/editions", **needs(Scope.READ_BEDS, csv=True))
+async def editions(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+    """Every edition, with its provenance and warnings."""
+    return await listed(request, api, catalogue.editions(), limit=limit, after=after)
+
+
+@router.get("/editions/{edition_id}", **needs(Scope.READ_BEDS, 404))
+async def edition(edition_id: UUID, api: Api) -> Response:
+    """One edition."""
+    page = await fetch_page(api.reader, catalogue.edition(edition_id), limit=1)
+    if page.items == b"[]":
+        raise NotFound(
+            "There is no edition with this id.", advice="`GET /nhs-data/editions` lists them.", field="edition_id"
+        )
+    return Response(page.items[1:-1], media_type="application/json")
+
+
+@router.get("/editions/{edition_id}/workbook", response_class=StreamingResponse, **needs(Scope.READ_BEDS, 404))
+async def workbook(edition_id: UUID, api: Api) -> StreamingResponse:
+    """The original file, as it was landed."""
+    found = await catalogue.workbook_of(api.reader, edition_id)
+    if found is None:
+        raise NotFound(
+            "There is no edition with this id.", advice="`GET /nhs-data/editions` lists them.", field="edition_id"
+        )
+    ref = ObjectRef(
+        key=found["object_key"],
+        sha256=found["object_sha256"],
+        size=found["object_size"],
+        content_type="application/octet-stream",
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{edition_id}.xlsx"', "Content-Length": str(ref.size)}
+    return StreamingResponse(api.starter.store.stream(ref), headers=headers, media_type=ref.content_type)
+
+
+def _spool(file: UploadFile, path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(file.file, target, 1024 * 1024)

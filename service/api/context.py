@@ -1,0 +1,35 @@
+"""What routes work with; made once when the API starts."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from config.settings import Settings
+from library.access.audit import Audit
+from library.access.tokens import Tokens
+from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
+from service.starts import Starter
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that a route may need.
+
+    Attributes:
+        reader: a pool of the read-only role, with a statement time-out: what queries use.
+    """
+
+    settings: Settings
+    pool: Pool
+    reader: Pool
+    starter: Starter
+    runs: RunLog
+    tokens: Tokens
+    audit: Audit
+
+
+def context(request: Request) -> Context:
+    """The API's context, for routes."""
+    return cast(Context, request.app.state.context)

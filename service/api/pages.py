@@ -1,0 +1,41 @@
+"""Lists: JSON by pages with a `Link` to the next one, or CSV of all rows, as the caller accepts."""
+
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from library.warehouse.queries import pages
+from service.api.context import Context
+
+Limit = Annotated[int, Query(ge=1, le=pages.MOST, description="Items of a page at most.")]
+After = Annotated[
+    str | None, Query(description="Where the page begins: taken from `Link`, as it is.", max_length=2_000)
+]
+
+CSV = "text/csv"
+
+
+async def listed(request: Request, api: Context, query: pages.Query, *, limit: int, after: str | None) -> Response:
+    """The answer to a query: a page of JSON, or all rows as CSV."""
+    if wants_csv(request.headers.get("accept", "")):
+        return StreamingResponse(pages.stream_csv(api.reader, query), HTTPStatus.OK, media_type=CSV)
+    page = await pages.fetch_page(api.reader, query, limit=limit, after=after)
+    headers = {}
+    if page.following is not None:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("after", page.following)])}>; rel="next"'
+    return Response(b'{"items": ' + page.items + b"}", HTTPStatus.OK, headers, media_type="application/json")
+
+
+def wants_csv(accept: str) -> bool:
+    """Whether the first acceptable type that we have is CSV."""
+    for entry in accept.split(","):
+        kind = entry.split(";")[0].strip().lower()
+        if kind in ("application/json", "*/*", "application/*"):
+            return False
+        if kind in (CSV, "text/*"):
+            return True
+    return False

@@ -1,0 +1,150 @@
+"""Errors as problem documents (RFC 9457): what is wrong, where, what to do."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
+from library.contracts.errors import ObjectMissing, WardflowError
+from library.contracts.web import UrlNotAllowed
+from library.warehouse.queries.pages import CursorInvalid
+
+_log = structlog.get_logger(__name__)
+_RETRY_AFTER = "5"
+PROBLEM = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """A problem document, media type `application/problem+json`."""
+
+    type: str = Field(description="The error's name, stable for programs.", examples=["RunNotFound"])
+    title: str = Field(description="The status in words.", examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What is wrong, for a person.", examples=["There is no run with this id."])
+    advice: str = Field(default="", description="What to do about it.")
+    field: str | None = Field(default=None, description="The parameter, header or field of the body that is wrong.")
+
+
+class ApiError(WardflowError):
+    """An answer other than the one that was asked for.
+
+    Attributes:
+        status: of the answer.
+        field: the parameter that is wrong.
+        headers: of the answer.
+    """
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(
+        self, message: str, *, advice: str = "", field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.field = field
+        self.headers = dict(headers or {})
+
+
+class NotFound(ApiError):
+    """There is nothing under this id."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class Unauthenticated(ApiError):
+    """No token, or none that counts."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    default_advice = "Send `Authorization: Bearer <token>`; `wardflow access token create` makes one."
+
+
+class Forbidden(ApiError):
+    """The token lacks the scope."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class Unprocessable(ApiError):
+    """A parameter that cannot be understood."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class UnsupportedMediaType(ApiError):
+    """The body is not of a kind that the route takes."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+_STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
+    (WorkbookTooLarge, HTTPStatus(413)),
+    (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ObjectMissing, HTTPStatus.NOT_FOUND),
+)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error with a problem document."""
+
+    @app.exception_handler(WardflowError)
+    async def ours(_: Request, error: WardflowError) -> JSONResponse:
+        if isinstance(error, ApiError):
+            return problem(error.status, type(error).__name__, error.message, error.advice, error.field, error.headers)
+        status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+        if status is None:
+            status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
+        headers = {"Retry-After": _RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {first['msg']}.", field=place)
+
+    @app.exception_handler(HTTPException)
+    async def framework(_: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        _log.error("request failed", error=type(error).__name__, exc_info=error)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "Unexpected",
+            "The request failed for a reason that nobody foresaw.",
+            "The API's log has the trace under this answer's X-Request-Id.",
+        )
+
+
+def problem(
+    status: HTTPStatus,
+    kind: str,
+    detail: str,
+    advice: str = "",
+    field: str | None = None,
+    headers: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """A problem document."""
+    document = Problem(type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field)
+    return JSONResponse(document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=PROBLEM)
+
+
+def problems(*statuses: HTTPStatus | int) -> dict[int | str, dict[str, Any]]:
+    """Responses for the OpenAPI document."""
+    return {
+        int(status): {
+            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "description": HTTPStatus(status).phrase,
+        }
+        for status in statuses
+    }

@@ -1,0 +1,37 @@
+"""The API's process."""
+
+import socket
+
+import structlog
+import uvicorn
+
+from config.settings import Settings
+from service.api.app import create_app
+from service.resources import download_guard, object_store, warehouse_dsn
+
+_log = structlog.get_logger(__name__)
+_DRAIN = 10
+"""Seconds that requests get to end when the process is told to stop."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: something that the API needs is not set.
+    """
+    warehouse_dsn(settings)
+    download_guard(settings)
+    object_store(settings).close()
+    listening = socket.create_server((settings.api.host, settings.api.port))
+    _log.info("api started", host=settings.api.host, port=listening.getsockname()[1])
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN,
+        limit_concurrency=2_000,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+    _log.info("api ended")

@@ -1,0 +1,143 @@
+"""`/runs`: every run, with or without a worker up."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.abandoned import AbandonedRuns
+from library.access.tokens import Scope
+from library.contracts.errors import WardflowError
+from library.contracts.runs import Run, RunState
+from library.warehouse.queries import runs as queries
+from service.api.context import Context, context
+from service.api.pages import After, Limit, listed
+from service.api.problems import NotFound
+from service.api.security import Caller, needs
+from service.starts import RunHandle, run_id
+from service.temporal import TemporalUnavailable, history_link
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+Api = Annotated[Context, Depends(context)]
+
+_TEMPORAL_MAY_TAKE = 2.0
+_LOOK_EVERY = 0.5
+_BEAT_EVERY = 15.0
+"""Seconds of silence after which an event stream says that it lives, so that no proxy ends it."""
+
+
+class RunAnswer(Run):
+    """A run, and where the Web UI shows its history."""
+
+    history: str | None = Field(default=None, description="Its history in Temporal's Web UI.")
+
+
+class RunList(BaseModel):
+    """A page of runs."""
+
+    items: list[Run]
+
+
+class Started(BaseModel):
+    """A run that was started, or the open one that was joined."""
+
+    run_id: str
+    state: RunState = RunState.RUNNING
+
+
+@router.get("", response_model=RunList, **needs(Scope.OPERATE))
+async def list_runs(
+    request: Request,
+    api: Api,
+    state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
+    source: Annotated[str | None, Query(description="Only of this source.", max_length=100)] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """List runs, the newest first."""
+    await _ask_temporal(api)
+    return await listed(request, api, queries.runs(state, source), limit=limit, after=after)
+
+
+@router.get("/{run_id}", **needs(Scope.OPERATE, 404))
+async def get_run(run_id: str, api: Api) -> RunAnswer:
+    """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
+    await _ask_temporal(api)
+    return await one(api, run_id)
+
+
+@router.get("/{run_id}/events", response_class=StreamingResponse, **needs(Scope.OPERATE, 404))
+async def follow_run(run_id: str, api: Api) -> StreamingResponse:
+    """Server-sent events: the run as it is now and at each change, until it has ended."""
+    first = await one(api, run_id)
+    return StreamingResponse(_events(api, first), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+@router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
+async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+    """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
+    found = await one(api, run_id)
+    if found.state is RunState.RUNNING:
+        await api.audit.record(str(caller.token_id), "cancel_run", found.id)
+        handle = api.starter.client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id)
+        try:
+            await handle.cancel()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
+    return await one(api, run_id)
+
+
+async def one(api: Context, wanted: str) -> RunAnswer:
+    """The run with this id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = await api.runs.get(wanted) if "\0" not in wanted else None
+    if found is None:
+        raise NotFound("There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
+    return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
+
+
+def accepted(response: Response, handle: RunHandle) -> Started:
+    """The answer of what starts a run: 202, and where it can be followed."""
+    response.headers["Location"] = f"/runs/{run_id(handle)}"
+    return Started(run_id=run_id(handle))
+
+
+async def _ask_temporal(api: Context) -> None:
+    """Close runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
+    now = datetime.now(UTC)
+    if not await api.runs.doubtful(now, limit=1):
+        return
+    try:
+        async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
+            await AbandonedRuns(api.pool, api.runs, api.starter.client).close(now, forgotten=False)
+    except (TimeoutError, RPCError, WardflowError):
+        return
+
+
+async def _events(api: Context, found: RunAnswer) -> AsyncIterator[bytes]:
+    said: dict[str, Any] | None = None
+    silent = 0.0
+    while True:
+        told = found.model_dump(mode="json")
+        if told != said:
+            yield f"event: run\ndata: {json.dumps(told)}\n\n".encode()
+            said, silent = told, 0.0
+        elif silent >= _BEAT_EVERY:
+            yield b": still there\n\n"
+            silent = 0.0
+        if found.state is not RunState.RUNNING:
+            return
+        await asyncio.sleep(_LOOK_EVERY)
+        silent += _LOOK_EVERY
+        found = await one(api, found.id)

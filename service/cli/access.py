@@ -1,0 +1,69 @@
+"""`wardflow access`."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from config.settings import Settings
+from library.access.audit import LOCAL, Audit
+from library.access.tokens import Scope, TokenInfo, Tokens
+from service.cli.output import err, local, out, print_json, run, table
+from service.resources import warehouse
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
+token = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens for the API.")
+app.add_typer(token, name="token")
+
+
+@token.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
+    scope: Annotated[list[Scope], typer.Option(help="What it may do; can be given several times.")],
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+) -> None:
+    """Make a token and show it, once."""
+
+    async def main(settings: Settings) -> tuple[UUID, str]:
+        async with warehouse(settings, size=1) as pool:
+            expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+            token_id, made = await Tokens(pool).create(name, scope, expires_at=expires_at)
+            await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=[str(each) for each in scope])
+            return token_id, made
+
+    token_id, made = run(main)
+    err.print(f"Token {token_id}; it is shown only now:")
+    out.print(made, markup=False)
+
+
+@token.command("list")
+def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """List the tokens, without themselves."""
+
+    async def main(settings: Settings) -> list[TokenInfo]:
+        async with warehouse(settings, size=1) as pool:
+            return await Tokens(pool).listed()
+
+    found = run(main)
+    if as_json:
+        print_json([{**vars(each), "id": str(each.id)} for each in found])
+        return
+    lines = table("token", "name", "scopes", "created", "expires", "revoked")
+    for each in found:
+        times = (local(moment) for moment in (each.created_at, each.expires_at, each.revoked_at))
+        lines.add_row(str(each.id), each.name, " ".join(each.scopes), *times)
+    out.print(lines)
+
+
+@token.command()
+def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.")]) -> None:
+    """Take a token back, from the next request on."""
+
+    async def main(settings: Settings) -> None:
+        async with warehouse(settings, size=1) as pool:
+            await Tokens(pool).revoke(token_id)
+            await Audit(pool).record(LOCAL, "revoke_token", str(token_id))
+
+    run(main)
+    out.print("[green]✓[/] It counts no more.")

@@ -1,0 +1,43 @@
+"""Worker and API: our own processes, started with our own environment; they find their servers in `stack.json`."""
+
+import os
+import sys
+from pathlib import Path
+
+import httpx
+
+from config.settings import Settings
+from service.stack.part import Health, Part
+from service.stack.ports import Ports
+
+
+async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
+    """Choose the port of `worker` or `api` (command and section of the settings) and say how to start it."""
+    url = f"http://127.0.0.1:{ports.choose(name, getattr(settings.stack, f'{name}_port'))}"
+    told = {
+        "STACK__FOLDER": str(folder),
+        f"{name.upper()}__HOST": "127.0.0.1",
+        f"{name.upper()}__PORT": url.rpartition(":")[2],
+    }
+    return Part(
+        name=name,
+        command=(sys.executable, "-m", "service.cli", name),
+        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
+        log=folder / "logs" / f"{name}.log",
+        check=lambda: health(f"{url}/health/ready"),
+        entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
+        address=url,
+        end_seconds=settings.worker.graceful_shutdown + 5,
+    )
+
+
+async def health(health_url: str) -> Health:
+    """Ready is what the worker itself calls so."""
+    try:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            answer = await client.get(health_url)
+    except httpx.HTTPError as error:
+        return Health(problem=f"It does not answer: {error or type(error).__name__}")
+    if answer.status_code != 200:
+        return Health(problem=f"It is not ready (status {answer.status_code}).")
+    return Health()

@@ -1,0 +1,65 @@
+"""The API in this process, on a database of its own, with workers that serve its runs."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest_asyncio
+
+from config.settings import Settings
+from library.access.tokens import Scope, Tokens
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from service.api.app import create_app
+from tests.support.runs import NHS, Workbooks, workbooks
+
+TWO = (
+    NHS / "kh03" / "1920-Q3-Beds-Open-Overnight-Web_File-Final-DE5WC.xlsx",
+    NHS / "superseded" / "Beds-Open-Overnight-Web_File-Final-Q3-2019-20-kg8gu.xlsx",
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Calls the API as bearer of a token."""
+
+    http: httpx.AsyncClient
+    tokens: Tokens
+
+    async def bearing(self, *scopes: Scope) -> dict[str, str]:
+        """Headers of somebody with these scopes."""
+        _, token = await self.tokens.create("test", scopes)
+        return {"Authorization": f"Bearer {token}"}
+
+
+@pytest_asyncio.fixture
+async def api(settings: Settings, pool: Pool) -> AsyncIterator[Client]:
+    """The API, and no worker."""
+    app = create_app(
+        settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"read_only_dsn": None})})
+    )
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as http:
+            yield Client(http, Tokens(pool))
+
+
+@pytest_asyncio.fixture
+async def operator(api: Client) -> dict[str, str]:
+    """Headers of somebody who may do everything."""
+    return await api.bearing(Scope.ADMIN)
+
+
+@pytest_asyncio.fixture
+async def sent(settings: Settings, pool: Pool, store: ObjectStore) -> AsyncIterator[Workbooks]:
+    """Workers serve every queue."""
+    async with workbooks(settings, pool, store) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def two_editions(sent: Workbooks) -> Workbooks:
+    """Two editions of one quarter are loaded, the newer one first."""
+    for path in TWO:
+        await sent.ingest(path)
+    return sent
