@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-from library.contracts.runs import RunFinished, RunStarted
+from library.contracts.loads import LoadOutcome
+from library.contracts.runs import RunFinished, RunStarted, RunState
+from library.warehouse import ledger
+from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
 
@@ -12,6 +15,7 @@ from library.warehouse.runs import RunLog
 class RunActivities:
     """What each workflow does first and last."""
 
+    pool: Pool
     runs: RunLog
 
     @activity.defn(name="begin_run")
@@ -21,5 +25,10 @@ class RunActivities:
 
     @activity.defn(name="finish_run")
     async def finish_run(self, end: RunFinished) -> None:
-        """Close the run."""
+        """Close the run; what was committed counts, also where the worker died before it could say so."""
+        if end.state is not RunState.COMPLETED and (load_ids := await ledger.loads_of_run(self.pool, end.run_id)):
+            # True of runs with one load, as all are today.
+            end = RunFinished(
+                run_id=end.run_id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
+            )
         await self.runs.finish(end)

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import AsyncIterator, Iterator
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -14,7 +13,7 @@ from library.warehouse.pool import Pool, create_pool
 from service import bootstrap
 from service.resources import object_store, warehouse_dsn
 from service.stack.runner import embedded_stack
-from tests.support.databases import make_database, named
+from tests.support.databases import drop_database, make_database, named
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -35,9 +34,7 @@ async def settings(servers: Settings) -> AsyncIterator[Settings]:
     postgres = servers.postgres.model_copy(update={"dsn": SecretStr(named(warehouse_dsn(servers), name))})
     worker = servers.worker.model_copy(update={"queue_prefix": f"{name}-"})
     yield servers.model_copy(update={"postgres": postgres, "worker": worker})
-    connection = await asyncpg.connect(warehouse_dsn(servers))
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    await drop_database(warehouse_dsn(servers), name)
 
 
 @pytest_asyncio.fixture

@@ -28,6 +28,9 @@ async def act[A, T](
     policy: ActivityPolicy, activity: Callable[Concatenate[Any, A, ...], Awaitable[T]], argument: A
 ) -> T:
     """Run an activity under its policy, and when cancelled wait for what became of it: it may have committed."""
+    if policy is not BOOKKEEPING and workflow.cancellation_reason() is not None:
+        # A cancellation is forgotten when the step that it met completes all the same: no further one begins.
+        raise asyncio.CancelledError
     result: T = await workflow.execute_activity_method(
         activity,
         argument,

@@ -111,22 +111,15 @@ class ObjectStore:
 
     async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
         """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
-        loop = asyncio.get_running_loop()
         chunks = self._chunks(ref)
-
-        def close(read: asyncio.Future[bytes | None]) -> None:
-            if not read.cancelled():
-                read.exception()  # whoever stopped reading does not want to hear of it
-            chunks.close()
-
-        following = loop.run_in_executor(self._threads, next, chunks, None)
+        following = self._threads.submit(next, chunks, None)
         try:
-            while (chunk := await following) is not None:
-                following = loop.run_in_executor(self._threads, next, chunks, None)
+            while (chunk := await asyncio.shield(asyncio.wrap_future(following))) is not None:
+                following = self._threads.submit(next, chunks, None)
                 yield chunk
         finally:
-            # The thread may be in the middle of a read; the generator can be closed only after it.
-            following.add_done_callback(close)
+            # The thread may be in the middle of a read, and the generator can be closed only after it: by the thread.
+            following.add_done_callback(lambda _: chunks.close())
 
     def remove(self, keys: Iterable[str]) -> int:
         """Delete objects, and return how many; those that are not there are no error."""

@@ -16,8 +16,8 @@ MET_ANOTHER_LOAD = (UNIQUE_VIOLATION, "40001", "40P01", "55P03")
 BAD_CELL = "22"
 """Class of data exceptions: the staged object holds what its columns cannot."""
 
-DISCONNECTED = (OSError, asyncpg.InterfaceError)
-"""A lost or refused connection; asyncpg's own errors among them."""
+DISCONNECTED = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""A lost or refused connection; asyncpg's own errors among them (the last: ended while this process was frozen)."""
 
 
 def sqlstate(error: BaseException) -> str:

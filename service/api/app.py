@@ -10,6 +10,7 @@ from http import HTTPStatus
 import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from config.settings import Settings
 from library.access.audit import Audit
@@ -77,12 +78,13 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Hospital data into one warehouse: durable, resumable, exactly once in effect.",
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD,
     )
     add_problem_handlers(app)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD)
     app.middleware("http")(_around)
 
     @app.get("/metrics", tags=["health"], **needs(Scope.OPERATE))

@@ -1,6 +1,7 @@
 """The worker process: opens what it needs, polls its queues, and ends in order when it is told to."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,10 @@ from service.worker.wiring import Resources, workers
 from workflows.policies import QUEUES
 
 _log = structlog.get_logger(__name__)
+
+
+_LEAVING = 3.0
+"""Seconds that a worker gets beyond its graceful time to say good-bye to Temporal."""
 
 
 async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
@@ -50,7 +55,7 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         serving = asyncio.create_task(page.serve())
         _log.info("worker started", queues=list(queues), port=page.port)
         try:
-            await _run_until(stop, made)
+            await _run_until(stop, made, settings.worker.graceful_shutdown + _LEAVING)
         finally:
             page.stop()
             await serving
@@ -58,11 +63,22 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     _log.info("worker ended")
 
 
-async def _run_until(stop: asyncio.Event, made: Iterable[Worker]) -> None:
-    # Entered side by side and left side by side: each has the whole graceful time, not what others left of it.
-    async with asyncio.TaskGroup() as group:
-        for each in made:
-            group.create_task(_until(stop, each))
+async def _run_until(stop: asyncio.Event, made: Iterable[Worker], seconds: float) -> None:
+    """Run workers until told to stop, or until one of them fails; leave within so many seconds.
+
+    They are entered side by side and left side by side: each has the whole graceful time, not what others left of it.
+    """
+    running = [asyncio.create_task(_until(stop, each)) for each in made]
+    told = asyncio.create_task(stop.wait())
+    await asyncio.wait([told, *running], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    _, late = await asyncio.wait(running, timeout=seconds)
+    if late:
+        # Temporal neither takes the results nor says that it does not: they are lost, and their steps run again.
+        _log.warning("worker left without having been let go", seconds=seconds)
+        os._exit(0)
+    for each in running:
+        each.result()
 
 
 async def _until(stop: asyncio.Event, worker: Worker) -> None:

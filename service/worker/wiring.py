@@ -63,7 +63,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     )
     readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
     stager = Stager(pool, store, runs, readers)
-    bookkeeping = RunActivities(runs)
+    bookkeeping = RunActivities(pool, runs)
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))

@@ -4,14 +4,16 @@ Whoever waits, waits for a real process: each worker is one, with the product's 
 """
 
 import asyncio
+import time
 
 import pytest
 
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import Run, RunState
+from library.sources.beds.staging import workbook_identity
 from service.starts import RunHandle
-from tests.faults.harness import Clean, Ward, WorkerProcess, Workers
-from tests.faults.worker import Point
+from tests.faults.harness import Clean, Ward, WorkerProcess, Workers, until_async
+from tests.faults.worker import HEARTBEAT, Point
 from tests.support.runs import NHS
 from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
 
@@ -30,6 +32,18 @@ async def start_those_that_meet_it(ward: Ward) -> list[RunHandle]:
     One of another workbook, whose specialties are mostly the same; one of the same workbook, whose keys all are.
     """
     return list(await asyncio.gather(ward.start(ANOTHER), ward.start(HELD, reload=1)))
+
+
+async def seconds_until_its_session_is_gone(ward: Ward) -> float:
+    """How long the first attempt of the held load keeps its session, and with it its locks."""
+    began = time.monotonic()
+    load_id = workbook_identity(await ward.starter.land_workbook(HELD)).load_id.hex
+
+    async def gone() -> bool:
+        return not [name for name in await ward.sessions() if name.split()[1] == load_id and name.endswith(" 1")]
+
+    await until_async(gone)
+    return time.monotonic() - began
 
 
 async def assert_nobody_waited_long(ward: Ward, handles: list[RunHandle]) -> list[Run]:
@@ -87,6 +101,7 @@ async def test_a_load_whose_worker_freezes_is_finished_once_by_another_and_the_f
     )
     handle = await ward.start(HELD)
     await frozen.frozen()
+    lived_on = asyncio.create_task(seconds_until_its_session_is_gone(ward))
     others = await start_those_that_meet_it(ward)
     second = await workers.start(queues=(LOAD,))
 
@@ -95,6 +110,10 @@ async def test_a_load_whose_worker_freezes_is_finished_once_by_another_and_the_f
     await assert_all_is_right(ward, clean, run, loads=2)  # its own, and its reload's
     assert await ward.attempts(handle) == 2
     before = await ward.versions()
+    if point != "copy":  # there no time-out of Postgres ends it, only the next attempt does, and it holds nothing
+        # Sooner than the next attempt could begin: it was its own time-out that ended it.
+        assert await lived_on < ward.settings.postgres.idle_in_transaction_timeout + 2.5 < HEARTBEAT.total_seconds() + 1
+    await lived_on
 
     frozen.thaw()
     (ended,) = await frozen.loads(1)

@@ -1,5 +1,6 @@
 """Databases for tests: copies of one that was migrated once."""
 
+import asyncio
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -22,5 +23,21 @@ async def make_database(dsn: str, name: str) -> None:
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
             await schema.upgrade(named(dsn, _TEMPLATE))
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    finally:
+        await connection.close()
+
+
+async def drop_database(dsn: str, name: str) -> None:
+    """Drop a database with all its sessions; one of Postgres's own (autovacuum) may have to end by itself first."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for pause in (0.2, 1.0, 3.0):
+            try:
+                await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            except asyncpg.InsufficientPrivilegeError:
+                await asyncio.sleep(pause)
+            else:
+                return
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await connection.close()

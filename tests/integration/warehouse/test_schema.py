@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from config.settings import Settings
 from library.warehouse import schema
 from service.resources import warehouse_dsn
-from tests.support.databases import named
+from tests.support.databases import drop_database, named
 
 
 @pytest_asyncio.fixture
@@ -23,9 +23,9 @@ async def empty_database(servers: Settings) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(warehouse_dsn(servers))
     await connection.execute(f"CREATE DATABASE {name}")
-    yield named(warehouse_dsn(servers), name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()
+    yield named(warehouse_dsn(servers), name)
+    await drop_database(warehouse_dsn(servers), name)
 
 
 async def test_processes_that_migrate_at_once_make_one_schema(empty_database: str) -> None:
