@@ -14,6 +14,7 @@ from service.cli.ingest import Outcome, ingest_workbooks, show
 from service.cli.output import err, errors_as_sentences, out, run, table
 from service.resources import warehouse
 from service.stack.detach import ensure_running
+from service.stack.state import read_state
 
 app = typer.Typer(add_completion=False)
 
@@ -100,6 +101,7 @@ def _what_next(settings: Settings, outcomes: list[Outcome], up_after: float, sec
     read_only = settings.postgres.read_only_dsn
     shown = read_only.get_secret_value() if read_only else ""
     wardflow = ".venv/bin/wardflow"
+    api = read_state(settings.stack.folder)["api"]["url"]
     out.print(
         f"""
 Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
@@ -110,6 +112,9 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
   SQL, read-only  {wardflow} sql "SELECT financial_year, quarter, round(sum(available)) AS beds
                       FROM beds.current_occupancy WHERE sector = 'total' GROUP BY 1, 2 ORDER BY 1, 2"
                   {shown}
+  REST            curl -H "Authorization: Bearer $(cat {settings.stack.folder}/token)" \\
+                      "{api}/nhs-data/occupancy?sector=total&sort=rate&descending=true&limit=3"
+                  {api}/docs      every route
   All 25 files    {wardflow} ingest workbook tests/data/nhs/kh03
   Health          {wardflow} doctor
   Stop            {wardflow} down

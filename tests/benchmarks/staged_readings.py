@@ -14,7 +14,7 @@ from library.warehouse.loader import Loader, LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
 from library.warehouse.staging import staged_columns
-from library.warehouse.statements import create_staged, staged_name
+from library.warehouse.statements import create_staged, staged
 from service.resources import warehouse_dsn
 from tests.benchmarks.measure import Stopwatch
 from tests.benchmarks.psql import seconds_of
@@ -23,7 +23,7 @@ from tests.support.made_up import CATALOGUE, READING, tables_sql
 MILLION = 1_000_000
 FLOOR = "made_up.floor"
 """The floor's own table: the same columns and the same index, under another name."""
-STAGED = staged_name(READING)
+STAGED = staged(READING)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
@@ -29,7 +30,7 @@ from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Attempt
 from service.cli.ingest import ingest_workbooks
 from service.resources import warehouse_dsn
-from service.stack.worker import COMMAND, health
+from service.stack.own import health
 from service.starts import Starter, run_id
 from service.temporal import connect
 from service.worker.wiring import CATALOGUE
@@ -41,7 +42,11 @@ from tests.support.runs import NHS, Workbooks
 pytestmark = pytest.mark.benchmark
 
 WORKBOOKS = sorted((NHS / "kh03").iterdir())
+WORKER = (sys.executable, "-m", "service.cli", "worker")
 WARM_UP = sorted((NHS / "superseded").iterdir())
+
+PATIENCE = 120
+"""Seconds after which a worker counts as stuck."""
 
 
 @asynccontextmanager
@@ -60,7 +65,7 @@ async def worker_process(settings: Settings) -> AsyncIterator[None]:
     }
     environment = os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()}
     with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(*COMMAND, env=environment, stdout=log, stderr=log)
+        process = await asyncio.create_subprocess_exec(*WORKER, env=environment, stdout=log, stderr=log)
         try:
             async with asyncio.timeout(60):
                 while (await health(f"http://127.0.0.1:{port}/health/ready")).problem:
@@ -82,10 +87,12 @@ async def test_all_workbooks_from_start_to_queryable(
     settings: Settings, pool: Pool, store: ObjectStore, report: Report
 ) -> None:
     async with worker_process(settings):
-        await ingest_workbooks(settings, WARM_UP, quiet=True)
+        async with asyncio.timeout(PATIENCE):
+            await ingest_workbooks(settings, WARM_UP, quiet=True)
         forget(store, WORKBOOKS)
         took = Stopwatch()
-        outcomes = await ingest_workbooks(settings, WORKBOOKS, quiet=True)
+        async with asyncio.timeout(PATIENCE):
+            outcomes = await ingest_workbooks(settings, WORKBOOKS, quiet=True)
         in_all = took()
     assert {(outcome.state, outcome.result) for outcome in outcomes} == {(RunState.COMPLETED, "loaded")}
     assert await pool.fetchval("SELECT count(*) FROM beds.edition") == len(WORKBOOKS) + len(WARM_UP)
@@ -148,7 +155,7 @@ async def test_one_workbook_from_start_to_done(
             landed = await sent.starter.land_workbook(path)
             landing.append(took())
             handle = await sent.starter.ingest_workbook(landed, subject=path.name)
-            result = await handle.result()
+            result = await asyncio.wait_for(handle.result(), PATIENCE)
             taken.append(took())
             assert result.run_id == run_id(handle), "loaded before"
             histories.append(await handle.fetch_history())
