@@ -2,12 +2,15 @@
 
 Editions stand side by side: every workbook is one, and what it says is never changed by another. Which of them counts
 today is a question for the views (`beds.current_occupancy`), which the migrations make.
+
+The loader writes an edition and its rows together or not at all, so no foreign key says it again: checking one for each
+row would take more than half of their merge. Queries come by edition, and find their rows by the keys.
 """
 
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, Computed, Date, DateTime, Double, ForeignKey, Index, SmallInteger, Text
+from sqlalchemy import CheckConstraint, Column, Computed, Date, DateTime, Double, Index, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
@@ -16,10 +19,6 @@ from library.datasets.declaration import Action, Dataset, Expectation, Loaded
 SCHEMA = "beds"
 SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
 _SECTOR_LIST = ", ".join(f"'{sector}'" for sector in SECTORS)
-
-
-def _edition_id() -> "Column[UUID]":
-    return Column(ForeignKey(f"{SCHEMA}.edition.id", ondelete="CASCADE"), primary_key=True)
 
 
 class Edition(Loaded, table=True):
@@ -68,7 +67,7 @@ class EditionOrganisation(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(sa_column=_edition_id())
+    edition_id: UUID = Field(primary_key=True)
     organisation_code: str = Field(sa_type=Text, primary_key=True)
     name: str = Field(sa_type=Text)
     parent_code: str | None = Field(default=None, sa_type=Text)
@@ -92,7 +91,7 @@ class Occupancy(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(sa_column=_edition_id())
+    edition_id: UUID = Field(primary_key=True)
     organisation_code: str = Field(sa_type=Text, primary_key=True)
     sector: str = Field(sa_type=Text, primary_key=True)
     available: float = Field(sa_type=Double)
@@ -107,13 +106,9 @@ class SpecialtyOccupancy(Loaded, table=True):
     """Occupied beds of an organisation in a consultant main specialty, a day."""
 
     __tablename__ = "specialty_occupancy"
-    __table_args__ = (
-        Index("specialty_occupancy_specialty", "specialty_code", "edition_id"),
-        Index("specialty_occupancy_organisation", "organisation_code"),
-        {"schema": SCHEMA},
-    )
+    __table_args__ = ({"schema": SCHEMA},)
 
-    edition_id: UUID = Field(sa_column=_edition_id())
+    edition_id: UUID = Field(primary_key=True)
     organisation_code: str = Field(sa_type=Text, primary_key=True)
     specialty_code: str = Field(sa_type=Text, primary_key=True)
     occupied: float = Field(sa_type=Double)
@@ -128,7 +123,7 @@ class EnglandTotal(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(sa_column=_edition_id())
+    edition_id: UUID = Field(primary_key=True)
     sector: str = Field(sa_type=Text, primary_key=True)
     available: float = Field(sa_type=Double)
     occupied: float = Field(sa_type=Double)

@@ -198,7 +198,7 @@ class Loader:
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
         if left > _WORTH_ANALYZING:
-            await connection.execute(f"ANALYZE {statements.staged(dataset)}")
+            await connection.execute(statements.analyze(dataset))
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 
     async def _copy_rejections(self, connection: Connection, rejections: ObjectRef, beat: Beat) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -72,7 +73,7 @@ class Staging:
         for dataset in self._datasets:
             writer = csv.writer(self._open(f"{dataset.name}.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
             writer.writerow(staged_columns(dataset))
-            self._writers[dataset.name] = (writer, tuple(_encoder(column) for column in dataset.columns))
+            self._writers[dataset.name] = (writer.writerow, tuple(_encoder(column) for column in dataset.columns))
             self.rows[dataset.name] = 0
         self._rejections: Any = None
         return self
@@ -97,14 +98,15 @@ class Staging:
         Returns:
             Whether the row was staged.
         """
-        writer, encoders = self._writers[dataset.name]
+        write, encoders = self._writers[dataset.name]
+        cells: list[Cell] = [line] if dataset.parent is None else [line, parent]
         try:
-            cells = [encode(value) for encode, value in zip(encoders, row, strict=True)]
+            cells += [encode(value) for encode, value in zip(encoders, row, strict=True)]
         except _CellRefused:
             self.refuse(dataset, _reasons(dataset, encoders, row), line=line, raw=raw)
             return False
         self.rows[dataset.name] += 1
-        writer.writerow((line, parent, *cells) if dataset.parent else (line, *cells))
+        write(cells)
         return True
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
@@ -144,6 +146,8 @@ def _encoder(column: "Column[Any]") -> Encoder:
 
 
 def _text(value: object) -> str:
+    if type(value) is str and value.isascii() and "\0" not in value:
+        return value  # nearly all are; the rest is looked at more closely
     if not isinstance(value, str):
         raise _CellRefused("missing" if value is None else "not a text")
     if "\0" in value:
@@ -171,6 +175,8 @@ def _integer(bits: int) -> Encoder:
 
 
 def _double(value: object) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -219,6 +225,8 @@ def _boolean(value: object) -> str:
 
 
 def _uuid(value: object) -> str:
+    if type(value) is UUID:
+        return _uuid_text(value)
     if isinstance(value, str):
         try:
             value = UUID(value)
@@ -229,10 +237,15 @@ def _uuid(value: object) -> str:
     return str(value)
 
 
+@lru_cache(maxsize=1_000)  # the rows of a family repeat their parent's
+def _uuid_text(value: UUID) -> str:
+    return str(value)
+
+
 def _texts(value: object) -> str:
     if not isinstance(value, list | tuple):
         raise _CellRefused("missing" if value is None else "not a list of texts")
-    return text_array(_text(item) for item in value)
+    return text_array(_text(item) for item in value) if value else "{}"
 
 
 def text_array(items: Iterable[str]) -> str:

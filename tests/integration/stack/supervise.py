@@ -1,6 +1,7 @@
 """`wardflow up` without bootstrap and worker, to be started as a process of its own: `python supervise.py`."""
 
 import asyncio
+import signal
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
@@ -18,7 +19,8 @@ def show(progress: Progress) -> None:
 
 
 def main() -> None:
-    """Run until a signal comes."""
+    """Run until a signal comes, as from a terminal: a test run under `nohup` hands an ignored SIGHUP down."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         asyncio.run(run_stack(Settings(), on_progress=show, bootstrap=bootstrap, with_worker=False))
     except WardflowError as error:

@@ -125,7 +125,6 @@ def upgrade() -> None:
             "parent_kind IN ('strategic_health_authority', 'area_team', 'region')",
             name="edition_organisation_parent_kind",
         ),
-        sa.ForeignKeyConstraint(["edition_id"], ["beds.edition.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("edition_id", "organisation_code"),
         schema="beds",
     )
@@ -144,7 +143,6 @@ def upgrade() -> None:
             "sector IN ('total', 'general_and_acute', 'learning_disabilities', 'maternity', 'mental_illness')",
             name="england_total_sector",
         ),
-        sa.ForeignKeyConstraint(["edition_id"], ["beds.edition.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("edition_id", "sector"),
         schema="beds",
     )
@@ -163,7 +161,6 @@ def upgrade() -> None:
             "sector IN ('total', 'general_and_acute', 'learning_disabilities', 'maternity', 'mental_illness')",
             name="occupancy_sector",
         ),
-        sa.ForeignKeyConstraint(["edition_id"], ["beds.edition.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("edition_id", "organisation_code", "sector"),
         schema="beds",
     )
@@ -176,17 +173,6 @@ def upgrade() -> None:
         sa.Column("organisation_code", sa.Text(), nullable=False),
         sa.Column("specialty_code", sa.Text(), nullable=False),
         sa.Column("occupied", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["edition_id"], ["beds.edition.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("edition_id", "organisation_code", "specialty_code"),
-        schema="beds",
-    )
-    op.create_index(
-        "specialty_occupancy_organisation", "specialty_occupancy", ["organisation_code"], unique=False, schema="beds"
-    )
-    op.create_index(
-        "specialty_occupancy_specialty",
-        "specialty_occupancy",
-        ["specialty_code", "edition_id"],
-        unique=False,
         schema="beds",
     )
