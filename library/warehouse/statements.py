@@ -174,7 +174,8 @@ def merge(dataset: Dataset) -> str:
         f"THEN UPDATE SET {assignments}load_id = $1, reader_version = $2 "
     )
     return (
-        f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s ON {_same(dataset.key, 't', 's')} "
+        f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s "
+        f"ON {_same(dataset.key, 't', 's')}{_of_winners(dataset)} "
         f"{update}"
         f"WHEN NOT MATCHED THEN INSERT ({_columns(told)}, load_id, reader_version) "
         f"VALUES ({_columns(told, 's')}, $1, $2) "
@@ -182,6 +183,14 @@ def merge(dataset: Dataset) -> str:
         "SELECT count(*) FILTER (WHERE action = 'INSERT') AS inserted, "
         "count(*) FILTER (WHERE action = 'UPDATE') AS updated FROM merged"
     )
+
+
+def _of_winners(dataset: Dataset) -> str:
+    """That a stored child is one of the winning parents': known as such, an index finds it, whatever else is stored."""
+    if dataset.parent is None or len(dataset.parent_key) != 1:
+        return ""
+    own, parents = quote(dataset.parent_key[0]), quote(dataset.parent.key[0])
+    return f" AND t.{own} = ANY (ARRAY(SELECT {parents} FROM {_winners(dataset.parent)}))"
 
 
 def _not_older(dataset: Dataset, version: str) -> str:
@@ -205,6 +214,7 @@ def delete_missing(dataset: Dataset) -> str:
     """Delete stored children that their parent, which won, no longer has."""
     pairs = zip(dataset.parent_key, _parent(dataset).key, strict=True)
     return (
-        f"DELETE FROM {table(dataset)} t USING {_winners(_parent(dataset))} w WHERE {_equal('t', 'w', pairs)} "
+        f"DELETE FROM {table(dataset)} t USING {_winners(_parent(dataset))} w "
+        f"WHERE {_equal('t', 'w', pairs)}{_of_winners(dataset)} "
         f"AND NOT EXISTS (SELECT FROM {staged(dataset)} s WHERE {_same(dataset.key, 's', 't')})"
     )

@@ -103,9 +103,15 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, with what crosses boundaries passed through: contracts are the same classes inside and outside."""
+    """The sandbox, with what holds no state passed through.
+
+    Contracts are the same classes inside and outside; policies and what all runs share would be executed anew for
+    each run.
+    """
     return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules("library.contracts")
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(
+            "library.contracts", "workflows.policies", "workflows.runs"
+        )
     )
 
 

@@ -163,6 +163,7 @@ async def test_the_doctor_misses_only_the_worker_and_tells_no_secret(folder: Pat
     assert "SeaweedFS" in versions["s3"]
     assert [problem.message for problem in report.problems] == [
         "worker is not running.",
+        "api is not running.",
         "The schema is 2 revisions behind.",
     ]
     assert all(problem.advice for problem in report.problems)
