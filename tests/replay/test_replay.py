@@ -4,6 +4,7 @@ They were recorded by `test_runs_of_today_replay`, which writes what is missing 
 (no run of the old kind is open anywhere any more) delete its file and run this test.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ async def test_runs_of_today_replay(settings: Settings, pool: Pool, store: Objec
             await replayer().replay_workflow(history)
             file = HISTORIES / f"ingest-workbook-{name}.json"
             if not file.exists():
-                file.write_text(history.to_json() + "\n")
+                # Traces name the folders of the machine that recorded them; a replay does not read them.
+                file.write_text(re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json()) + "\n")
 
 
 async def test_a_changed_order_of_steps_would_be_seen() -> None:
