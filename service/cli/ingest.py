@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import asyncpg
 import typer
@@ -62,7 +63,7 @@ def ingest() -> None:
 
 @app.command()
 def workbook(
-    paths: Annotated[list[Path], typer.Argument(help="Workbooks, or folders of them.", show_default=False)],
+    paths: Annotated[list[str], typer.Argument(help="Workbooks, folders of them, or URLs.", show_default=False)],
     reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
@@ -79,14 +80,17 @@ def workbook(
     raise typer.Exit(0 if all(outcome.state == RunState.COMPLETED for outcome in outcomes) else 1)
 
 
-def workbooks_in(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files themselves, and the workbooks in the folders, whatever lies how deep; lock files of Excel are none.
+def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
+    """URLs and files themselves, and the workbooks in folders, whatever lies how deep; lock files of Excel are none.
 
     Raises:
         ConfigurationError: a path does not exist, or a folder holds no workbook.
     """
-    for path in paths:
-        if path.is_file():
+    for given in paths:
+        path = Path(given)
+        if given.startswith(("https://", "http://")):
+            yield given
+        elif path.is_file():
             yield path
         elif not path.is_dir():
             raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
@@ -102,7 +106,7 @@ def workbooks_in(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 async def ingest_workbooks(
-    settings: Settings, paths: Sequence[Path], *, reload: bool = False, quiet: bool = False
+    settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
 ) -> list[Outcome]:
     """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
     client, store = await connect(settings), object_store(settings)
@@ -129,16 +133,16 @@ class _Ingest:
     progress: Progress
     gate: asyncio.Semaphore
 
-    async def one(self, path: Path, *, reload: bool) -> Outcome:
-        bar = self.progress.add_task("", name=path.name, state="waiting", total=None)
+    async def one(self, source: Path | str, *, reload: bool) -> Outcome:
+        name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
+        bar = self.progress.add_task("", name=name, state="waiting", total=None)
         try:
-            self.progress.update(bar, total=path.stat().st_size)
-            outcome = await self._ingest(path, bar, reload=reload)
+            outcome = await self._ingest(source, name, bar, reload=reload)
         except WardflowError as error:
-            outcome = Outcome(path.name, error_type=type(error).__name__, error=error.message, advice=error.advice)
+            outcome = Outcome(name, error_type=type(error).__name__, error=error.message, advice=error.advice)
         except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
             outcome = Outcome(
-                path.name,
+                name,
                 error_type=type(error).__name__,
                 error="The file cannot be read, or a server went away while it was followed.",
                 advice="If its run was started, it goes on: `wardflow runs list` shows it. Else send it again.",
@@ -146,12 +150,14 @@ class _Ingest:
         self.progress.update(bar, state=outcome.result or outcome.error_type)
         return outcome
 
-    async def _ingest(self, path: Path, bar: TaskID, *, reload: bool) -> Outcome:
+    async def _ingest(self, source: Path | str, name: str, bar: TaskID, *, reload: bool) -> Outcome:
         async with self.gate:
-            self.progress.update(bar, state="landing")
-            landed = await self.starter.land_workbook(path, progress=lambda sent: self.progress.advance(bar, sent))
-            handle = await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
-        self.progress.update(bar, state="running", completed=landed.size)
+            handle = await (
+                self._start_file(source, bar, reload=reload)
+                if isinstance(source, Path)
+                else self._start_url(source, reload=reload)
+            )
+        self.progress.update(bar, state="running")
         await _ended(handle)
         finished = await self.runs.get(run_id(handle))
         if finished is None:
@@ -159,7 +165,21 @@ class _Ingest:
                 "The run ended without a row in ingest.run.",
                 advice="Its worker uses another warehouse: compare settings.",
             )
-        return outcome_of(path.name, finished)
+        return outcome_of(name, finished)
+
+    async def _start_file(self, path: Path, bar: TaskID, *, reload: bool) -> RunHandle:
+        self.progress.update(bar, state="landing", total=path.stat().st_size)
+        landed = await self.starter.land_workbook(path, progress=lambda sent: self.progress.advance(bar, sent))
+        self.progress.update(bar, completed=landed.size)
+        return await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
+
+    async def _start_url(self, url: str, *, reload: bool) -> RunHandle:
+        if reload:
+            raise ConfigurationError(
+                "What a URL gives can only be known once it is downloaded.",
+                advice="Give --reload with the file itself.",
+            )
+        return await self.starter.ingest_workbook_from(url)
 
 
 async def _ended(handle: RunHandle) -> None:

@@ -132,6 +132,7 @@ def test_the_worker_says_that_it_is_ready_and_what_it_has_done(wardflow: Wardflo
     [
         (("ingest", "workbook", "nowhere.xlsx"), "no file or folder"),
         (("ingest", "workbook", str(Path(__file__).parent)), "holds no .xls"),
+        (("ingest", "workbook", "https://example.org/x.xlsx"), "allowed"),
         (("runs", "show", "no-such-run"), "No run has an id"),
         (("worker", "--queues", "nonsense"), "No such queues"),
         (("sql", "SELEKT"), "refused the query"),
