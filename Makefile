@@ -20,8 +20,9 @@ down: ## end the embedded stack
 
 test: install-dev check ## run every check and test
 	@rm -f .coverage .coverage.*
-	$(PYTEST) --cov --cov-report= -m "not benchmark"
-	@.venv/bin/coverage combine --quiet; .venv/bin/coverage report --skip-covered --skip-empty | tail -40
+	.venv/bin/coverage run -m pytest -m "not benchmark"
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
 
 check: install-dev ## formatting, lint, types, import directions, locks
 	.venv/bin/ruff format --check .
