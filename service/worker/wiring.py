@@ -52,7 +52,7 @@ class Resources:
 
 
 def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
-    """The activities of each queue, made with their dependencies."""
+    """The activities of each queue, made with their dependencies; those of `workflows` are local ones."""
     settings, pool, store = resources.settings, resources.pool, resources.store
     runs = RunLog(pool)
     limits = LoadLimits(
@@ -68,7 +68,8 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
     return {
-        IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up, workbooks.download_workbook],
+        WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
+        IO: [upkeep.keep_up, workbooks.download_workbook],
         COMPUTE: [workbooks.stage_workbook],
         LOAD: [loads.load_staged],
     }
@@ -82,7 +83,12 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     made = []
     for queue in queues:
         serves: dict[str, Any] = (
-            {"workflows": ALL_WORKFLOWS, "max_concurrent_workflow_tasks": options.workflows_slots}
+            {
+                "workflows": ALL_WORKFLOWS,
+                "activities": by_queue[queue],
+                "no_remote_activities": True,
+                "max_concurrent_workflow_tasks": options.workflows_slots,
+            }
             if queue == WORKFLOWS
             else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
         )
