@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import httpx
 import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
@@ -17,13 +18,14 @@ from library.access.audit import Audit
 from library.access.tokens import Scope, Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, health, runs
+from service.api import beds, codec, health, runs, web_ui
 from service.api.context import Context
 from service.api.problems import PROBLEM, add_problem_handlers, problem
 from service.api.security import needs
+from service.api.sessions import sessions
 from service.resources import object_store, warehouse
 from service.starts import Starter
-from service.temporal import connect
+from service.temporal import connect, encryption_codec
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -45,6 +47,8 @@ REQUEST_SECONDS = Histogram(
 
 def create_app(settings: Settings) -> FastAPI:
     """The API, as `wardflow api` serves it."""
+    if settings.api.url is None:
+        settings = settings.model_copy(update={"api": settings.api.model_copy(update={"url": ""})})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
                 application_name="wardflow api reader",
                 statement_timeout=settings.api.statement_timeout,
             )
+            # No proxy of the process's environment has business between us and the Web UI.
+            web = httpx.AsyncClient(timeout=httpx.Timeout(10, read=90), trust_env=False)
             app.state.context = Context(
                 settings=settings,
                 pool=pool,
@@ -65,10 +71,14 @@ def create_app(settings: Settings) -> FastAPI:
                 runs=RunLog(pool),
                 tokens=Tokens(pool),
                 audit=Audit(pool),
+                sessions=sessions(settings),
+                codec=encryption_codec(settings) if settings.encryption.enabled else None,
+                web=web,
             )
             try:
                 yield
             finally:
+                await web.aclose()
                 await reader.close()
                 store.close()
 
@@ -83,6 +93,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(codec.router)
+    app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD)
     app.middleware("http")(_around)
