@@ -3,7 +3,7 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -12,10 +12,13 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from library.access.audit import Audit
-from library.access.tokens import Scope, Tokens
+from library.access.idempotency import IdempotencyKeys
+from library.access.tokens import Scope as Needed
+from library.access.tokens import Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
 from service.api import beds, codec, health, runs, web_ui
@@ -37,6 +40,8 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _TOO_LARGE = 413
+_BODY, _HISTORY = 64 * 1024, 16 * 1024 * 1024
+"""Bytes of a body at most: of a route that says nothing else, and of a page of a history."""
 _DOCS = ("/docs", "/openapi.json")
 
 REQUESTS = Counter("wardflow_requests_total", "Requests, by route template.", ("method", "route", "status"))
@@ -71,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
                 runs=RunLog(pool),
                 tokens=Tokens(pool),
                 audit=Audit(pool),
+                keys=IdempotencyKeys(pool),
                 sessions=sessions(settings),
                 codec=encryption_codec(settings) if settings.encryption.enabled else None,
                 web=web,
@@ -96,15 +102,30 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(codec.router)
     app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD)
+    app.add_middleware(
+        BodyLimits,
+        by_path={"/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD, "/codec/decode": _HISTORY},
+    )
     app.middleware("http")(_around)
 
-    @app.get("/metrics", tags=["health"], **needs(Scope.OPERATE))
+    @app.get("/metrics", tags=["health"], **needs(Needed.OPERATE))
     async def metrics() -> Response:
         """Prometheus: requests of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+class BodyLimits:
+    """Bounds bodies while they stream in, by path: most are small, and are read before the caller is known."""
+
+    def __init__(self, app: ASGIApp, by_path: Mapping[str, int]) -> None:
+        self._others = RequestBodyLimitMiddleware(app, _BODY)
+        self._by_path = {path: RequestBodyLimitMiddleware(app, most) for path, most in by_path.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with this path's limit."""
+        await self._by_path.get(scope.get("path", ""), self._others)(scope, receive, send)
 
 
 async def _around(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from config.settings import Settings
 from library.access.audit import Audit
+from library.access.idempotency import IdempotencyKeys
 from library.access.sessions import Sessions
 from library.access.tokens import Tokens
 from library.warehouse.pool import Pool
@@ -33,6 +34,7 @@ class Context:
     runs: RunLog
     tokens: Tokens
     audit: Audit
+    keys: IdempotencyKeys
     sessions: Sessions
     codec: EncryptionCodec | None
     web: httpx.AsyncClient
