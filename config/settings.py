@@ -81,19 +81,57 @@ class ObjectStoreSettings(_Section):
     region: str = "us-east-1"
 
 
+class KafkaSettings(_Section):
+    """Any Kafka cluster.
+
+    Attributes:
+        enabled: off to do without Kafka: then neither streams nor records.
+        bootstrap_servers: host:port, several parted by commas; `None`: the embedded broker.
+        sasl_mechanism, sasl_user, sasl_password: where `security_protocol` begins with SASL.
+        ca_file: certificates to trust instead of the system's.
+        patient_topic, admissions_topic, lab_results_topic: names of the topics of records.
+        partitions, replication: of a topic that `wardflow migrate` makes; a topic that is there is left as it is.
+        request_timeout: seconds that one request may take.
+    """
+
+    enabled: bool = True
+    bootstrap_servers: str | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_user: str | None = None
+    sasl_password: SecretStr | None = None
+    ca_file: Path | None = None
+    patient_topic: str = "patient"
+    admissions_topic: str = "admissions"
+    lab_results_topic: str = "lab_results"
+    partitions: int = Field(default=4, ge=1)
+    replication: int = Field(default=1, ge=1)
+    request_timeout: float = 15.0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that `wardflow migrate` makes."""
+        return (self.patient_topic, self.admissions_topic, self.lab_results_topic)
+
+
 class StackSettings(_Section):
     """The embedded stack.
 
     Attributes:
         folder: data, logs, keys and `stack.json` of the embedded stack.
+        jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
+        maven_repository: where they are fetched from; `None`: from where everybody does.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
     folder: Path = Path(".wardflow")
+    jars: Path | None = None
+    maven_repository: str | None = None
     postgres_port: int | None = None
     temporal_port: int | None = None
     temporal_ui_port: int | None = None
     s3_port: int | None = None
+    kafka_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
 
@@ -202,6 +240,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     temporal: TemporalSettings = TemporalSettings()
     s3: ObjectStoreSettings = ObjectStoreSettings()
+    kafka: KafkaSettings = KafkaSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()
@@ -293,4 +332,6 @@ class _StackFileSource(_LaterSource):
             }
         if "s3" in stack and not self._said("s3", "url"):
             found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
+        if "kafka" in stack and not self._said("kafka", "bootstrap_servers"):
+            found["kafka"] = {"bootstrap_servers": stack["kafka"]["bootstrap_servers"]}
         return found

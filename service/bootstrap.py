@@ -30,8 +30,10 @@ from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
 from library.access.tokens import Scope, Tokens
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.streams import TopicMissing
+from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
-from service.resources import WarehouseUnavailable, object_store, warehouse, warehouse_dsn
+from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
@@ -41,7 +43,7 @@ UPKEEP = "upkeep"
 
 
 async def migrate(settings: Settings) -> None:
-    """Make schema, read-only role, bucket, namespace, search attributes and schedules, or bring them up to date."""
+    """Make what must exist, in every server, or bring it up to date; `wardflow migrate` says what that is."""
     if settings.encryption.enabled:
         if settings.environment == "production" and settings.encryption.key_ring is None:
             raise ConfigurationError(
@@ -50,7 +52,10 @@ async def migrate(settings: Settings) -> None:
             )
         KeyRing.read_or_make(settings.key_ring_file)
     await asyncio.gather(
-        _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)
+        _migrate_warehouse(settings),
+        asyncio.to_thread(_migrate_store, settings),
+        _migrate_temporal(settings),
+        _migrate_kafka(settings),
     )
 
 
@@ -88,6 +93,7 @@ async def check(settings: Settings) -> list[str]:
             problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
     except WardflowError as error:
         problems.append(error.message)
+    problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
         await client.get_schedule_handle(settings.worker.queue_prefix + UPKEEP).describe()
@@ -113,6 +119,30 @@ def _migrate_store(settings: Settings) -> None:
     store = object_store(settings)
     store.make_bucket()
     store.close()
+
+
+async def _migrate_kafka(settings: Settings) -> None:
+    kafka = settings.kafka
+    if kafka.enabled:
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication) for name in kafka.topics]
+        async with Cluster(kafka_connection(settings)) as cluster:
+            await cluster.make_topics(topics)
+
+
+async def _check_kafka(settings: Settings) -> list[str]:
+    if not settings.kafka.enabled:
+        return []
+    problems = []
+    try:
+        async with Cluster(kafka_connection(settings)) as cluster:
+            for name in settings.kafka.topics:
+                try:
+                    await cluster.leaders(name)
+                except TopicMissing:
+                    problems.append(f"The topic {name} does not exist: run `wardflow migrate`.")
+    except WardflowError as error:
+        problems.append(error.message)
+    return problems
 
 
 async def _migrate_temporal(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.objects.store import ObjectStore
+from library.streams.connection import Connection
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
@@ -92,4 +93,28 @@ def object_store(settings: Settings) -> ObjectStore:
         secret_key=s3.secret_key.get_secret_value(),
         bucket=s3.bucket,
         region=s3.region,
+    )
+
+
+def kafka_connection(settings: Settings) -> Connection:
+    """How to reach Kafka.
+
+    Raises:
+        ConfigurationError: it is switched off, or neither set nor known from a running stack.
+    """
+    kafka = settings.kafka
+    if not kafka.enabled:
+        raise ConfigurationError("Kafka is switched off here.", advice="Take WARDFLOW_KAFKA__ENABLED=false away.")
+    if kafka.bootstrap_servers is None:
+        raise ConfigurationError(
+            "No Kafka is known here.", advice=_NOT_RUNNING.format("WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
+        )
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_user=kafka.sasl_user,
+        sasl_password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
+        ca_file=kafka.ca_file,
+        request_timeout=kafka.request_timeout,
     )
