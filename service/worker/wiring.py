@@ -23,7 +23,8 @@ from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
-from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import download_guard
