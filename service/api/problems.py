@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): what is wrong, where, what to do."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,13 +12,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from library.access.users import SlowedDown
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.errors import ObjectMissing, WardflowError
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
+from service.posts import NotRecords, TooFast
 
 _log = structlog.get_logger(__name__)
-_RETRY_AFTER = "5"
+_RETRY_AFTER = 5
 PROBLEM = "application/problem+json"
 
 
@@ -58,7 +61,7 @@ class NotFound(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """No token, or none that counts."""
+    """No credentials, or none that count."""
 
     status = HTTPStatus.UNAUTHORIZED
     default_advice = "Send `Authorization: Bearer <token>`; `wardflow access token create` makes one."
@@ -88,6 +91,9 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
+    (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 
 
@@ -101,7 +107,9 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
         if status is None:
             status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
-        headers = {"Retry-After": _RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        headers = {}
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
         return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
 
     @app.exception_handler(RequestValidationError)
