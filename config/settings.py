@@ -108,6 +108,9 @@ class WorkerSettings(_Section):
         queues: the task queues that it serves.
         queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
         *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores.
+        tuner: `slots`: as many at once as the slots say; `resources`: these are the most, and fewer steps begin while
+            the machine has less than it should have left.
+        target_cpu, target_memory: shares of the machine that `resources` fills up to.
         graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
         host, port: where health and metrics are served; loopback unless set, since they have no token.
         deployment_name, build_id: worker versioning; off while `build_id` is empty.
@@ -119,6 +122,9 @@ class WorkerSettings(_Section):
     io_slots: int = 16
     compute_slots: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2))
     load_slots: int = 4
+    tuner: Literal["slots", "resources"] = "slots"
+    target_cpu: float = Field(default=0.9, gt=0, le=1)
+    target_memory: float = Field(default=0.8, gt=0, le=1)
     graceful_shutdown: float = 20.0
     host: str = "127.0.0.1"
     port: int = 0

@@ -15,6 +15,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from config.settings import Settings
+from library.access.audit import LOCAL, Audit
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.failures import DISCONNECTED
@@ -119,7 +120,7 @@ async def ingest_workbooks(
     async with warehouse(settings, size=4) as pool:
         with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
             ingest = _Ingest(
-                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE)
+                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE), Audit(pool)
             )
             outcomes = await asyncio.gather(*(ingest.one(path, reload=reload) for path in paths))
     store.close()
@@ -132,6 +133,7 @@ class _Ingest:
     runs: RunLog
     progress: Progress
     gate: asyncio.Semaphore
+    audit: Audit
 
     async def one(self, source: Path | str, *, reload: bool) -> Outcome:
         name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
@@ -158,6 +160,7 @@ class _Ingest:
                 else self._start_url(source, reload=reload)
             )
         self.progress.update(bar, state="running")
+        await self.audit.record(LOCAL, "start_run", handle.id)
         await _ended(handle)
         finished = await self.runs.get(run_id(handle))
         if finished is None:

@@ -8,7 +8,15 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker import (
+    FixedSizeSlotSupplier,
+    ResourceBasedSlotConfig,
+    ResourceBasedSlotSupplier,
+    ResourceBasedTunerConfig,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerTuner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.abandoned import AbandonedRuns
@@ -18,7 +26,7 @@ from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
 from activities.upkeep import UpkeepActivities
-from config.settings import Settings
+from config.settings import Settings, WorkerSettings
 from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir
 from library.datasets.declaration import Catalogue
@@ -91,7 +99,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
                 "max_concurrent_workflow_tasks": options.workflows_slots,
             }
             if queue == WORKFLOWS
-            else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
+            else {"activities": by_queue[queue], "tuner": _tuner(options, slots[queue])}
         )
         made.append(
             Worker(
@@ -107,6 +115,22 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
             )
         )
     return made
+
+
+def _tuner(options: WorkerSettings, slots: int) -> WorkerTuner:
+    """How many activities of a queue run at once.
+
+    The slots stay the bound where the machine decides too: connections and threads are made for so many.
+    """
+    if options.tuner == "slots":
+        return WorkerTuner.create_fixed(activity_slots=slots)
+    targets = ResourceBasedTunerConfig(options.target_memory, options.target_cpu)
+    return WorkerTuner.create_composite(
+        activity_supplier=ResourceBasedSlotSupplier(ResourceBasedSlotConfig(1, slots), targets),
+        workflow_supplier=FixedSizeSlotSupplier(1),
+        local_activity_supplier=FixedSizeSlotSupplier(1),
+        nexus_supplier=FixedSizeSlotSupplier(1),
+    )
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
