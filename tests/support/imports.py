@@ -60,9 +60,7 @@ class Imports:
         """Of every workflow that belongs to a run: its chain, and the parts."""
         query = f"WorkflowId STARTS_WITH '{run.workflow_id}'"
         found = [each async for each in self.client.list_workflows(query)]
-        return [
-            await self.client.get_workflow_handle(each.id, run_id=each.run_id).fetch_history() for each in found
-        ]
+        return [await self.client.get_workflow_handle(each.id, run_id=each.run_id).fetch_history() for each in found]
 
     def served(self, *zipcodes: str) -> dict[str, Counter[tuple[str, str]]]:
         """Id and version of the patients of zip codes, and of their observations, as the server has them."""
