@@ -142,23 +142,42 @@ class WorkerSettings(_Section):
     Attributes:
         queues: the task queues that it serves.
         queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores.
+        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores;
+            `streams` has one for each partition and archive, of which few hold a connection at a time.
         graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
         host, port: where health and metrics are served; loopback unless set, since they have no token.
         deployment_name, build_id: worker versioning; off while `build_id` is empty.
     """
 
-    queues: tuple[str, ...] = ("workflows", "io", "compute", "load")
+    queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "streams")
     queue_prefix: str = ""
     workflows_slots: int = 50
     io_slots: int = 16
     compute_slots: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2))
     load_slots: int = 4
+    streams_slots: int = 32
     graceful_shutdown: float = 20.0
     host: str = "127.0.0.1"
     port: int = 0
     deployment_name: str = "wardflow"
     build_id: str = ""
+
+
+class StreamSettings(_Section):
+    """Draining topics into the warehouse.
+
+    Attributes:
+        batch_records, batch_bytes: of one transaction at most.
+        record_bytes: a record with a larger value is refused.
+        seconds: that one activity drains before the next one does.
+        wait: seconds that a look at an idle partition waits for a record.
+    """
+
+    batch_records: int = Field(default=20_000, ge=1)
+    batch_bytes: int = 16 * MEBIBYTE
+    record_bytes: int = MEBIBYTE
+    seconds: float = Field(default=60.0, gt=0, le=120)
+    wait: float = Field(default=1.0, gt=0, le=10)
 
 
 class EncryptionSettings(_Section):
@@ -241,6 +260,7 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = TemporalSettings()
     s3: ObjectStoreSettings = ObjectStoreSettings()
     kafka: KafkaSettings = KafkaSettings()
+    streams: StreamSettings = StreamSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()

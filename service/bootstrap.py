@@ -3,6 +3,7 @@
 import asyncio
 import os
 from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -24,6 +25,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.types import MethodAsyncNoParam
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
@@ -37,9 +39,13 @@ from service.resources import WarehouseUnavailable, kafka_connection, object_sto
 from service.temporal import connect
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
+from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
+KEEP_DRAINS = "keep-drains"
+_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
+"""Which of two records is newer is not for their producers' clocks to say."""
 
 
 async def migrate(settings: Settings) -> None:
@@ -124,7 +130,7 @@ def _migrate_store(settings: Settings) -> None:
 async def _migrate_kafka(settings: Settings) -> None:
     kafka = settings.kafka
     if kafka.enabled:
-        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication) for name in kafka.topics]
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, _BY_THE_BROKER) for name in kafka.topics]
         async with Cluster(kafka_connection(settings)) as cluster:
             await cluster.make_topics(topics)
 
@@ -149,7 +155,9 @@ async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule_upkeep(client, settings)
+    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run)
+    if settings.kafka.enabled:
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run)
 
 
 async def _make_namespace(client: Client, settings: Settings) -> None:
@@ -189,12 +197,12 @@ async def _register_search_attributes(client: Client) -> None:
         )
 
 
-async def _schedule_upkeep(client: Client, settings: Settings) -> None:
+async def _schedule(client: Client, settings: Settings, name: str, workflow: MethodAsyncNoParam[Any, Any]) -> None:
     """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
-    name = settings.worker.queue_prefix + UPKEEP
-    upkeep = Schedule(
+    name = settings.worker.queue_prefix + name
+    wanted = Schedule(
         action=ScheduleActionStartWorkflow(
-            UpkeepWorkflow.run,
+            workflow,
             id=name,
             task_queue=settings.worker.queue_prefix + WORKFLOWS,
             execution_timeout=timedelta(seconds=55),
@@ -204,9 +212,9 @@ async def _schedule_upkeep(client: Client, settings: Settings) -> None:
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=upkeep)
+        return ScheduleUpdate(schedule=wanted)
 
     try:
-        await client.create_schedule(name, upkeep)
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(anew)
