@@ -86,7 +86,7 @@ DRAIN = ActivityPolicy(
     queue=STREAMS,
     attempt=timedelta(minutes=5),
     overall=timedelta(days=1),
-    heartbeat=timedelta(seconds=30),
+    heartbeat=timedelta(seconds=15),
     longest_retry=timedelta(seconds=10),
 )
 """A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
