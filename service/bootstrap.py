@@ -3,6 +3,7 @@
 import asyncio
 import os
 from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -24,24 +25,31 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.types import MethodAsyncNoParam
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
 from library.access.tokens import Scope, Tokens
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.streams import TopicMissing
+from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
-from service.resources import WarehouseUnavailable, object_store, warehouse, warehouse_dsn
+from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
+from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
+KEEP_DRAINS = "keep-drains"
+_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
+"""Which of two records is newer is not for their producers' clocks to say."""
 
 
 async def migrate(settings: Settings) -> None:
-    """Make schema, read-only role, bucket, namespace, search attributes and schedules, or bring them up to date."""
+    """Make what must exist, in every server, or bring it up to date; `wardflow migrate` says what that is."""
     if settings.encryption.enabled:
         if settings.environment == "production" and settings.encryption.key_ring is None:
             raise ConfigurationError(
@@ -50,7 +58,10 @@ async def migrate(settings: Settings) -> None:
             )
         KeyRing.read_or_make(settings.key_ring_file)
     await asyncio.gather(
-        _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)
+        _migrate_warehouse(settings),
+        asyncio.to_thread(_migrate_store, settings),
+        _migrate_temporal(settings),
+        _migrate_kafka(settings),
     )
 
 
@@ -88,6 +99,7 @@ async def check(settings: Settings) -> list[str]:
             problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
     except WardflowError as error:
         problems.append(error.message)
+    problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
         await client.get_schedule_handle(settings.worker.queue_prefix + UPKEEP).describe()
@@ -115,11 +127,37 @@ def _migrate_store(settings: Settings) -> None:
     store.close()
 
 
+async def _migrate_kafka(settings: Settings) -> None:
+    kafka = settings.kafka
+    if kafka.enabled:
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, _BY_THE_BROKER) for name in kafka.topics]
+        async with Cluster(kafka_connection(settings)) as cluster:
+            await cluster.make_topics(topics)
+
+
+async def _check_kafka(settings: Settings) -> list[str]:
+    if not settings.kafka.enabled:
+        return []
+    problems = []
+    try:
+        async with Cluster(kafka_connection(settings)) as cluster:
+            for name in settings.kafka.topics:
+                try:
+                    await cluster.leaders(name)
+                except TopicMissing:
+                    problems.append(f"The topic {name} does not exist: run `wardflow migrate`.")
+    except WardflowError as error:
+        problems.append(error.message)
+    return problems
+
+
 async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule_upkeep(client, settings)
+    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run)
+    if settings.kafka.enabled:
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run)
 
 
 async def _make_namespace(client: Client, settings: Settings) -> None:
@@ -159,12 +197,12 @@ async def _register_search_attributes(client: Client) -> None:
         )
 
 
-async def _schedule_upkeep(client: Client, settings: Settings) -> None:
+async def _schedule(client: Client, settings: Settings, name: str, workflow: MethodAsyncNoParam[Any, Any]) -> None:
     """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
-    name = settings.worker.queue_prefix + UPKEEP
-    upkeep = Schedule(
+    name = settings.worker.queue_prefix + name
+    wanted = Schedule(
         action=ScheduleActionStartWorkflow(
-            UpkeepWorkflow.run,
+            workflow,
             id=name,
             task_queue=settings.worker.queue_prefix + WORKFLOWS,
             execution_timeout=timedelta(seconds=55),
@@ -174,9 +212,9 @@ async def _schedule_upkeep(client: Client, settings: Settings) -> None:
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=upkeep)
+        return ScheduleUpdate(schedule=wanted)
 
     try:
-        await client.create_schedule(name, upkeep)
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(anew)

@@ -9,7 +9,11 @@ import asyncpg
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.objects.store import ObjectStore
+from library.streams.connection import Connection
+from library.streams.control import Streams
+from library.streams.topics import Topics
 from library.warehouse.failures import DISCONNECTED
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
 
@@ -101,3 +105,44 @@ def object_store(settings: Settings) -> ObjectStore:
         bucket=s3.bucket,
         region=s3.region,
     )
+
+
+def kafka_connection(settings: Settings) -> Connection:
+    """How to reach Kafka.
+
+    Raises:
+        ConfigurationError: it is switched off, or neither set nor known from a running stack.
+    """
+    kafka = settings.kafka
+    if not kafka.enabled:
+        raise ConfigurationError("Kafka is switched off here.", advice="Take WARDFLOW_KAFKA__ENABLED=false away.")
+    if kafka.bootstrap_servers is None:
+        raise ConfigurationError(
+            "No Kafka is known here.", advice=_NOT_RUNNING.format("WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
+        )
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_user=kafka.sasl_user,
+        sasl_password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
+        ca_file=kafka.ca_file,
+        request_timeout=kafka.request_timeout,
+    )
+
+
+def topics(settings: Settings) -> Topics:
+    """The declared topics, by the names that the settings give them."""
+    kafka = settings.kafka
+    return Topics.named(
+        patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic
+    )
+
+
+def streams(settings: Settings, pool: Pool) -> Streams:
+    """What steers drains.
+
+    Raises:
+        ConfigurationError: no Kafka is known here.
+    """
+    return Streams(kafka_connection(settings), topics(settings), Offsets(pool))

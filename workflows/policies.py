@@ -11,7 +11,8 @@ IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
 FHIR = "fhir"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR)
+STREAMS = "streams"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -22,7 +23,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), calls a second (fhir), nothing much (io).
+        queue: what bounds it: connections (load), cores (compute), calls a second (fhir), partitions (streams).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -116,3 +117,15 @@ EXPORTED_FILE = ActivityPolicy(
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""
+
+DRAIN = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=5),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(seconds=15),
+    longest_retry=timedelta(seconds=10),
+)
+"""A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
+
+KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
+"""Once a minute, as the upkeep."""

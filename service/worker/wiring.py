@@ -28,24 +28,30 @@ from activities.fhir_files import FhirFileActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
+from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings, WorkerSettings
 from library.access.idempotency import IdempotencyKeys
-from library.datasets import beds, fhir
+from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
+from library.streams.drain import Drain, DrainLimits
 from library.warehouse.fhir_imports import FhirImports
-from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.resources import download_guard, file_guard
+from library.warehouse.stream_loader import StreamLoader
+from service.resources import download_guard, file_guard, kafka_connection, streams, topics
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
 from workflows.fhir_files import ImportFhirWorkflow
-from workflows.policies import COMPUTE, FHIR, IO, LOAD, WORKFLOWS
+from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
+from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS))
+CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS, *records.DATASETS))
 """Every dataset that can be loaded."""
 
 ALL_WORKFLOWS: tuple[type, ...] = (
@@ -53,6 +59,8 @@ ALL_WORKFLOWS: tuple[type, ...] = (
     ImportZipcodeWorkflow,
     ImportObservationsWorkflow,
     ImportFhirWorkflow,
+    DrainTopicWorkflow,
+    KeepDrainsWorkflow,
     UpkeepWorkflow,
 )
 
@@ -101,10 +109,12 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     files = FhirFileActivities(stager, resources.fhir, file_guard(settings))
     imported = FhirImportActivities(imports, loads, settings.fhir)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool), imports)
+    drains = _streams(resources, limits)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [
             upkeep.keep_up,
+            drains.keep_drains,
             workbooks.download_workbook,
             imported.plan_searches,
             imported.finish_import,
@@ -119,7 +129,32 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
             files.fetch_manifest,
             files.download_exported,
         ],
+        STREAMS: [drains.drain_partition],
     }
+
+
+def _streams(resources: Resources, limits: LoadLimits) -> StreamActivities:
+    """The activities of streams; without Kafka they find nothing to do."""
+    settings, pool = resources.settings, resources.pool
+    starter = DrainStarter(resources.client, settings.worker.queue_prefix, WORKFLOWS)
+    if not settings.kafka.enabled or settings.kafka.bootstrap_servers is None:
+        return StreamActivities(None, None, starter)
+    wanted, loader = settings.streams, StreamLoader(pool, CATALOGUE, limits)
+    drain = Drain(
+        kafka_connection(settings),
+        topics(settings),
+        Offsets(pool),
+        loader,
+        DrainLimits(
+            batch_records=wanted.batch_records,
+            batch_bytes=wanted.batch_bytes,
+            record_bytes=wanted.record_bytes,
+            seconds=wanted.seconds,
+            wait=wanted.wait,
+        ),
+        ThreadPoolExecutor(2, thread_name_prefix="decode"),
+    )
+    return StreamActivities(drain, streams(settings, pool), starter)
 
 
 def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
@@ -131,6 +166,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
         COMPUTE: options.compute_slots,
         LOAD: options.load_slots,
         FHIR: options.fhir_slots,
+        STREAMS: options.streams_slots,
     }
     made = []
     for queue in queues:
