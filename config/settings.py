@@ -114,6 +114,19 @@ class KafkaSettings(_Section):
         return (self.patient_topic, self.admissions_topic, self.lab_results_topic)
 
 
+class LakeSettings(_Section):
+    """The lake: Delta tables in the bucket of the object store.
+
+    Attributes:
+        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
+        keep_hours: for how long files of older versions of a table stay.
+    """
+
+    append_seconds: float = Field(default=60.0, gt=0)
+    append_bytes: int = 64 * MEBIBYTE
+    keep_hours: int = Field(default=168, ge=24)
+
+
 class StackSettings(_Section):
     """The embedded stack.
 
@@ -142,18 +155,20 @@ class WorkerSettings(_Section):
     Attributes:
         queues: the task queues that it serves.
         queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores.
+        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores,
+            `streams` has one for each partition and archive.
         graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
         host, port: where health and metrics are served; loopback unless set, since they have no token.
         deployment_name, build_id: worker versioning; off while `build_id` is empty.
     """
 
-    queues: tuple[str, ...] = ("workflows", "io", "compute", "load")
+    queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "streams")
     queue_prefix: str = ""
     workflows_slots: int = 50
     io_slots: int = 16
     compute_slots: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2))
     load_slots: int = 4
+    streams_slots: int = 32
     graceful_shutdown: float = 20.0
     host: str = "127.0.0.1"
     port: int = 0
@@ -241,6 +256,7 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = TemporalSettings()
     s3: ObjectStoreSettings = ObjectStoreSettings()
     kafka: KafkaSettings = KafkaSettings()
+    lake: LakeSettings = LakeSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()

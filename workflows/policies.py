@@ -10,7 +10,8 @@ WORKFLOWS = "workflows"
 IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD)
+STREAMS = "streams"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -80,3 +81,19 @@ LOAD_STAGED = ActivityPolicy(
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""
+
+ARCHIVE = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=15),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(minutes=2),
+)
+"""Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
+
+TIDY_LAKE = ActivityPolicy(
+    queue=COMPUTE,
+    attempt=timedelta(minutes=50),
+    overall=timedelta(minutes=55),
+    heartbeat=timedelta(minutes=15),
+)
+"""Compaction and vacuum of every table, each hour: beats with every table."""

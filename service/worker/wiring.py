@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio.client import Client
@@ -14,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
+from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
@@ -21,19 +23,21 @@ from activities.upkeep import UpkeepActivities
 from config.settings import Settings
 from library.datasets import beds
 from library.datasets.declaration import Catalogue
+from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
 from library.warehouse.loader import Loader, LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.resources import download_guard
+from service.resources import download_guard, kafka_connection, lake_storage
 from workflows.beds import IngestWorkbookWorkflow
-from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
+from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
+from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.upkeep import UpkeepWorkflow
 
 CATALOGUE = Catalogue(beds.DATASETS)
 """Every dataset that can be loaded."""
 
-ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, UpkeepWorkflow)
+ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, ArchiveTopicWorkflow, TidyLakeWorkflow, UpkeepWorkflow)
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 """How late a cancellation reaches an activity at most; the default is a minute."""
@@ -67,10 +71,13 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
+    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
+    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
         IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up, workbooks.download_workbook],
-        COMPUTE: [workbooks.stage_workbook],
+        COMPUTE: [workbooks.stage_workbook, lake.tidy_lake],
         LOAD: [loads.load_staged],
+        STREAMS: [lake.archive_topic],
     }
 
 
@@ -78,7 +85,12 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     """A Temporal worker for each of the queues."""
     options = resources.settings.worker
     by_queue = activities_by_queue(resources)
-    slots = {IO: options.io_slots, COMPUTE: options.compute_slots, LOAD: options.load_slots}
+    slots = {
+        IO: options.io_slots,
+        COMPUTE: options.compute_slots,
+        LOAD: options.load_slots,
+        STREAMS: options.streams_slots,
+    }
     made = []
     for queue in queues:
         serves: dict[str, Any] = (
