@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from temporalio.client import Client
@@ -25,6 +25,7 @@ from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
 from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
 from activities.fhir_files import FhirFileActivities
+from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
@@ -34,6 +35,7 @@ from config.settings import Settings, WorkerSettings
 from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue
+from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
 from library.streams.drain import Drain, DrainLimits
 from library.warehouse.fhir_imports import FhirImports
@@ -43,10 +45,11 @@ from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
-from service.resources import download_guard, file_guard, kafka_connection, streams, topics
+from service.resources import download_guard, file_guard, kafka_connection, lake_storage, streams, topics
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
 from workflows.fhir_files import ImportFhirWorkflow
+from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
@@ -61,6 +64,8 @@ ALL_WORKFLOWS: tuple[type, ...] = (
     ImportFhirWorkflow,
     DrainTopicWorkflow,
     KeepDrainsWorkflow,
+    ArchiveTopicWorkflow,
+    TidyLakeWorkflow,
     UpkeepWorkflow,
 )
 
@@ -110,6 +115,8 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     imported = FhirImportActivities(imports, loads, settings.fhir)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool), imports)
     drains = _streams(resources, limits)
+    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
+    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [
@@ -119,7 +126,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
             imported.plan_searches,
             imported.finish_import,
         ],
-        COMPUTE: [workbooks.stage_workbook, files.stage_fhir],
+        COMPUTE: [workbooks.stage_workbook, files.stage_fhir, lake.tidy_lake],
         LOAD: [loads.load_staged, imported.load_pages],
         FHIR: [
             pages.fetch_patient_page,
@@ -129,7 +136,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
             files.fetch_manifest,
             files.download_exported,
         ],
-        STREAMS: [drains.drain_partition],
+        STREAMS: [drains.drain_partition, lake.archive_topic],
     }
 
 
