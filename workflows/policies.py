@@ -10,7 +10,9 @@ WORKFLOWS = "workflows"
 IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD)
+FHIR = "fhir"
+STREAMS = "streams"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -21,7 +23,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), nothing much (io).
+        queue: what bounds it: connections (load), cores (compute), calls a second (fhir), partitions (streams).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -58,6 +60,9 @@ BOOKKEEPING: dict[str, Any] = {
 """A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
 Tried for a day, so that no run stays open because a server was away."""
 
+IMPORT_BOOKS = ActivityPolicy(queue=IO, attempt=timedelta(minutes=5), overall=timedelta(days=1))
+"""What an import plans and sums up in Postgres, beside its loads."""
+
 DOWNLOAD = ActivityPolicy(
     queue=IO,
     attempt=timedelta(minutes=15),
@@ -83,5 +88,60 @@ LOAD_STAGED = ActivityPolicy(
 )
 """COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
 
+FETCH = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""A page of a search: a call has a deadline of its own. Busy servers say when to come again; others get hours."""
+
+EXPORT = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=24),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""Ask whether an export is ready: large ones take hours."""
+
+EXPORTED_FILE = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(hours=1),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(minutes=2),
+    attempts=12,
+)
+"""Download a file of an export."""
+
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""
+
+DRAIN = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=5),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(seconds=15),
+    longest_retry=timedelta(seconds=10),
+)
+"""A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
+
+KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
+"""Once a minute, as the upkeep."""
+
+ARCHIVE = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=15),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(minutes=2),
+)
+"""Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
+
+TIDY_LAKE = ActivityPolicy(
+    queue=COMPUTE,
+    attempt=timedelta(minutes=50),
+    overall=timedelta(minutes=55),
+    heartbeat=timedelta(minutes=15),
+)
+"""Compaction and vacuum of every table, each hour: beats with every table."""

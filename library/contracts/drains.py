@@ -15,6 +15,11 @@ class DrainTopic(Contract):
     topic: str
     partition: int
 
+    @property
+    def session(self) -> UUID:
+        """By which the database sessions of the partition's drains are found."""
+        return uuid5(LOADS, f"{self.topic}/{self.partition}")
+
 
 class DrainOutcome(StrEnum):
     """Why a drain's activity ended."""
@@ -52,6 +57,11 @@ class DrainIdentity(Contract):
     partition: int
     generation: int
     first_offset: int
+
+    @property
+    def session(self) -> UUID:
+        """See `DrainTopic`."""
+        return DrainTopic(topic=self.topic, partition=self.partition).session
 
     @property
     def scope(self) -> str:
@@ -94,16 +104,33 @@ class StreamPosition(Contract):
     updated_at: datetime | None = None
 
 
-class KeptDrains(Contract):
-    """What `keep_drains` found and did.
+class StreamStatus(StreamPosition):
+    """A partition as `GET /streams` shows it.
 
     Attributes:
-        partitions: of the declared topics, as Kafka lists them now.
-        started: drains that were not under way.
+        lag: offsets between the next one to load and the end; those of marks of transactions are among them.
+        rate: records a second, over the last five minutes.
+        freshness: seconds by which the warehouse is behind: the age of the last record that was loaded, and 0 where
+            none is waiting; `None`: nothing was loaded yet.
+    """
+
+    lag: int
+    rate: float
+    freshness: float | None
+
+
+class KeepDrains(Contract):
+    """Input of the activity `keep_drains`."""
+
+
+class KeptDrains(Contract):
+    """What `keep_drains` found.
+
+    Attributes:
+        partitions: whose drains are under way now.
     """
 
     partitions: int = 0
-    started: int = 0
 
 
 class StreamUnknown(WardflowError):

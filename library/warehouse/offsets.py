@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from library.contracts.drains import StreamPosition
+from library.contracts.drains import StreamPosition, StreamStatus
 from library.streams.batches import Batch
 from library.warehouse.pool import Connection, Pool
 
@@ -31,12 +31,19 @@ class Offsets:
             topic_id,
             beginning,
         )
+        found = await self.find(topic, partition)
+        if found is None:
+            raise LookupError(f"{topic}/{partition} went as soon as it was there")
+        return found
+
+    async def find(self, topic: str, partition: int) -> StreamPosition | None:
+        """Where a partition stands; `None`: it was never drained."""
         row = await self._pool.fetchrow(
             f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = $1 AND partition = $2",  # noqa: S608 - constants
             topic,
             partition,
         )
-        return StreamPosition.model_validate(dict(row))
+        return None if row is None else StreamPosition.model_validate(dict(row))
 
     async def of(self, topics: Iterable[str]) -> list[StreamPosition]:
         """All partitions of some topics, in their order."""
@@ -90,12 +97,31 @@ class Offsets:
             list(ends.values()),
         )
 
-    async def pause(self, topic: str, *, paused: bool) -> int:
-        """Pause all partitions of a topic, or resume them; returns how many there are."""
+    async def pause(self, topic: str, *, paused: bool) -> list[StreamPosition]:
+        """Pause all partitions of a topic, or resume them."""
+        await self._pool.execute("UPDATE ingest.stream_offset SET paused = $2 WHERE topic = $1", topic, paused)
+        return await self.of([topic])
+
+    async def status(self, topics: Iterable[str]) -> list[StreamStatus]:
+        """All partitions of some topics, with how far behind and how fast they are."""
         rows = await self._pool.fetch(
-            "UPDATE ingest.stream_offset SET paused = $2 WHERE topic = $1 RETURNING partition", topic, paused
+            f"""
+            WITH rates AS (
+                SELECT scope, sum((report ->> 'records')::bigint)
+                    / greatest(extract(epoch FROM now() - min(started_at)), 1) AS rate
+                FROM ingest.load WHERE committed_at > now() - interval '5 minutes' AND object_key IS NULL
+                GROUP BY scope
+            ), known AS (SELECT {_COLUMNS}, greatest(end_offset - next_offset, 0) AS lag
+                         FROM ingest.stream_offset WHERE topic = ANY ($1))
+            SELECT {_COLUMNS}, coalesce(lag, 0) AS lag, coalesce(rate, 0)::float8 AS rate,
+                CASE WHEN lag > 0 THEN extract(epoch FROM now() - reached_at)::float8
+                     WHEN reached_at IS NOT NULL THEN 0 END AS freshness
+            FROM known LEFT JOIN rates ON scope = topic || '/' || partition
+            ORDER BY topic, partition
+            """,  # noqa: S608 - constants
+            list(topics),
         )
-        return len(rows)
+        return [StreamStatus.model_validate(dict(row)) for row in rows]
 
     async def rewind(self, topic: str, *, topic_id: str, to: Mapping[int, int]) -> list[StreamPosition]:
         """Begin a new generation of partitions, each at an offset; drains of the old one cannot commit any more.

@@ -59,7 +59,7 @@ class StreamLoader:
     """Brings batches into datasets."""
 
     def __init__(self, pool: Pool, catalogue: Catalogue, limits: LoadLimits) -> None:
-        self._pool = pool
+        self.pool = pool
         self._catalogue = catalogue
         self._limits = limits
 
@@ -88,11 +88,11 @@ class StreamLoader:
             LoadRejected: a repeat cannot.
         """
         try:
-            async with self._pool.acquire() as connection, transaction(connection):
-                await self._limits.set(connection, attempt.session_name(drain.identity.load_id))
+            async with self.pool.acquire() as connection, transaction(connection):
+                await self._limits.set(connection, attempt.session_name(drain.identity.session))
                 tallies = await self._copy(connection, batch, drain.feed)
                 reached("copied")
-                async with watched(self._pool, connection, beat):
+                async with watched(self.pool, connection, beat):
                     if batch.filled:
                         for tally in tallies:
                             await check(connection, _origin(batch, drain), tally)

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.settings import Settings
@@ -16,9 +17,9 @@ from library.access.tokens import Scope, Tokens
 from library.access.users import SignIns
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, codec, health, runs, web_ui
-from service.api.around import Around, BodyLimits
+from service.api import access, beds, codec, health, runs, web_ui
 from service.api.context import Context
+from service.api.middleware import Around, BodyLimits
 from service.api.posting import BODY, PATHS, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
@@ -84,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(access.router)
     if settings.kafka.enabled:
         app.include_router(posting)
     app.include_router(codec.router)
@@ -99,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Around)
 
-    @app.get("/metrics", tags=["health"], **needs(Scope.OPERATE))
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, **needs(Scope.OPERATE))
     async def metrics() -> Response:
         """Prometheus: requests of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

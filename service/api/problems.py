@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from library.access.tokens import NoSuchToken
 from library.access.users import SlowedDown
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.errors import ObjectMissing, WardflowError
@@ -94,6 +95,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
     (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
     (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NoSuchToken, HTTPStatus.NOT_FOUND),
 )
 
 
@@ -123,15 +125,16 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = HTTPStatus(error.status_code)
         return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
 
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        _log.error("request failed", error=type(error).__name__, exc_info=error)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "Unexpected",
-            "The request failed for a reason that nobody foresaw.",
-            "The API's log has the trace under this answer's X-Request-Id.",
-        )
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has its trace."""
+    _log.error("request failed", error=type(error).__name__, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Unexpected",
+        "The request failed for a reason that nobody foresaw.",
+        "The API's log has the trace under this answer's X-Request-Id.",
+    )
 
 
 def problem(

@@ -12,12 +12,14 @@ _WHERE = {
     "down": "stack",
     "doctor": "stack",
     "ingest": "ingest",
+    "import": "imports",
     "runs": "runs",
     "sql": "sql",
     "access": "access",
     "api": "processes",
     "worker": "processes",
     "migrate": "processes",
+    "sandbox": "sandbox",
 }
 """Commands, in the order of their help, and the module beside this one that has each."""
 

@@ -119,7 +119,7 @@ async def test_a_drain_that_does_not_know_of_a_rewind_cannot_commit(pool: Pool) 
 async def test_a_paused_partition_takes_no_batch_and_a_resumed_one_does(pool: Pool) -> None:
     stream = Drained(pool)
     batch = await stream.batch([Rec(0, encoded(lab_result(1)))])
-    assert await Offsets(pool).pause("lab_results", paused=True) == 1
+    await Offsets(pool).pause("lab_results", paused=True)
     with pytest.raises(BatchStale):
         await stream.load(batch)
     await Offsets(pool).pause("lab_results", paused=False)

@@ -1,0 +1,56 @@
+"""Which resource, which version of it, and where it is from: what every row begins with."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from library.datasets.fhir import KEY_LIMIT
+from library.sources.fhir.concepts import Unreadable, limited
+from library.sources.fhir.resources import Meta
+from library.sources.fhir.times import read_instant
+from library.sources.fhir.values import placed
+
+_DIGITS_LIMIT = 18
+"""Digits that a bigint holds whatever they are."""
+
+type Identity = tuple[str, str, str, int, str]
+"""Cells of the columns id, server, last_updated, version_number and version_id."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a resource came from.
+
+    Attributes:
+        server: the configured name of the server, or `file`.
+        object_key: the landed object.
+        stamped: when it came, with its zone; orders resources that do not say when they were changed.
+    """
+
+    server: str
+    object_key: str
+    stamped: str
+
+
+def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
+    """Which resource, and which version of it."""
+    if not 0 < len(resource_id) <= KEY_LIMIT:
+        raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
+    if meta is None:
+        return resource_id, source.server, source.stamped, -1, ""
+    changed, version = meta.lastUpdated, meta.versionId
+    return (
+        resource_id,
+        source.server,
+        source.stamped if changed is None else _changed(changed),
+        -1 if version is None else _numbered(version),
+        version or "",
+    )
+
+
+@lru_cache(1_000)
+def _numbered(version: str) -> int:
+    limited(version, "meta.versionId")
+    return int(version) if version.isascii() and version.isdigit() and len(version) <= _DIGITS_LIMIT else -1
+
+
+_changed = placed("meta.lastUpdated", read_instant)
