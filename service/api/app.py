@@ -17,7 +17,7 @@ from library.access.tokens import Scope, Tokens
 from library.access.users import SignIns
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import access, beds, codec, health, records, runs, web_ui
+from service.api import access, beds, codec, health, records, runs, users, web_ui
 from service.api.context import Context
 from service.api.middleware import Around, BodyLimits
 from service.api.posting import BODY, PATHS, opened_posts
@@ -86,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(runs.router)
     app.include_router(beds.router)
     app.include_router(access.router)
+    app.include_router(users.router)
     app.include_router(records.router)
     if settings.kafka.enabled:
         app.include_router(posting)

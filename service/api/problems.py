@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from library.access.tokens import NoSuchToken
-from library.access.users import SlowedDown
+from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.errors import ObjectMissing, WardflowError
 from library.contracts.web import UrlNotAllowed
@@ -92,6 +92,10 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (NoSuchUser, HTTPStatus.NOT_FOUND),
+    (UserExists, HTTPStatus.CONFLICT),
+    (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotAPassword, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
     (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
     (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
