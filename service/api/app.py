@@ -30,7 +30,7 @@ from service.starts import Starter
 from service.temporal import connect, encryption_codec
 
 _HISTORY = 16 * 1024 * 1024
-"""Bytes of a page of a history at most."""
+"""Bytes of a page of a history at most, which the Web UI wants decoded."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as opened:
-            pool = await opened.enter_async_context(warehouse(settings, name="wardflow api"))
+            pool = await opened.enter_async_context(warehouse(settings, name="wardflow api", stateless=True))
             store, client = object_store(settings), await connect(settings)
             dsn = settings.postgres.read_only_dsn or settings.postgres.dsn
             reader = await create_pool(
@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
                 size=settings.postgres.pool_size,
                 application_name="wardflow api reader",
                 statement_timeout=settings.api.statement_timeout,
+                stateless=True,
             )
             # No proxy of the process's environment has business between us and the Web UI.
             web = httpx.AsyncClient(timeout=httpx.Timeout(10, read=90), trust_env=False)
@@ -82,17 +83,17 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     add_problem_handlers(app)
+    if settings.kafka.enabled:
+        app.include_router(posting)  # first, since routes are tried in turn, and these are called most
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
     app.include_router(access.router)
     app.include_router(users.router)
     app.include_router(records.router)
-    if settings.kafka.enabled:
-        app.include_router(posting)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
-    # As a middleware inside `Around`, so that its plain answer becomes a problem document too.
+    # Inside `Around`, so that its plain answer becomes a problem document too.
     app.add_middleware(
         BodyLimits,
         by_path={

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from library.access.idempotency import LEASE, Answer, Attempt, Busy, Claimed, Differs
 from library.warehouse.failures import DISCONNECTED
-from service.api.context import Context, context
+from service.api.context import Context, context_of
 from service.api.problems import ApiError, Unprocessable, problems
 from service.api.security import authenticated, refuse_unless
 
@@ -90,7 +90,7 @@ class Idempotent(APIRoute):
                 )
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
                 attempt = Attempt(caller.id, key, await _fingerprint(request, body))
-                return await _once(context(request), attempt, carry_out, _again(request, body))
+                return await _once(context_of(request), attempt, carry_out, _again(request, body))
 
         return handle
 

@@ -14,7 +14,7 @@ from config.settings import Settings
 from library.access.rates import Rates
 from library.access.tokens import Api
 from library.streams.producer import Producer
-from service.api.context import context
+from service.api.context import context_of
 from service.api.idempotent import Handler, Idempotent
 from service.api.problems import PROBLEM, Problem, problems
 from service.api.security import authenticated, basic, bearer, refuse_unless
@@ -90,7 +90,7 @@ async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
 
 def _endpoint(api: Api) -> Callable[[Request], Any]:
     async def post(request: Request) -> Response:
-        posts = context(request).posts
+        posts = context_of(request).posts
         assert posts is not None  # noqa: S101 - the route is there only with Kafka
         try:
             accepted = await posts.post(api, request.state.principal, await request.body())

@@ -122,7 +122,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {first['msg']}.", field=place)
+        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before a validator of ours
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", field=place)
 
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> JSONResponse:

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBearer
 from pydantic import BaseModel
 
 from library.access.tokens import Principal, Scope
-from service.api.context import context
+from service.api.context import context_of
 from service.api.items import Items
 from service.api.problems import Forbidden, Unauthenticated, problems
 
@@ -43,7 +43,7 @@ async def authenticated(request: Request, *, passwords: bool = False) -> Princip
 
 
 async def _known(request: Request, passwords: bool) -> Principal | None:
-    api = context(request)
+    api = context_of(request)
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return await api.tokens.verify(given.strip())
