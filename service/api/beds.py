@@ -59,7 +59,7 @@ class Trigger(BaseModel):
     )
 
 
-def _editions(
+async def _editions(
     year: Year = None, quarter: Quarter = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
 ) -> beds.Editions:
     return beds.Editions(year, quarter, basis, as_of, known_at)

@@ -40,6 +40,11 @@ class Context:
     web: httpx.AsyncClient
 
 
-def context(request: Request) -> Context:
-    """The API's context, for routes."""
+async def context(request: Request) -> Context:
+    """The API's context, for routes; a coroutine, since the framework calls functions in threads."""
+    return context_of(request)
+
+
+def context_of(request: Request) -> Context:
+    """The context of the API that got this request."""
     return cast(Context, request.app.state.context)

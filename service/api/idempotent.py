@@ -17,7 +17,7 @@ from starlette.types import Message
 from library.access.idempotency import LEASE, Answer, Attempt, Busy, Claimed, Differs
 from library.access.tokens import Principal, Scope
 from library.warehouse.failures import DISCONNECTED
-from service.api.context import Context, context
+from service.api.context import Context, context_of
 from service.api.problems import ApiError, Unprocessable, problems
 
 HEADER = "Idempotency-Key"
@@ -69,7 +69,7 @@ class Idempotent(APIRoute):
             key = request.headers.get(HEADER)
             if key is None or request.method != "POST" or scope is None:
                 return await carry_out(request)
-            api = context(request)
+            api = context_of(request)
             caller = await _bearer(api, request)
             if caller is None or not caller.may(Scope(scope)):
                 return await carry_out(request)  # which refuses, before it reads a byte of the body

@@ -110,22 +110,24 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {first['msg']}.", field=place)
+        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before a validator of ours
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", field=place)
 
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
 
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        _log.error("request failed", error=type(error).__name__, exc_info=error)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "Unexpected",
-            "The request failed for a reason that nobody foresaw.",
-            "The API's log has the trace under this answer's X-Request-Id.",
-        )
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has its trace."""
+    _log.error("request failed", error=type(error).__name__, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Unexpected",
+        "The request failed for a reason that nobody foresaw.",
+        "The API's log has the trace under this answer's X-Request-Id.",
+    )
 
 
 def problem(
