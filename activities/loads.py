@@ -44,7 +44,7 @@ class LoadActivities:
         """One load, for activities of a source that bring several; what was staged stays until they are all there."""
         with observe_load(request) as observed:
             try:
-                result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)
+                result = await self.loader.load(request, attempt=this_attempt(), beat=activity.heartbeat)
             except asyncio.CancelledError:
                 # A cancellation that came while Postgres committed has come too late: what is loaded is loaded.
                 done = await ledger.find(self.pool, request.identity.load_id, run_id=request.run_id)
@@ -65,7 +65,7 @@ class LoadActivities:
                 await asyncio.to_thread(self.store.remove, keys)
 
 
-def _attempt() -> Attempt:
+def this_attempt() -> Attempt:
     """Attempts of one activity follow each other: a newer one ends the sessions that an older one left."""
     info = activity.info()
     owner = f"{info.workflow_run_id} {info.activity_id}"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.abandoned import AbandonedRuns
+from library.access.idempotency import IdempotencyKeys
 from library.contracts.upkeep import KeepUp, UpkeepDone
 from library.objects.links import LINKS, run_of
 from library.objects.staged import STAGED
@@ -23,11 +24,12 @@ class UpkeepActivities:
     pool: Pool
     store: ObjectStore
     abandoned: AbandonedRuns
+    keys: IdempotencyKeys
     imports: FhirImports
 
     @activity.defn(name="keep_up")
     async def keep_up(self, wanted: KeepUp) -> UpkeepDone:
-        """Look once at sessions, runs and staged objects."""
+        """Look once at sessions, runs, staged objects and idempotency keys."""
         now = datetime.now(UTC)
         left_behind = now - timedelta(seconds=wanted.staged_for)
         return UpkeepDone(
@@ -36,6 +38,7 @@ class UpkeepActivities:
                 lambda: self.store.remove(self.store.keys_older_than(STAGED, left_behind))
             )
             + await self._forget_imports(now - timedelta(seconds=wanted.abandoned_after)),
+            keys_removed=await self.keys.remove_old(),
             sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
         )
 

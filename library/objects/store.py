@@ -137,6 +137,10 @@ class ObjectStore:
                 file.write(chunk)
                 progress(len(chunk))
 
+    async def fetch(self, ref: ObjectRef) -> bytes:
+        """A small object's bytes as a whole; checked as by `download`."""
+        return await asyncio.wrap_future(self._threads.submit(lambda: b"".join(self._chunks(ref))))
+
     async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
         """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
         chunks = self._chunks(ref)
@@ -164,6 +168,12 @@ class ObjectStore:
             for found in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly below a prefix that have objects below them."""
+        with _named_errors(prefix):
+            found = list(self._client.list_objects(self._bucket, prefix=prefix))
+        return [each.object_name.removeprefix(prefix).rstrip("/") for each in found if each.is_dir and each.object_name]
 
     def _send(self, path: Path, ref: ObjectRef, stored: int, progress: Progress = lambda _: None) -> None:
         """Send a file of `stored` bytes; one that is compressed was held against its sha256 when it was made."""

@@ -5,22 +5,32 @@ Any crash before the commit leaves nothing, any repeat after it changes nothing,
 held during COPY.
 """
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 
-from library.contracts.errors import LoadInterrupted, ObjectMissing, StagedObjectMalformed
-from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, LoadResult, StagedObject
+from library.contracts.errors import ObjectMissing, StagedObjectMalformed
+from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
 from library.objects.store import ObjectStore
 from library.warehouse import ledger, statements
-from library.warehouse.checks import Tally, affected, check, enter_readers_rejections, keep_last_of_each_key
-from library.warehouse.failures import BAD_CELL, DISCONNECTED, MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate, translate
+from library.warehouse.checks import (
+    Origin,
+    Tally,
+    affected,
+    check,
+    enter_readers_rejections,
+    keep_last_of_each_key,
+)
+from library.warehouse.failures import BAD_CELL, DISCONNECTED, sqlstate, translate
+from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, repeated_alone
 from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
@@ -29,21 +39,14 @@ from library.warehouse.staging import staged_columns
 _WORTH_ANALYZING = 20_000
 """Staged rows from which a plan without statistics costs more than gathering them (0.2 s a million)."""
 
-_MEETINGS = 4
-"""How often a load that met another one begins its merge again before it gives its connection back."""
+_FETCHED_AHEAD = 4 * 1024 * 1024
+"""Bytes up to which a staged object is fetched before its turn: of small ones, the way there costs more than they."""
+
+type Fetched = Mapping[str, bytes]
+"""Contents of objects, by their keys."""
 
 type Reached = Callable[[str], None]
 """Called with the name of each step that was reached; tests freeze or kill the process there."""
-
-
-@dataclass(frozen=True)
-class LoadLimits:
-    """Limits of a load's transaction, time-outs in seconds; see `config.settings.PostgresSettings`."""
-
-    lock: float
-    statement: float
-    idle_in_transaction: float
-    work_mem: str
 
 
 @dataclass(frozen=True)
@@ -145,48 +148,45 @@ class Loader:
                 ) from error
 
     async def _transaction(self, load: _Load, salvaged: Mapping[str, Salvaged]) -> LoadResult:
+        ahead = {} if salvaged else await self._fetch_ahead(load)
         async with self._pool.acquire() as connection, transaction(connection):
-            await self._set_limits(connection, load.attempt.session_name(load.request.identity.load_id))
+            await self._limits.set(connection, load.attempt.session_name(load.request.identity.load_id))
             tallies = [
-                await self._copy(connection, load, dataset, entry, salvaged.get(dataset.name))
+                await self._copy(connection, load, dataset, entry, salvaged.get(dataset.name), ahead)
                 for dataset, entry in load.entries
             ]
             if load.request.rejections is not None:
-                await self._copy_rejections(connection, load.request.rejections, load.beat)
+                await self._copy_rejections(connection, load.request.rejections, load.beat, ahead)
             load.reached("copied")
+            origin = Origin.of_object(load.request)
             async with watched(self._pool, connection, load.beat):
                 if load.request.rejections is not None:
                     await enter_readers_rejections(connection, load.request, tallies)
                 for tally in tallies:
-                    await check(connection, load.request, tally)
+                    await check(connection, origin, tally)
                 for tally in tallies:
                     await keep_last_of_each_key(connection, tally)
                 load.reached("checked")
-                result = await self._merge_or_repeat(connection, load, tallies)
+                result = await repeated_alone(connection, partial(self._merge, connection, load, tallies))
                 load.reached("merged")
                 return result
 
-    async def _set_limits(self, connection: Connection, session_name: str) -> None:
-        await connection.execute(
-            "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS limits (name, value)",
-            [
-                "application_name",
-                "lock_timeout",
-                "statement_timeout",
-                "idle_in_transaction_session_timeout",
-                "work_mem",
-            ],
-            [
-                session_name,
-                f"{self._limits.lock * 1000:.0f}ms",
-                f"{self._limits.statement * 1000:.0f}ms",
-                f"{self._limits.idle_in_transaction * 1000:.0f}ms",
-                self._limits.work_mem,
-            ],
-        )
+    async def _fetch_ahead(self, load: _Load) -> Fetched:
+        """The small ones of the load's objects, side by side."""
+        refs = [entry.object for _, entry in load.entries]
+        refs += [load.request.rejections] if load.request.rejections else []
+        small = [ref for ref in refs if ref.size <= _FETCHED_AHEAD]
+        contents = await asyncio.gather(*map(self._store.fetch, small))
+        return {ref.key: content for ref, content in zip(small, contents, strict=True)}
 
     async def _copy(
-        self, connection: Connection, load: _Load, dataset: Dataset, entry: StagedObject, salvaged: Salvaged | None
+        self,
+        connection: Connection,
+        load: _Load,
+        dataset: Dataset,
+        entry: StagedObject,
+        salvaged: Salvaged | None,
+        ahead: Fetched,
     ) -> Tally:
         if salvaged is not None:
             async with watched(self._pool, connection, load.beat):
@@ -194,23 +194,34 @@ class Loader:
         else:
             await connection.execute(statements.create_staged(dataset))
             name, columns = statements.staged_name(dataset), staged_columns(dataset)
-            rows = left = await self._stream(connection, name, columns, entry.object, load.beat)
+            rows = left = await self._stream(connection, name, columns, entry.object, load.beat, ahead)
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
         if left > _WORTH_ANALYZING:
             await connection.execute(statements.analyze(dataset))
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 
-    async def _copy_rejections(self, connection: Connection, rejections: ObjectRef, beat: Beat) -> None:
+    async def _copy_rejections(self, connection: Connection, rejections: ObjectRef, beat: Beat, ahead: Fetched) -> None:
         await connection.execute(
             "CREATE TEMP TABLE staged_rejections (dataset text, line bigint, reasons text[], raw bytea) ON COMMIT DROP"
         )
-        await self._stream(connection, "staged_rejections", ("dataset", "line", "reasons", "raw"), rejections, beat)
+        await self._stream(
+            connection, "staged_rejections", ("dataset", "line", "reasons", "raw"), rejections, beat, ahead
+        )
 
     async def _stream(
-        self, connection: Connection, table: str, columns: tuple[str, ...], ref: ObjectRef, beat: Beat
+        self,
+        connection: Connection,
+        table: str,
+        columns: tuple[str, ...],
+        ref: ObjectRef,
+        beat: Beat,
+        ahead: Fetched,
     ) -> int:
         async def chunks() -> AsyncIterator[bytes]:
+            if ref.key in ahead:
+                yield ahead[ref.key]
+                return
             async for chunk in self._store.stream(ref):
                 yield chunk
                 beat()
@@ -225,62 +236,17 @@ class Loader:
             raise
         return affected(status)
 
-    async def _merge_or_repeat(self, connection: Connection, load: _Load, tallies: list[Tally]) -> LoadResult:
-        """Claim, lock and merge in a savepoint: a load that meets another repeats this much, and not its COPY."""
-        alone = False
-        for _ in range(_MEETINGS):
-            try:
-                async with connection.transaction():
-                    return await self._merge(connection, load, tallies, alone=alone)
-            except asyncpg.PostgresError as error:
-                state = sqlstate(error)
-                if state not in MET_ANOTHER_LOAD or (state == UNIQUE_VIOLATION and alone):
-                    raise
-            alone = True
-        raise LoadInterrupted(f"The load met others {_MEETINGS} times.")
-
-    async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], *, alone: bool) -> LoadResult:
-        load_id, version = load.request.identity.load_id, load.request.identity.reader_version
-        if not await ledger.claim(connection, load.request, started_at=load.started_at):
+    async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], alone: bool) -> LoadResult:
+        request = load.request
+        if not await ledger.claim(connection, request, started_at=load.started_at):
             raise _AlreadyLoadedError
-        await self._lock(connection, load.request, tallies, alone=alone)
-        counts = {}
-        for tally in tallies:
-            dataset = tally.dataset
-            deleted = 0
-            if dataset.parent is not None:
-                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
-            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
-            if self._catalogue.children(dataset):
-                await connection.execute(statements.create_winners(dataset, version))
-            counts[dataset.name] = DatasetCounts(
-                staged=tally.staged,
-                rejected=tally.rejected,
-                repeated=tally.repeated,
-                inserted=merged["inserted"],
-                updated=merged["updated"],
-                unchanged=tally.left - merged["inserted"] - merged["updated"],
-                deleted=deleted,
-                warned=tally.warned,
-            )
-        await ledger.replace_rejections(connection, load.request)
-        result = await ledger.complete(connection, load_id, counts)
-        return result.model_copy(update={"outcome": LoadOutcome.LOADED})
-
-    async def _lock(self, connection: Connection, request: LoadRequest, tallies: list[Tally], *, alone: bool) -> None:
-        """Take the transaction's advisory locks, in an order that is the same for all.
-
-        Loads of one landed object exclude each other. A dataset whose loads seldom meet is shared at first, and had
-        alone when the load repeats; one that has children is always had alone, since a parent that is unchanged is
-        not written and so does not keep two loads of its children apart. Children go with their parent.
-        """
+        # Loads of one landed object exclude each other.
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"object {request.landed.key}"
         )
-        for tally in tallies:
-            dataset = tally.dataset
-            if dataset.parent is not None:
-                continue
-            shared = not (alone or dataset.loads_meet or self._catalogue.children(dataset))
-            function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-            await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")
+        await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+        load_id, version = request.identity.load_id, request.identity.reader_version
+        counts = await merge_staged(connection, self._catalogue, tallies, load_id, version)
+        await ledger.replace_rejections(connection, request)
+        result = await ledger.complete(connection, load_id, counts)
+        return result.model_copy(update={"outcome": LoadOutcome.LOADED})

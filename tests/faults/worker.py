@@ -24,6 +24,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
+from library.warehouse import loader
 from library.warehouse.loader import Loader
 from library.warehouse.runs import RunLog
 from service.worker import wiring
@@ -104,7 +105,7 @@ def shorten_timeouts() -> None:
         "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
         "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
         "FETCH": replace(policies.FETCH, heartbeat=HEARTBEAT),
-        "BOOKKEEPING": replace(policies.BOOKKEEPING, attempt=timedelta(seconds=5)),
+        "BOOKKEEPING": policies.BOOKKEEPING | {"start_to_close_timeout": timedelta(seconds=5)},
     }.items():
         patch.object(policies, name, changed).start()
     # Workflows see the changed policies only if the sandbox does not import the module anew.
@@ -122,6 +123,7 @@ class _Stopping:
 
     def install(self) -> None:
         patch.object(Loader, "load", self._load(Loader.load)).start()
+        patch.object(loader, "_FETCHED_AHEAD", 0).start()  # a COPY can be stopped in only where it is streamed
         patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
         patch.object(RunLog, "warn", self._warn(RunLog.warn)).start()
 

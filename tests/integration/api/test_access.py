@@ -9,8 +9,9 @@ from library.access.tokens import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
 PUBLIC = {"/health/live", "/health/ready"}
-VALUES = {"run_id": "none", "code": "RJ1", "text": "guys", "edition_id": "00000000-0000-0000-0000-000000000000"}
+VALUES = {"run_id": "none", "code": "RJ1", "text": "guys", "edition_id": NOBODY, "token_id": NOBODY}
 
 
 def calls(document: dict[str, dict[str, dict[str, dict[str, str]]]]) -> list[tuple[str, str, str | None]]:
