@@ -191,20 +191,19 @@ class FhirActivities:
             self._staged(asked, resources, time or datetime.now(UTC)) if resources else _nothing(),
             asyncio.to_thread(store_link, self.stager.store, asked.run_id, following) if following else _nothing(),
         )
-        content = sha256(b"\n".join(page.resources)).hexdigest()[:16] if page.resources else ""
+        content = _digest(page.resources)[:16] if page.resources else ""
         return FetchedPage(staged=staged, resources=len(page.resources), content=content, next=next_, server_time=time)
 
     async def _staged(self, asked: FetchPage, resources: Sequence[bytes], stamped: datetime) -> LoadRequest | None:
         """Land resources as NDJSON and stage their rows beside that; `None` where the ledger has their load already."""
-        content = b"\n".join(resources) + b"\n"
-        digest = sha256(content).hexdigest()
+        digest, size = _digest(resources), sum(map(len, resources)) + len(resources)
         key = landed_key(SOURCE, digest, compress=True)
-        expected = ObjectRef(key=key, size=len(content), sha256=digest, content_type=NDJSON)
+        expected = ObjectRef(key=key, size=size, sha256=digest, content_type=NDJSON)
         store, identity = self.stager.store, fhir_identity(expected, asked.server)
         with tempfile.TemporaryDirectory(prefix="wardflow-page-") as name:
             folder = Path(name)
             page = folder / "page.ndjson"
-            await asyncio.to_thread(page.write_bytes, content)
+            await asyncio.to_thread(_write, page, resources)
 
             def read() -> LoadRequest:
                 reading = stage_ndjson(page, folder, server=asked.server, object_key=key, stamped=stamped)
@@ -290,6 +289,22 @@ def only_needed(reading: StagedResources) -> dict[str, int]:
     families = [(PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name)]
     found = {name: rows[name] for family in families if rows[family[0]] for name in family}
     return found or rows
+
+
+def _digest(lines: Sequence[bytes]) -> str:
+    """The sha256 of lines as their file has them; a page may be too large to be joined once more."""
+    digest = sha256()
+    for line in lines:
+        digest.update(line)
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _write(path: Path, lines: Sequence[bytes]) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line)
+            file.write(b"\n")
 
 
 async def _nothing() -> None:
