@@ -294,9 +294,9 @@ async def test_a_terminated_import_is_closed_as_abandoned_once_and_what_it_had_l
 
 
 async def test_the_rate_of_calls_is_kept_over_all_workers(settings: Settings, pool: Pool, store: ObjectStore) -> None:
-    async with imports(settings, pool, store, page_size=10, rate=4.0) as importing:
+    async with imports(settings, pool, store, page_size=5, rate=2.0) as importing:
         began = time.monotonic()
         await importing.zipcode("02114")
         calls = importing.sandbox.calls()["count"]
-        assert calls > 9
-        assert time.monotonic() - began > (calls - 5) / 4.0  # a second's calls may come at once
+        assert calls > 17
+        assert time.monotonic() - began > (calls - 4) / 2.0  # a few may come at once
