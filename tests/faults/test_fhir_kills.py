@@ -100,10 +100,11 @@ async def test_a_worker_that_is_killed_again_and_again_brings_each_patient_and_o
     run = await importing.closed(handle, 3_000)
 
     assert (run.state, run.result, run.error) == (RunState.COMPLETED, "loaded", None)
+    played = sandbox.played()
     sandbox.set_faults()
     await importing.assert_equal(ZIPCODE)
     await importing.assert_nothing_left()
     assert list(keys(store, f"{LINKS}{run.id}/")) == []
     entries = await pool.fetch("SELECT object_sha256, count(*) FROM ingest.load GROUP BY 1 HAVING count(*) > 1")
     assert entries == []
-    print(f"killed {killed} times; {run.report}; played {sandbox.played()}")  # noqa: T201
+    print(f"killed {killed} times; {run.report}; played {played}")  # noqa: T201
