@@ -11,6 +11,7 @@ from library.access.idempotency import IdempotencyKeys
 from library.contracts.upkeep import KeepUp, UpkeepDone
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
+from library.warehouse import ledger
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import end_stuck
 
@@ -35,5 +36,6 @@ class UpkeepActivities:
                 lambda: self.store.remove(self.store.keys_older_than(STAGED, left_behind))
             ),
             keys_removed=await self.keys.remove_old(),
+            drains_forgotten=await ledger.forget_drains(self.pool, now - timedelta(seconds=wanted.drains_for)),
             sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
         )

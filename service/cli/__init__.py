@@ -13,6 +13,7 @@ _WHERE = {
     "doctor": "stack",
     "ingest": "ingest",
     "runs": "runs",
+    "streams": "streams",
     "sql": "sql",
     "access": "access",
     "api": "processes",
