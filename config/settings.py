@@ -120,11 +120,13 @@ class LakeSettings(_Section):
     Attributes:
         append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
         keep_hours: for how long files of older versions of a table stay.
+        topics: that go to the lake, and nowhere else, beside those of records.
     """
 
     append_seconds: float = Field(default=60.0, gt=0)
     append_bytes: int = 64 * MEBIBYTE
     keep_hours: int = Field(default=168, ge=24)
+    topics: tuple[str, ...] = ()
 
 
 class StackSettings(_Section):
@@ -155,8 +157,8 @@ class WorkerSettings(_Section):
     Attributes:
         queues: the task queues that it serves.
         queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores,
-            `streams` has one for each partition and archive.
+        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores;
+            `streams` has one for each partition and archive, of which few hold a connection at a time.
         graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
         host, port: where health and metrics are served; loopback unless set, since they have no token.
         deployment_name, build_id: worker versioning; off while `build_id` is empty.
@@ -174,6 +176,23 @@ class WorkerSettings(_Section):
     port: int = 0
     deployment_name: str = "wardflow"
     build_id: str = ""
+
+
+class StreamSettings(_Section):
+    """Draining topics into the warehouse.
+
+    Attributes:
+        batch_records, batch_bytes: of one transaction at most.
+        record_bytes: a record with a larger value is refused.
+        seconds: that one activity drains before the next one does.
+        wait: seconds that a look at an idle partition waits for a record.
+    """
+
+    batch_records: int = Field(default=20_000, ge=1)
+    batch_bytes: int = 16 * MEBIBYTE
+    record_bytes: int = MEBIBYTE
+    seconds: float = Field(default=60.0, gt=0, le=120)
+    wait: float = Field(default=1.0, gt=0, le=10)
 
 
 class EncryptionSettings(_Section):
@@ -257,6 +276,7 @@ class Settings(BaseSettings):
     s3: ObjectStoreSettings = ObjectStoreSettings()
     kafka: KafkaSettings = KafkaSettings()
     lake: LakeSettings = LakeSettings()
+    streams: StreamSettings = StreamSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()

@@ -41,10 +41,14 @@ from service.temporal import connect
 from workflows.lake import TidyLakeWorkflow
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
+from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
 TIDY_LAKE = "tidy-lake"
+KEEP_DRAINS = "keep-drains"
+_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
+"""Which of two records is newer is not for their producers' clocks to say."""
 
 
 async def migrate(settings: Settings) -> None:
@@ -130,7 +134,7 @@ def _migrate_store(settings: Settings) -> None:
 async def _migrate_kafka(settings: Settings) -> None:
     kafka = settings.kafka
     if kafka.enabled:
-        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication) for name in kafka.topics]
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, _BY_THE_BROKER) for name in kafka.topics]
         async with Cluster(kafka_connection(settings)) as cluster:
             await cluster.make_topics(topics)
 
@@ -156,6 +160,8 @@ async def _migrate_temporal(settings: Settings) -> None:
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
     await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, timedelta(minutes=1))
+    if settings.kafka.enabled:
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, timedelta(minutes=1))
     tidy = TidyLake(keep_hours=settings.lake.keep_hours)
     await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
 
@@ -207,7 +213,7 @@ async def _schedule(
 ) -> None:
     """One at a time: buffered by one, since a skipped run would be lost without a word."""
     name = settings.worker.queue_prefix + name
-    schedule = Schedule(
+    wanted = Schedule(
         action=ScheduleActionStartWorkflow(
             workflow,
             args=arguments,
@@ -220,9 +226,9 @@ async def _schedule(
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=schedule)
+        return ScheduleUpdate(schedule=wanted)
 
     try:
-        await client.create_schedule(name, schedule)
+        await client.create_schedule(name, wanted)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(anew)

@@ -11,7 +11,10 @@ from library.contracts.errors import ConfigurationError, WardflowError
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
 from library.streams.connection import Connection
+from library.streams.control import Streams
+from library.streams.topics import Topics
 from library.warehouse.failures import DISCONNECTED
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
 
@@ -141,3 +144,23 @@ def kafka_connection(settings: Settings) -> Connection:
         ca_file=kafka.ca_file,
         request_timeout=kafka.request_timeout,
     )
+
+
+def topics(settings: Settings) -> Topics:
+    """The declared topics, by the names that the settings give them."""
+    kafka = settings.kafka
+    return Topics.named(
+        patient=kafka.patient_topic,
+        admissions=kafka.admissions_topic,
+        lab_results=kafka.lab_results_topic,
+        bronze=settings.lake.topics,
+    )
+
+
+def streams(settings: Settings, pool: Pool) -> Streams:
+    """What steers drains.
+
+    Raises:
+        ConfigurationError: no Kafka is known here.
+    """
+    return Streams(kafka_connection(settings), topics(settings), Offsets(pool))

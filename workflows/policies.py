@@ -22,7 +22,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), nothing much (io).
+        queue: what bounds it: database connections (load), cores (compute), partitions (streams), nothing much (io).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -81,6 +81,18 @@ LOAD_STAGED = ActivityPolicy(
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""
+
+DRAIN = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=5),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(seconds=30),
+    longest_retry=timedelta(seconds=10),
+)
+"""A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
+
+KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
+"""Once a minute, as the upkeep."""
 
 ARCHIVE = ActivityPolicy(
     queue=STREAMS,

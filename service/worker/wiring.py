@@ -19,25 +19,38 @@ from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
+from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
-from library.datasets import beds
+from library.datasets import beds, records
 from library.datasets.declaration import Catalogue
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
-from library.warehouse.loader import Loader, LoadLimits
+from library.streams.drain import Drain, DrainLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.resources import download_guard, kafka_connection, lake_storage
+from library.warehouse.stream_loader import StreamLoader
+from service.resources import download_guard, kafka_connection, lake_storage, streams, topics
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
+from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue(beds.DATASETS)
+CATALOGUE = Catalogue((*beds.DATASETS, *records.DATASETS))
 """Every dataset that can be loaded."""
 
-ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, ArchiveTopicWorkflow, TidyLakeWorkflow, UpkeepWorkflow)
+ALL_WORKFLOWS: tuple[type, ...] = (
+    IngestWorkbookWorkflow,
+    UpkeepWorkflow,
+    DrainTopicWorkflow,
+    KeepDrainsWorkflow,
+    ArchiveTopicWorkflow,
+    TidyLakeWorkflow,
+)
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 """How late a cancellation reaches an activity at most; the default is a minute."""
@@ -71,14 +84,45 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
+    drains = _streams(resources, limits)
     every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
     lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
-        IO: [bookkeeping.begin_run, bookkeeping.finish_run, upkeep.keep_up, workbooks.download_workbook],
+        IO: [
+            bookkeeping.begin_run,
+            bookkeeping.finish_run,
+            upkeep.keep_up,
+            workbooks.download_workbook,
+            drains.keep_drains,
+        ],
         COMPUTE: [workbooks.stage_workbook, lake.tidy_lake],
         LOAD: [loads.load_staged],
-        STREAMS: [lake.archive_topic],
+        STREAMS: [drains.drain_partition, lake.archive_topic],
     }
+
+
+def _streams(resources: Resources, limits: LoadLimits) -> StreamActivities:
+    """The activities of streams; without Kafka they find nothing to do."""
+    settings, pool = resources.settings, resources.pool
+    starter = DrainStarter(resources.client, settings.worker.queue_prefix, WORKFLOWS)
+    if not settings.kafka.enabled or settings.kafka.bootstrap_servers is None:
+        return StreamActivities(None, None, starter)
+    wanted, loader = settings.streams, StreamLoader(pool, CATALOGUE, limits)
+    drain = Drain(
+        kafka_connection(settings),
+        topics(settings),
+        Offsets(pool),
+        loader,
+        DrainLimits(
+            batch_records=wanted.batch_records,
+            batch_bytes=wanted.batch_bytes,
+            record_bytes=wanted.record_bytes,
+            seconds=wanted.seconds,
+            wait=wanted.wait,
+        ),
+        ThreadPoolExecutor(2, thread_name_prefix="decode"),
+    )
+    return StreamActivities(drain, streams(settings, pool), starter)
 
 
 def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
