@@ -114,6 +114,21 @@ class KafkaSettings(_Section):
         return (self.patient_topic, self.admissions_topic, self.lab_results_topic)
 
 
+class LakeSettings(_Section):
+    """The lake: Delta tables in the bucket of the object store.
+
+    Attributes:
+        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
+        keep_hours: for how long files of older versions of a table stay.
+        topics: that go to the lake, and nowhere else, beside those of records.
+    """
+
+    append_seconds: float = Field(default=60.0, gt=0)
+    append_bytes: int = 64 * MEBIBYTE
+    keep_hours: int = Field(default=168, ge=24)
+    topics: tuple[str, ...] = ()
+
+
 class StackSettings(_Section):
     """The embedded stack.
 
@@ -267,6 +282,7 @@ class Settings(BaseSettings):
     temporal: TemporalSettings = TemporalSettings()
     s3: ObjectStoreSettings = ObjectStoreSettings()
     kafka: KafkaSettings = KafkaSettings()
+    lake: LakeSettings = LakeSettings()
     streams: StreamSettings = StreamSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,24 +26,26 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.types import MethodAsyncNoParam
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
 from library.access.tokens import Scope, Tokens
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.lake import TidyLake
 from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
 from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
+from workflows.lake import TidyLakeWorkflow
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
 from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
+TIDY_LAKE = "tidy-lake"
 KEEP_DRAINS = "keep-drains"
 _BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 """Which of two records is newer is not for their producers' clocks to say."""
@@ -102,11 +105,12 @@ async def check(settings: Settings) -> list[str]:
     problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
-        await client.get_schedule_handle(settings.worker.queue_prefix + UPKEEP).describe()
+        for schedule in (UPKEEP, TIDY_LAKE):
+            await client.get_schedule_handle(settings.worker.queue_prefix + schedule).describe()
     except WardflowError as error:
         problems.append(error.message)
     except RPCError as error:
-        problems.append(f"The schedule '{UPKEEP}' is missing ({error.status.name}): run `wardflow migrate`.")
+        problems.append(f"The schedule '{schedule}' is missing ({error.status.name}): run `wardflow migrate`.")
     return problems
 
 
@@ -155,9 +159,11 @@ async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run)
+    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, timedelta(minutes=1))
     if settings.kafka.enabled:
-        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run)
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, timedelta(minutes=1))
+    tidy = TidyLake(keep_hours=settings.lake.keep_hours)
+    await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
 
 
 async def _make_namespace(client: Client, settings: Settings) -> None:
@@ -197,18 +203,26 @@ async def _register_search_attributes(client: Client) -> None:
         )
 
 
-async def _schedule(client: Client, settings: Settings, name: str, workflow: MethodAsyncNoParam[Any, Any]) -> None:
-    """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
+async def _schedule(
+    client: Client,
+    settings: Settings,
+    name: str,
+    workflow: Callable[..., Awaitable[Any]],
+    every: timedelta,
+    *arguments: object,
+) -> None:
+    """One at a time: buffered by one, since a skipped run would be lost without a word."""
     name = settings.worker.queue_prefix + name
     wanted = Schedule(
         action=ScheduleActionStartWorkflow(
             workflow,
+            args=arguments,
             id=name,
             task_queue=settings.worker.queue_prefix + WORKFLOWS,
-            execution_timeout=timedelta(seconds=55),
+            execution_timeout=every - timedelta(seconds=5),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=timedelta(minutes=1)),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=every),
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:

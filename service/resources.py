@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 import asyncpg
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
 from library.streams.connection import Connection
 from library.streams.control import Streams
@@ -84,19 +86,40 @@ def object_store(settings: Settings) -> ObjectStore:
     Raises:
         ConfigurationError: its address or keys are neither set nor known from a running stack.
     """
+    return ObjectStore(**_bucket(settings))
+
+
+def lake_storage(settings: Settings) -> LakeStorage:
+    """The same bucket, as the lake's tables use it.
+
+    Raises:
+        ConfigurationError: its address or keys are neither set nor known from a running stack.
+    """
+    return LakeStorage(**_bucket(settings))
+
+
+class _Bucket(TypedDict):
+    url: str
+    access_key: str
+    secret_key: str
+    bucket: str
+    region: str
+
+
+def _bucket(settings: Settings) -> _Bucket:
     s3 = settings.s3
     if s3.url is None or s3.access_key is None or s3.secret_key is None:
         raise ConfigurationError(
             "No object store is known here.",
             advice=_NOT_RUNNING.format("WARDFLOW_S3__URL, WARDFLOW_S3__ACCESS_KEY and WARDFLOW_S3__SECRET_KEY"),
         )
-    return ObjectStore(
-        s3.url,
-        access_key=s3.access_key.get_secret_value(),
-        secret_key=s3.secret_key.get_secret_value(),
-        bucket=s3.bucket,
-        region=s3.region,
-    )
+    return {
+        "url": s3.url,
+        "access_key": s3.access_key.get_secret_value(),
+        "secret_key": s3.secret_key.get_secret_value(),
+        "bucket": s3.bucket,
+        "region": s3.region,
+    }
 
 
 def kafka_connection(settings: Settings) -> Connection:
@@ -127,7 +150,10 @@ def topics(settings: Settings) -> Topics:
     """The declared topics, by the names that the settings give them."""
     kafka = settings.kafka
     return Topics.named(
-        patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic
+        patient=kafka.patient_topic,
+        admissions=kafka.admissions_topic,
+        lab_results=kafka.lab_results_topic,
+        bronze=settings.lake.topics,
     )
 
 

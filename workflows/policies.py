@@ -98,3 +98,19 @@ DRAIN = ActivityPolicy(
 
 KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute, as the upkeep."""
+
+ARCHIVE = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=15),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(minutes=2),
+)
+"""Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
+
+TIDY_LAKE = ActivityPolicy(
+    queue=COMPUTE,
+    attempt=timedelta(minutes=50),
+    overall=timedelta(minutes=55),
+    heartbeat=timedelta(minutes=15),
+)
+"""Compaction and vacuum of every table, each hour: beats with every table."""

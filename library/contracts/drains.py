@@ -130,9 +130,11 @@ class KeptDrains(Contract):
 
     Attributes:
         partitions: whose drains are under way now.
+        archives: topics whose archive is.
     """
 
     partitions: int = 0
+    archives: int = 0
 
 
 class StreamUnknown(WardflowError):

@@ -79,7 +79,7 @@ class OffsetOutOfRange(WardflowError):
     """The partition does not hold the offset to go on from: retention has passed it, or records were lost.
 
     Attributes:
-        offset: that was asked for.
+        partition, offset: that were asked for.
         beginning, end: what the partition holds.
     """
 
@@ -90,4 +90,4 @@ class OffsetOutOfRange(WardflowError):
             f"Partition {partition} of the topic {topic} holds offsets {beginning} to {end}; "
             f"{offset} was to be read next."
         )
-        self.offset, self.beginning, self.end = offset, beginning, end
+        self.partition, self.offset, self.beginning, self.end = partition, offset, beginning, end

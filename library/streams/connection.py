@@ -98,6 +98,6 @@ _GONE = (
     errors.NodeNotReadyError,
     errors.StaleMetadata,
     errors.ProducerClosed,
-    errors.ConsumerStoppedError,
+    errors.CorruptRecordException,  # on the way, or the fetch that follows finds it too
 )
 """Those of which aiokafka does not say that they pass."""

@@ -122,7 +122,8 @@ class Reader:
                     partition, Batch(partition, self._offsets[partition], self._offsets[partition])
                 )
                 before = len(batch.records), batch.size
-                self._take(batch, max_records - records, max_bytes - size)
+                with translated(f"the topic {self.topic}"):
+                    self._take(batch, max_records - records, max_bytes - size)
                 records += len(batch.records) - before[0]
                 size += batch.size - before[1]
         # After the records: an id that is still the same now was the same when they were read, for ids never return.

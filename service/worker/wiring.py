@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio.client import Client
@@ -14,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
+from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
@@ -23,6 +25,7 @@ from config.settings import Settings
 from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue
+from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
 from library.streams.drain import Drain, DrainLimits
 from library.warehouse.loader import Loader
@@ -31,8 +34,9 @@ from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
-from service.resources import download_guard, kafka_connection, streams, topics
+from service.resources import download_guard, kafka_connection, lake_storage, streams, topics
 from workflows.beds import IngestWorkbookWorkflow
+from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
@@ -40,7 +44,14 @@ from workflows.upkeep import UpkeepWorkflow
 CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS, *records.DATASETS))
 """Every dataset that can be loaded."""
 
-ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, UpkeepWorkflow, DrainTopicWorkflow, KeepDrainsWorkflow)
+ALL_WORKFLOWS: tuple[type, ...] = (
+    IngestWorkbookWorkflow,
+    UpkeepWorkflow,
+    DrainTopicWorkflow,
+    KeepDrainsWorkflow,
+    ArchiveTopicWorkflow,
+    TidyLakeWorkflow,
+)
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 """How late a cancellation reaches an activity at most; the default is a minute."""
@@ -75,12 +86,14 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool))
     drains = _streams(resources, limits)
+    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
+    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [upkeep.keep_up, workbooks.download_workbook, drains.keep_drains],
-        COMPUTE: [workbooks.stage_workbook],
+        COMPUTE: [workbooks.stage_workbook, lake.tidy_lake],
         LOAD: [loads.load_staged],
-        STREAMS: [drains.drain_partition],
+        STREAMS: [drains.drain_partition, lake.archive_topic],
     }
 
 
