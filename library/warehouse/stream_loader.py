@@ -4,6 +4,7 @@ COPY into tables that the connection keeps → check → last row of each key �
 commit. The stored offset alone decides: of two attempts at one batch the second finds it moved, and leaves nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ from library.warehouse.staging import staged_columns
 
 _ABOUT_A_ROW = (BAD_CELL, "23502", "23514", "23505", "54000")
 """A cell or a row that the table cannot hold: data exceptions, constraints, a key too long for its index."""
+
+_AT_ONCE = 3
+"""Batches of one process that are in a transaction at a time. One copies while others merge; more would only keep each
+other from the processor, and a transaction that hears nothing from its client for long is ended."""
 
 _REJECTION = ("load_id", "source", "topic", "incarnation", "partition", "dataset", "offset", "reasons", "raw")
 
@@ -73,6 +78,7 @@ class StreamLoader:
         self.pool = pool
         self._catalogue = catalogue
         self._limits = limits
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def load(
         self,
@@ -99,7 +105,7 @@ class StreamLoader:
             LoadRejected: a repeat cannot.
         """
         try:
-            async with self.pool.acquire() as connection, transaction(connection):
+            async with self._turns, self.pool.acquire() as connection, transaction(connection):
                 await self._limits.set(connection, attempt.session_name(drain.identity.session))
                 tallies = await self._copy(connection, batch, drain.feed)
                 reached("copied")

@@ -1,16 +1,12 @@
 """The archive as a service: started for every topic, in short histories that hold nothing of a record."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
 
 from config.settings import EncryptionSettings, LakeSettings, Settings
 from library.contracts.lake import ArchiveTopic, TidyLake
@@ -21,15 +17,14 @@ from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.resources import lake_storage
 from service.temporal import connect
-from service.worker.wiring import ALL_WORKFLOWS, Resources, workers, workflow_runner
-from tests.support.histories import readable
+from service.worker.wiring import Resources, workers
+from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.lake import in_kafka, until_in_lake
 from workflows.lake import REPEATS, ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import QUEUES, WORKFLOWS
 from workflows.streams import KeepDrainsWorkflow
 
-HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 FIRST_ACTIVITIES = 4
 
 
@@ -57,18 +52,6 @@ async def activities_completed(handle: WorkflowHandle[Any, Any]) -> int:
     """How many of them the history tells of."""
     events = (await handle.fetch_history()).events
     return sum(event.HasField("activity_task_completed_event_attributes") for event in events)
-
-
-async def recorded(handle: WorkflowHandle[Any, Any], name: str) -> str:
-    """The history as JSON, replayed, and kept for tests of later versions where there is none yet."""
-    history = await handle.fetch_history()
-    converter = pydantic_data_converter
-    await Replayer(
-        workflows=ALL_WORKFLOWS, data_converter=converter, workflow_runner=workflow_runner()
-    ).replay_workflow(history)
-    if not (file := HISTORIES / f"{name}.json").exists():
-        file.write_text(re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json()) + "\n")
-    return readable(history)
 
 
 async def test_every_declared_topic_that_there_is_gets_an_archive_and_its_records_are_in_the_lake(

@@ -21,7 +21,7 @@ from library.warehouse.pool import Pool
 from service.resources import streams
 from service.temporal import connect
 from service.worker.wiring import Resources, workers
-from tests.support.histories import readable
+from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.streams import admission, encoded, lab_result, patient
 from workflows.policies import IO, STREAMS, WORKFLOWS
@@ -201,8 +201,11 @@ async def test_a_history_holds_nothing_of_a_record(drains: Drains) -> None:
             return [await drains.rows("patient"), refused] == [1, 1]
 
         await until(both_are_dealt_with)
-        await in_clear.keep()
-        told = readable(await in_clear.drain(topic).fetch_history())
+        await streams(clear, drains.pool).pause(topic)
+        await asyncio.wait_for(in_clear.drain(topic).result(), 60)
+        told = await recorded(in_clear.drain(topic), "drain-topic")
+        kept = in_clear.client.get_workflow_handle(f"{clear.worker.queue_prefix}keep-drains")
+        await recorded(kept, "keep-drains")
     assert topic in told
     assert "Sentinel" not in told
 
