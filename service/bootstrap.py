@@ -45,8 +45,9 @@ from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
-TIDY_LAKE = "tidy-lake"
 KEEP_DRAINS = "keep-drains"
+TIDY_LAKE = "tidy-lake"
+_MINUTE = timedelta(minutes=1)
 _BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 """Which of two records is newer is not for their producers' clocks to say."""
 
@@ -159,9 +160,9 @@ async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, timedelta(minutes=1))
+    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, _MINUTE)
     if settings.kafka.enabled:
-        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, timedelta(minutes=1))
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, _MINUTE)
     tidy = TidyLake(keep_hours=settings.lake.keep_hours)
     await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
 
@@ -213,7 +214,7 @@ async def _schedule(
 ) -> None:
     """One at a time: buffered by one, since a skipped run would be lost without a word."""
     name = settings.worker.queue_prefix + name
-    wanted = Schedule(
+    schedule = Schedule(
         action=ScheduleActionStartWorkflow(
             workflow,
             args=arguments,
@@ -226,9 +227,9 @@ async def _schedule(
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=wanted)
+        return ScheduleUpdate(schedule=schedule)
 
     try:
-        await client.create_schedule(name, wanted)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(anew)

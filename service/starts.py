@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 import structlog
@@ -21,17 +23,29 @@ from temporalio.common import (
 from config.settings import Settings
 from library.contracts.base import Contract
 from library.contracts.beds import IngestWorkbook, WorkbookTooLarge
+from library.contracts.fhir import (
+    FILE,
+    ImportZipcode,
+    InvalidZipcode,
+    Pace,
+    PageTooLarge,
+    UnknownServer,
+)
+from library.contracts.fhir_files import ImportFhir
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
-from library.contracts.runs import RunStarted
+from library.contracts.runs import RunStarted, RunTotals
 from library.objects.store import ObjectStore, Progress
 from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
+from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from library.web.fhir import NDJSON, is_at
 from library.web.urls import check_url
-from service.resources import download_guard
+from service.resources import download_guard, file_guard
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -42,7 +56,8 @@ EXCEL = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
-type RunHandle = WorkflowHandle[Any, LoadResult]
+type RunHandle = WorkflowHandle[Any, Any]
+"""Its result is a `LoadResult`, or `RunTotals` where the run has many loads."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,103 @@ class Starter:
             object_key=None,
         )
 
+    async def import_zipcode(self, zipcode: str, *, server: str | None = None) -> RunHandle:
+        """Start the import of a zip code's patients and observations, or join the one that is open.
+
+        Args:
+            zipcode: as patients' addresses have it.
+            server: a FHIR server of the settings; unless given, the default one.
+
+        Raises:
+            InvalidZipcode: it is none.
+            UnknownServer: there is none of this name.
+        """
+        fhir = self.settings.fhir
+        name = self._server(server)
+        if not re.fullmatch(fhir.zipcode, zipcode):
+            raise InvalidZipcode("This is no zip code.")
+        large = math.ceil(fhir.large_zipcode / fhir.batch)
+        pace = Pace(window=fhir.window, large=large, part=fhir.part, events=fhir.history)
+        return await self.start(
+            "import-zipcode",
+            ImportZipcode(server=name, zipcode=zipcode, pace=pace),
+            workflow_id=f"zipcode-{name}-{quote(zipcode, safe='')}",
+            source=FHIR_SOURCE,
+            subject=f"{zipcode} at {name}",
+            object_key=None,
+            one_load=False,
+        )
+
+    async def land_fhir(self, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
+        """Store the bytes of an NDJSON file.
+
+        Raises:
+            PageTooLarge: it has more bytes than a file may have; nothing was stored.
+        """
+        if (size := path.stat().st_size) > (limit := self.settings.fhir.max_file_bytes):
+            raise PageTooLarge(
+                f"The file has {size:,} bytes; {limit:,} are allowed.",
+                advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
+            )
+        return await asyncio.to_thread(self.store.land, FHIR_SOURCE, path, content_type=NDJSON, progress=progress)
+
+    async def import_fhir(
+        self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False
+    ) -> RunHandle:
+        """Start the import of a landed NDJSON file, or join the one that is open.
+
+        Args:
+            landed: the file's bytes.
+            subject: the file's name, for people; it stays out of Temporal.
+            server: whose patients these are; unless given, their server is `file`.
+            reload: load it once more although the ledger has it.
+
+        Raises:
+            UnknownServer: there is none of this name.
+        """
+        name = self._server(server) if server else FILE
+        number = await ledger.next_reload(self.pool, fhir_identity(landed, name)) if reload else 0
+        return await self.start(
+            "import-fhir",
+            ImportFhir(server=name, landed=landed, reload=number),
+            workflow_id=f"fhir-{name}-{landed.sha256}" + (f"-reload-{number}" if number else ""),
+            source=FHIR_SOURCE,
+            subject=subject,
+            object_key=landed.key,
+        )
+
+    async def import_fhir_from(self, url: str, *, server: str | None = None) -> RunHandle:
+        """Start the import of an export, or join the one that is open.
+
+        Args:
+            url: `$export` at a server of the settings, an export's manifest or state, or an NDJSON file.
+            server: whose patients these are; unless given, the server of the settings that the URL leads to, or `file`.
+
+        Raises:
+            UrlNotAllowed: the URL itself shows that it must not be asked for.
+            UnknownServer: there is none of this name.
+        """
+        fhir = self.settings.fhir
+        own = next((name for name, each in fhir.by_name.items() if is_at(url, each)), None)
+        if own is None:
+            check_url(url, file_guard(self.settings))
+        name = self._server(server) if server else own or FILE
+        return await self.start(
+            "import-fhir",
+            ImportFhir(server=name, url=url, events=fhir.history),
+            workflow_id=f"fhir-url-{hashlib.sha256(f'{name} {url}'.encode()).hexdigest()[:32]}",
+            source=FHIR_SOURCE,
+            subject=f"{urlsplit(url).path.rsplit('/', 1)[-1] or 'export'} of {name}",
+            object_key=None,
+            one_load=False,
+        )
+
+    def _server(self, name: str | None) -> str:
+        known = self.settings.fhir.by_name
+        if name is not None and name not in known:
+            raise UnknownServer(f"No FHIR server has this name; there are {', '.join(sorted(known))}.")
+        return name or self.settings.fhir.default
+
     async def start(
         self,
         workflow: str,
@@ -108,6 +220,7 @@ class Starter:
         source: str,
         subject: str,
         object_key: str | None,
+        one_load: bool = True,
     ) -> RunHandle:
         """Start a workflow, or join the one that is open under its id, and enter its run.
 
@@ -118,6 +231,7 @@ class Starter:
             source: whose run it is.
             subject: what it is about, for people.
             object_key: the landed object that it reads, if it is known already.
+            one_load: whether one load is all of it.
         """
         handle = await self.client.start_workflow(
             workflow,
@@ -126,7 +240,7 @@ class Starter:
             task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            result_type=LoadResult,
+            result_type=LoadResult if one_load else RunTotals,
             search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
         )
         started = RunStarted(
@@ -137,6 +251,7 @@ class Starter:
             subject=subject,
             started_at=datetime.now(UTC),
             object_key=object_key,
+            one_load=one_load,
         )
         try:
             await RunLog(self.pool).begin(started)
@@ -147,5 +262,5 @@ class Starter:
 
 
 def run_id(handle: RunHandle) -> str:
-    """The run's id: the first run id of its execution chain (of one link, for the workflows that are started here)."""
+    """The run's id: the first run id of its execution chain."""
     return handle.first_execution_run_id or handle.result_run_id or ""

@@ -10,8 +10,9 @@ WORKFLOWS = "workflows"
 IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
+FHIR = "fhir"
 STREAMS = "streams"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, STREAMS)
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -22,7 +23,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), partitions (streams), nothing much (io).
+        queue: what bounds it: connections (load), cores (compute), calls a second (fhir), partitions (streams).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -59,6 +60,9 @@ BOOKKEEPING: dict[str, Any] = {
 """A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
 Tried for a day, so that no run stays open because a server was away."""
 
+IMPORT_BOOKS = ActivityPolicy(queue=IO, attempt=timedelta(minutes=5), overall=timedelta(days=1))
+"""What an import plans and sums up in Postgres, beside its loads."""
+
 DOWNLOAD = ActivityPolicy(
     queue=IO,
     attempt=timedelta(minutes=15),
@@ -83,6 +87,33 @@ LOAD_STAGED = ActivityPolicy(
     heartbeat=timedelta(seconds=30),
 )
 """COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
+
+FETCH = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""A page of a search: a call has a deadline of its own. Busy servers say when to come again; others get hours."""
+
+EXPORT = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=24),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""Ask whether an export is ready: large ones take hours."""
+
+EXPORTED_FILE = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(hours=1),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(minutes=2),
+    attempts=12,
+)
+"""Download a file of an export."""
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""

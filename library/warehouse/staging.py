@@ -143,7 +143,7 @@ class Staging:
         if len(cells) != len(encoders):
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
-        writer.writerow([line, *cells] if dataset.parent is None else [line, parent, *cells])
+        writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it."""

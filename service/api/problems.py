@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from library.access.tokens import NoSuchToken
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
@@ -94,6 +95,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (TopicMissing, HTTPStatus.NOT_FOUND),
     (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NoSuchToken, HTTPStatus.NOT_FOUND),
 )
 
 

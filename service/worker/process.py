@@ -47,7 +47,8 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     loads = (settings.worker.load_slots if LOAD in queues else 0) + (_DRAINS_AT_ONCE if STREAMS in queues else 0)
     connections = settings.postgres.pool_size + 2 * loads
     async with warehouse(settings, size=connections, name="wardflow worker") as pool:
-        made = workers(Resources(settings, client, pool, store), queues)
+        resources = Resources(settings, client, pool, store)
+        made = workers(resources, queues)
         parts = {
             "postgres": lambda: pool.fetchval("SELECT 1"),
             "s3": lambda: asyncio.to_thread(store.bucket_exists),
@@ -64,6 +65,7 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         finally:
             page.stop()
             await serving
+            await resources.close()
     store.close()
     _log.info("worker ended")
 
