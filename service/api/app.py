@@ -14,7 +14,7 @@ from library.access.idempotency import IdempotencyKeys
 from library.access.tokens import Scope, Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import access, beds, codec, health, runs, web_ui
+from service.api import access, beds, codec, health, runs, streams, web_ui
 from service.api.context import Context
 from service.api.middleware import Around, BodyLimits
 from service.api.problems import add_problem_handlers
@@ -78,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(streams.router)
     app.include_router(access.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)

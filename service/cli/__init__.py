@@ -14,6 +14,7 @@ _WHERE = {
     "ingest": "ingest",
     "import": "imports",
     "runs": "runs",
+    "streams": "streams",
     "sql": "sql",
     "access": "access",
     "api": "processes",

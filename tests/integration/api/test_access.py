@@ -11,7 +11,14 @@ from tests.integration.api.conftest import Client
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 PUBLIC = {"/health/live", "/health/ready"}
-VALUES = {"run_id": "none", "code": "RJ1", "text": "guys", "edition_id": NOBODY, "token_id": NOBODY}
+VALUES = {
+    "run_id": "none",
+    "code": "RJ1",
+    "text": "guys",
+    "topic": "patient",
+    "edition_id": NOBODY,
+    "token_id": NOBODY,
+}
 
 
 def calls(document: dict[str, dict[str, dict[str, dict[str, str]]]]) -> list[tuple[str, str, str | None]]:
