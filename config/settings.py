@@ -136,6 +136,7 @@ class StackSettings(_Section):
         folder: data, logs, keys and `stack.json` of the embedded stack.
         jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
         maven_repository: where they are fetched from; `None`: from where everybody does.
+        fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
@@ -149,6 +150,8 @@ class StackSettings(_Section):
     kafka_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
+    fhir_sandbox: bool = True
+    fhir_sandbox_port: int | None = None
 
 
 class WorkerSettings(_Section):
@@ -250,11 +253,15 @@ class ApiSettings(_Section):
     Attributes:
         host: loopback unless set: in front of other machines belongs a proxy that speaks TLS.
         port: 0: any free one.
+        url: where people reach it, for links; `None`: the embedded stack's.
         statement_timeout: seconds that one query may take.
+        session_hours: how long a browser stays signed in to the Web UI.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
+    url: str | None = None
+    session_hours: float = 8.0
     statement_timeout: float = 15.0
 
 
@@ -370,4 +377,6 @@ class _StackFileSource(_LaterSource):
             found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
         if "kafka" in stack and not self._said("kafka", "bootstrap_servers"):
             found["kafka"] = {"bootstrap_servers": stack["kafka"]["bootstrap_servers"]}
+        if "api" in stack and not self._said("api", "url"):
+            found["api"] = {"url": stack["api"]["url"]}
         return found

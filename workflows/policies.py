@@ -51,8 +51,13 @@ class ActivityPolicy:
         }
 
 
-BOOKKEEPING = ActivityPolicy(queue=IO, attempt=timedelta(seconds=30), overall=timedelta(days=1))
-"""A row of `ingest.run`: tried for a day, so that no run stays open because a server was away."""
+BOOKKEEPING: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "schedule_to_close_timeout": timedelta(days=1),
+    "retry_policy": RetryPolicy(maximum_interval=timedelta(seconds=30), non_retryable_error_types=_NEVER_HELPS),
+}
+"""A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
+Tried for a day, so that no run stays open because a server was away."""
 
 DOWNLOAD = ActivityPolicy(
     queue=IO,
@@ -86,7 +91,7 @@ DRAIN = ActivityPolicy(
     queue=STREAMS,
     attempt=timedelta(minutes=5),
     overall=timedelta(days=1),
-    heartbeat=timedelta(seconds=30),
+    heartbeat=timedelta(seconds=15),
     longest_retry=timedelta(seconds=10),
 )
 """A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""

@@ -28,7 +28,7 @@ async def act[A, T](
     policy: ActivityPolicy, activity: Callable[Concatenate[Any, A, ...], Awaitable[T]], argument: A
 ) -> T:
     """Run an activity under its policy, and when cancelled wait for what became of it: it may have committed."""
-    if policy is not BOOKKEEPING and workflow.cancellation_reason() is not None:
+    if workflow.cancellation_reason() is not None:
         # A cancellation is forgotten when the step that it met completes all the same: no further one begins.
         raise asyncio.CancelledError
     result: T = await workflow.execute_activity_method(
@@ -52,8 +52,7 @@ async def recorded(source: str, object_key: str | None, recipe: Callable[[str], 
     info = workflow.info()
     run_id = info.first_execution_run_id
     try:
-        await act(
-            BOOKKEEPING,
+        await workflow.execute_local_activity_method(
             RunActivities.begin_run,
             RunStarted(
                 run_id=run_id,
@@ -64,6 +63,7 @@ async def recorded(source: str, object_key: str | None, recipe: Callable[[str], 
                 started_at=info.workflow_start_time,
                 object_key=object_key,
             ),
+            **BOOKKEEPING,
         )
         result = await recipe(run_id)
     except BaseException as error:
@@ -98,7 +98,7 @@ async def loaded(staged: Staged) -> LoadResult:
 
 async def _close(end: RunFinished) -> None:
     """Close the run; a cancellation comes too late for that."""
-    closing = asyncio.ensure_future(act(BOOKKEEPING, RunActivities.finish_run, end))
+    closing = workflow.start_local_activity_method(RunActivities.finish_run, end, **BOOKKEEPING)
     try:
         await asyncio.shield(closing)
     except asyncio.CancelledError:

@@ -83,6 +83,8 @@ class StreamState(StrEnum):
     """Whether a partition can be drained."""
 
     DRAINING = "draining"
+    PAUSED = "paused"
+    """Only of a status; a row of `ingest.stream_offset` says it apart, and can be stopped as well."""
     STOPPED = "stopped"
 
 

@@ -109,6 +109,10 @@ class ObjectStore:
                 file.write(chunk)
                 progress(len(chunk))
 
+    async def fetch(self, ref: ObjectRef) -> bytes:
+        """A small object's bytes as a whole; checked as by `download`."""
+        return await asyncio.wrap_future(self._threads.submit(lambda: b"".join(self._chunks(ref))))
+
     async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
         """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
         chunks = self._chunks(ref)

@@ -71,9 +71,10 @@ class Staging:
     def __enter__(self) -> Self:
         self._writers = {}
         for dataset in self._datasets:
-            writer = csv.writer(self._open(f"{dataset.name}.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
+            file = self._open(f"{dataset.name}.csv")
+            writer = csv.writer(file, quoting=csv.QUOTE_STRINGS, lineterminator="\n")
             writer.writerow(staged_columns(dataset))
-            self._writers[dataset.name] = (writer.writerow, tuple(_encoder(column) for column in dataset.columns))
+            self._writers[dataset.name] = (file, writer, tuple(_encoder(column) for column in dataset.columns))
             self.rows[dataset.name] = 0
         self._rejections: Any = None
         return self
@@ -98,7 +99,7 @@ class Staging:
         Returns:
             Whether the row was staged.
         """
-        write, encoders = self._writers[dataset.name]
+        _, writer, encoders = self._writers[dataset.name]
         cells: list[Cell] = [line] if dataset.parent is None else [line, parent]
         try:
             cells += [encode(value) for encode, value in zip(encoders, row, strict=True)]
@@ -106,8 +107,43 @@ class Staging:
             self.refuse(dataset, _reasons(dataset, encoders, row), line=line, raw=raw)
             return False
         self.rows[dataset.name] += 1
-        write(cells)
+        writer.writerow(cells)
         return True
+
+    def add_all(
+        self, dataset: Dataset, rows: Sequence[Sequence[object]], *, lines: Sequence[int], parent: int | None = None
+    ) -> bool:
+        """Stage many rows as `add` does, at a third of its cost where all of them are plain; returns whether all were.
+
+        Args:
+            dataset: where they belong.
+            rows: see `add`.
+            lines: of the landed object, one for each row.
+            parent: the line of the parent's row, for children of one parent.
+        """
+        file, _, encoders = self._writers[dataset.name]
+        columns = zip(dataset.columns, encoders, zip(*rows, strict=True), strict=True) if rows else ()
+        try:
+            encoded = [_encoded(column, encode, values) for column, encode, values in columns]
+        except _CellRefused:
+            staged = [self.add(dataset, row, line=line, parent=parent) for row, line in zip(rows, lines, strict=True)]
+            return all(staged)
+        places = [list(map(str, lines))] + ([] if dataset.parent is None else [[str(parent)] * len(rows)])
+        file.writelines(",".join(cells) + "\n" for cells in zip(*places, *encoded, strict=True))
+        self.rows[dataset.name] += len(rows)
+        return True
+
+    def add_cells(self, dataset: Dataset, cells: Sequence[Cell], *, line: int, parent: int | None = None) -> None:
+        """Stage a row whose cells are as the encoders would make them; the reader answers for that.
+
+        For readers of many rows with many columns, whose decoder has checked types, UTF-8 and finite numbers already:
+        encoding each cell again would take them half their time.
+        """
+        _, writer, encoders = self._writers[dataset.name]
+        if len(cells) != len(encoders):
+            raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
+        self.rows[dataset.name] += 1
+        writer.writerow([line, *cells] if dataset.parent is None else [line, parent, *cells])
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it."""
@@ -134,6 +170,27 @@ def _reasons(dataset: Dataset, encoders: Sequence[Encoder], row: Sequence[object
         except _CellRefused as refusal:
             found.append(f"{column.name}: {refusal}")
     return found
+
+
+def _encoded(column: "Column[Any]", encode: Encoder, values: Sequence[Any]) -> list[str]:
+    """A column of cells as CSV. What is plain, or the same, throughout is judged as a whole."""
+    kinds = set(map(type, values))
+    if kinds == {float} and isinstance(column.type, Double) and all(map(math.isfinite, values)):
+        return list(map(repr, values))
+    if kinds == {str} and isinstance(column.type, Text):
+        together = "".join(values)
+        if together.isascii() and "\0" not in together and '"' not in together:
+            return [f'"{value}"' for value in values]
+    if len(kinds) == 1 and values.count(values[0]) == len(values):
+        return [_csv(encode(values[0]))] * len(values)
+    return [_csv(encode(value)) for value in values]
+
+
+def _csv(cell: Cell) -> str:
+    """A cell as the `csv` module writes it with QUOTE_STRINGS, at a third of its cost."""
+    if isinstance(cell, str):
+        return '"' + cell.replace('"', '""') + '"'
+    return "" if cell is None else repr(cell)
 
 
 def _encoder(column: "Column[Any]") -> Encoder:

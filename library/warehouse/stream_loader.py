@@ -4,7 +4,7 @@ COPY into tables that the connection keeps → check → last row of each key �
 commit. The stored offset alone decides: of two attempts at one batch the second finds it moved, and leaves nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
 from library.streams.batches import Batch, Feed
+from library.telemetry.metrics import count_rows
 from library.warehouse import ledger, offsets, statements
 from library.warehouse.checks import Origin, Tally, check, keep_last_of_each_key
 from library.warehouse.failures import BAD_CELL, DISCONNECTED, constraint_name, sqlstate, translate
@@ -53,6 +54,16 @@ class DrainLedger:
     counts: dict[str, DatasetCounts] = field(default_factory=dict)
     records: int = 0
     batches: int = 0
+
+    def with_more(self, counts: Mapping[str, DatasetCounts]) -> dict[str, DatasetCounts]:
+        """What was committed, and a batch beside."""
+        return {name: self.counts.get(name, DatasetCounts()) + more for name, more in counts.items()}
+
+    def add(self, batch: Batch, counts: Mapping[str, DatasetCounts]) -> None:
+        """Take note of a batch that was committed."""
+        self.counts = self.with_more(counts)
+        self.records += len(batch.records)
+        self.batches += 1
 
 
 class StreamLoader:
@@ -107,7 +118,8 @@ class StreamLoader:
             raise translate(error) from error
         except DISCONNECTED as error:
             raise translate(error) from error
-        drain.counts, drain.records, drain.batches = counts, drain.records + len(batch.records), drain.batches + 1
+        drain.add(batch, counts)
+        count_rows(drain.feed.source, counts)
         reached("committed")
 
     async def _copy(self, connection: Connection, batch: Batch, feed: Feed) -> list[Tally]:
@@ -135,18 +147,15 @@ class StreamLoader:
             await lock_datasets(connection, self._catalogue, tallies, alone=alone)
             merged = await merge_staged(connection, self._catalogue, tallies, load_id, version)
         await self._enter_rejections(connection, batch, drain)
-        counts = dict(drain.counts)
-        for tally in tallies:
-            name = tally.dataset.name
-            new = merged.get(name, DatasetCounts(staged=tally.staged, rejected=tally.rejected))
-            counts[name] = counts.get(name, DatasetCounts()) + new
+        refused = {tally.dataset.name: DatasetCounts(staged=tally.staged, rejected=tally.rejected) for tally in tallies}
+        counts = refused | merged
         await ledger.add_to(
             connection,
             drain.identity,
             run_id=drain.run_id,
             reader_version=version,
             started_at=drain.started_at,
-            counts=counts,
+            counts=drain.with_more(counts),
             report={"records": drain.records + len(batch.records), "next_offset": batch.following},
         )
         return counts

@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
-from library.contracts.errors import ObjectMissing, WardflowError
+from library.contracts.drains import OffsetNotHeld, StreamUnknown
+from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
+from library.contracts.streams import TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 
@@ -88,6 +90,10 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (StreamUnknown, HTTPStatus.NOT_FOUND),
+    (TopicMissing, HTTPStatus.NOT_FOUND),
+    (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 

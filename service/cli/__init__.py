@@ -13,11 +13,13 @@ _WHERE = {
     "doctor": "stack",
     "ingest": "ingest",
     "runs": "runs",
+    "streams": "streams",
     "sql": "sql",
     "access": "access",
     "api": "processes",
     "worker": "processes",
     "migrate": "processes",
+    "sandbox": "sandbox",
 }
 """Commands, in the order of their help, and the module beside this one that has each."""
 

@@ -22,6 +22,8 @@ ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
+OURS = ("worker", "api", "fhir_sandbox")
+"""Nothing of the bootstrap needs these."""
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
 
@@ -81,7 +83,10 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Their imports take seconds on a cold or busy machine, and are no part of how long a server takes to answer.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
-    names = [name for name in PARTS if name != "kafka" or settings.kafka.enabled]
+    needed = [name for name in PARTS if name != "kafka" or settings.kafka.enabled]
+    # On real servers nobody misses it.
+    beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
+    names = (*needed, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
@@ -95,7 +100,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
                 "Make room: a full disk stops Postgres and the object store.",
             )
         )
-    if all(part.state == "running" for part in parts if part.name not in ("worker", "api")):
+    if all(part.state == "running" for part in parts if part.name not in OURS):
         problems += await _bootstrap_problems(settings, check_bootstrap)
     return Report(
         wardflow=version("wardflow"),

@@ -72,6 +72,7 @@ class Stack:
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
             "kafka": partial(kafka.make, self.settings, self._folder, self._ports, self.on_progress),
             **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
+            "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
         }
         external = elsewhere(self.settings)
         names = tuple(name for name in names if name != "kafka" or self.settings.kafka.enabled)
@@ -198,12 +199,19 @@ async def run_stack(
 
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
-    await stack.start(*SERVERS)
-    stack.on_progress(Progress("bootstrap", "starting"))
-    await bootstrap(stack.settings)
-    stack.on_progress(Progress("bootstrap", "done"))
-    if with_worker:
-        await stack.start(*OWN)
+    # Nothing of the stack needs the sandbox, so nothing waits for it but the word that all is there.
+    beside = asyncio.create_task(stack.start(*(("fhir_sandbox",) if stack.settings.stack.fhir_sandbox else ())))
+    try:
+        await stack.start(*SERVERS)
+        stack.on_progress(Progress("bootstrap", "starting"))
+        await bootstrap(stack.settings)
+        stack.on_progress(Progress("bootstrap", "done"))
+        if with_worker:
+            await stack.start(*OWN)
+        await beside
+    finally:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
     stack.announce()
 
 

@@ -22,7 +22,8 @@ from activities.staging import Stager
 from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
-from library.datasets import beds, records
+from library.access.idempotency import IdempotencyKeys
+from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
@@ -40,7 +41,7 @@ from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue((*beds.DATASETS, *records.DATASETS))
+CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS, *records.DATASETS))
 """Every dataset that can be loaded."""
 
 ALL_WORKFLOWS: tuple[type, ...] = (
@@ -69,7 +70,7 @@ class Resources:
 
 
 def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
-    """The activities of each queue, made with their dependencies."""
+    """The activities of each queue, made with their dependencies; those of `workflows` are local ones."""
     settings, pool, store = resources.settings, resources.pool, resources.store
     runs = RunLog(pool)
     limits = LoadLimits(
@@ -83,18 +84,13 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     bookkeeping = RunActivities(pool, runs)
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
-    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
+    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool))
     drains = _streams(resources, limits)
     every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
     lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
-        IO: [
-            bookkeeping.begin_run,
-            bookkeeping.finish_run,
-            upkeep.keep_up,
-            workbooks.download_workbook,
-            drains.keep_drains,
-        ],
+        WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
+        IO: [upkeep.keep_up, workbooks.download_workbook, drains.keep_drains],
         COMPUTE: [workbooks.stage_workbook, lake.tidy_lake],
         LOAD: [loads.load_staged],
         STREAMS: [drains.drain_partition, lake.archive_topic],
@@ -138,7 +134,12 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     made = []
     for queue in queues:
         serves: dict[str, Any] = (
-            {"workflows": ALL_WORKFLOWS, "max_concurrent_workflow_tasks": options.workflows_slots}
+            {
+                "workflows": ALL_WORKFLOWS,
+                "activities": by_queue[queue],
+                "no_remote_activities": True,
+                "max_concurrent_workflow_tasks": options.workflows_slots,
+            }
             if queue == WORKFLOWS
             else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
         )

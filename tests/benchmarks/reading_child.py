@@ -8,4 +8,4 @@ from library.sources.beds import read_workbook
 def read(path: str) -> int:
     """Read and check a workbook; only how many rows it has goes back."""
     reading = read_workbook(Path(path).read_bytes())
-    return len(reading.occupancy) + len(reading.specialty_occupancy)
+    return len(reading.occupancy) + sum(len(row.occupied) for row in reading.specialty_rows)

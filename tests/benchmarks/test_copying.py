@@ -31,7 +31,7 @@ async def test_copy_from_the_store_is_as_fast_as_psql(field: Field, report: Repo
             await connection.execute(create_staged(READING))
             took = Stopwatch()
             await field.loader._stream(  # the product's own COPY, without what a load does before and after
-                connection, staged_name(READING), staged_columns(READING), readings.object, lambda: None
+                connection, staged_name(READING), staged_columns(READING), readings.object, lambda: None, {}
             )
             seconds = took()
             await transaction.rollback()

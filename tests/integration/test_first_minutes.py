@@ -81,12 +81,7 @@ def test_runs_can_be_listed_and_shown_with_their_decoded_steps(wardflow: Wardflo
     assert shown["result"] == "loaded"
     steps = [step["step"] for step in shown["steps"]]
     assert steps[0] == "input"
-    assert [step for step in steps if step.endswith("→")] == [
-        "begin_run →",
-        "stage_workbook →",
-        "load_staged →",
-        "finish_run →",
-    ]
+    assert [step for step in steps if step.endswith("→")] == ["stage_workbook →", "load_staged →"]
     assert steps[-1] == "result"
     assert shown["steps"][0]["payload"]["workbook"]["key"] == shown["object_key"]
     assert wardflow("runs", "watch", runs[0]["id"]).returncode == 0
@@ -107,7 +102,7 @@ def test_the_doctor_finds_nothing_wrong(wardflow: Wardflow) -> None:
     report = answer(wardflow("doctor", "--json"))
     assert report["problems"] == []
     assert {part["name"]: part["state"] for part in report["parts"]} == dict.fromkeys(
-        ("postgres", "s3", "temporal", "kafka", "worker", "api"), "running"
+        ("postgres", "s3", "temporal", "kafka", "worker", "api", "fhir_sandbox"), "running"
     )
 
 

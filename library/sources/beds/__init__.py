@@ -12,6 +12,7 @@ from library.sources.beds.reading import (
     Sector,
     Specialty,
     SpecialtyOccupancy,
+    SpecialtyRow,
     WorkbookReading,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "Sector",
     "Specialty",
     "SpecialtyOccupancy",
+    "SpecialtyRow",
     "WorkbookReading",
     "read_workbook",
 ]

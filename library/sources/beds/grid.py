@@ -124,7 +124,9 @@ class Grid:
 
 def text(cell: Cell) -> str:
     """A cell's text without the blanks around it, and with single plain ones in it (no-break spaces are blanks)."""
-    return " ".join(cell.split()) if isinstance(cell, str) else ""
+    if not isinstance(cell, str):
+        return ""
+    return cell if cell.isalnum() else " ".join(cell.split())  # most are codes, with no blank in them
 
 
 def label(cell: Cell) -> str:

@@ -53,7 +53,7 @@ def read_workbook(data: bytes) -> WorkbookReading:
         organisations=sector.organisations,
         occupancy=occupancy,
         specialties=specialty.specialties if specialty else [],
-        specialty_occupancy=specialty.occupancy if specialty else [],
+        specialty_rows=specialty.rows if specialty else [],
         england=sector.england,
     )
 
@@ -98,12 +98,17 @@ def _sector_rows(table: SectorTable) -> object:
 
 
 def _specialty_rows(table: SpecialtyTable) -> object:
-    return {(row.organisation_code, row.specialty_code): row.occupied for row in table.occupancy}
+    return {
+        (row.organisation_code, specialty.code): beds
+        for row in table.rows
+        for specialty, beds in zip(table.specialties, row.occupied, strict=True)
+        if beds is not None
+    }
 
 
 def _check_same_organisations(sector: SectorTable, specialty: SpecialtyTable) -> None:
     known = {organisation.code for organisation in sector.organisations}
-    for code, row in specialty.rows.items():
-        if code not in known:
+    for row in specialty.rows:
+        if row.organisation_code not in known:
             message = f"An organisation of this sheet does not stand in sheet '{sector.grid.name}'."
-            raise specialty.grid.error(OrganisationUnreadable, message, row, specialty.header.code)
+            raise specialty.grid.error(OrganisationUnreadable, message, row.row - 1, specialty.header.code)

@@ -1,6 +1,7 @@
 """What a workbook says, once it was read."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -55,6 +56,18 @@ class SpecialtyOccupancy(NamedTuple):
     occupied: float
 
 
+class SpecialtyRow(NamedTuple):
+    """Occupied beds of one organisation.
+
+    Attributes:
+        occupied: under each of the specialties, in their order; `None` where the cell is empty.
+    """
+
+    row: int
+    organisation_code: str
+    occupied: Sequence[float | None]
+
+
 class EnglandTotal(NamedTuple):
     """The published England row: what the organisations have to sum to."""
 
@@ -98,5 +111,16 @@ class WorkbookReading:
     organisations: list[Organisation]
     occupancy: list[Occupancy]
     specialties: list[Specialty]
-    specialty_occupancy: list[SpecialtyOccupancy]
+    specialty_rows: list[SpecialtyRow]
     england: list[EnglandTotal]
+
+    @property
+    def specialty_occupancy(self) -> list[SpecialtyOccupancy]:
+        """The cells of `specialty_rows`, one by one: some 16,000."""
+        codes = [specialty.code for specialty in self.specialties]
+        return [
+            SpecialtyOccupancy(row, organisation, code, occupied)
+            for row, organisation, numbers in self.specialty_rows
+            for code, occupied in zip(codes, numbers, strict=True)
+            if occupied is not None
+        ]

@@ -4,13 +4,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import repeat
 
 from library.contracts.beds import HeaderUnknown
 from library.sources.beds.checks import differ
 from library.sources.beds.grid import Grid, label, text
-from library.sources.beds.reading import Specialty, SpecialtyOccupancy
+from library.sources.beds.reading import Specialty, SpecialtyRow
 from library.sources.beds.table import Header, find_header_row, read_header, table_rows, unread_headers
 
 _SPECIALTY_HEADER = re.compile(r"(\d{3})\b\s*[-\u2013:.]?\s*(\S.*)")
@@ -22,24 +20,19 @@ _LOWEST = -1.0
 """Negative numbers above it are taken as published, with a warning: a correction by less than one bed a day exists (Q4
 2013-14, RBA, specialty 180: -0.067)."""
 
-# What SpecialtyOccupancy._make does, at a third of its cost: a workbook has some 16,000.
-_make = partial(tuple.__new__, SpecialtyOccupancy)
-
 
 @dataclass(frozen=True, slots=True)
 class SpecialtyTable:
     """What the sheet by organisation and specialty says.
 
     Attributes:
-        rows: of each organisation, the index of its row, for errors.
         sums: occupied beds of each organisation, all specialties together.
     """
 
     grid: Grid
     header: Header
     specialties: list[Specialty]
-    occupancy: list[SpecialtyOccupancy]
-    rows: dict[str, int]
+    rows: list[SpecialtyRow]
     sums: dict[str, float]
     warnings: tuple[str, ...]
 
@@ -61,12 +54,9 @@ def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
         return None
     header = read_header(grid, header_row)
     specialties, columns = _find_columns(grid, header)
-    codes = [specialty.code for specialty in specialties]
-    occupancy: list[SpecialtyOccupancy] = []
+    rows: list[SpecialtyRow] = []
     sums: dict[str, float] = {}
-    rows: dict[str, int] = {}
     england: Sequence[float | None] | None = None
-    all_values: list[Sequence[float | None]] = []
     warnings = list(unread_headers(grid, header))
     for row in table_rows(grid, header, columns):
         if row.kind == "unidentified":
@@ -76,15 +66,12 @@ def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
         if row.kind == "england":
             england = values
             continue
-        rows[row.code] = row.position
-        all_values.append(values)
+        rows.append(SpecialtyRow(row.position + 1, row.code, values))
         sums[row.code] = math.fsum(filter(None, values))
-        made = map(_make, zip(repeat(row.position + 1), repeat(row.code), codes, values))
-        occupancy.extend(made if None not in values else (entry for entry in made if entry.occupied is not None))
         if min(filter(None, values), default=0.0) < 0:
             warnings.append(f"{row.code} has a negative number in row {row.position + 1} of sheet '{grid.name}'.")
-    warnings += _england_warnings(grid, specialties, all_values, england)
-    return SpecialtyTable(grid, header, specialties, occupancy, rows, sums, tuple(warnings))
+    warnings += _england_warnings(grid, specialties, [row.occupied for row in rows], england)
+    return SpecialtyTable(grid, header, specialties, rows, sums, tuple(warnings))
 
 
 def _find_columns(grid: Grid, header: Header) -> tuple[list[Specialty], list[int]]:

@@ -20,6 +20,8 @@ from library.warehouse.staging import Staging
 
 SOURCE = "beds"
 
+_NO_TABLE_KEEPS = "A cell holds what no table can keep, such as a NUL character."
+
 
 class StagedWorkbook(NamedTuple):
     """What the reading process left in its folder.
@@ -83,7 +85,7 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
         def keep(dataset: Dataset, row: Sequence[object], *, line: int = 1, parent: int | None = None) -> None:
             # A workbook is whole or not at all: without one of its rows it no longer sums to England.
             if not staging.add(dataset, row, line=line, parent=parent):
-                raise CellUnreadable("A cell holds what no table can keep, such as a NUL character.", row=line)
+                raise CellUnreadable(_NO_TABLE_KEEPS, row=line)
 
         keep(
             beds.EDITION,
@@ -111,10 +113,13 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
                 line=row,
                 parent=1,
             )
-        for row, code, sector, available, occupied, warnings in reading.occupancy:
-            keep(beds.OCCUPANCY, (edition_key, code, sector, available, occupied, warnings), line=row, parent=1)
-        for row, code, specialty_code, occupied in reading.specialty_occupancy:
-            keep(beds.SPECIALTY_OCCUPANCY, (edition_key, code, specialty_code, occupied), line=row, parent=1)
+        for dataset, rows in (
+            (beds.OCCUPANCY, reading.occupancy),
+            (beds.SPECIALTY_OCCUPANCY, reading.specialty_occupancy),
+        ):
+            cells = [(edition_key, *row[1:]) for row in rows]
+            if not staging.add_all(dataset, cells, lines=[row.row for row in rows], parent=1):
+                raise CellUnreadable(_NO_TABLE_KEEPS)
         for sector, available, occupied in reading.england:
             keep(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), parent=1)
         for code, name in reading.specialties:

@@ -10,7 +10,13 @@ from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 
 PUBLIC = {"/health/live", "/health/ready"}
-VALUES = {"run_id": "none", "code": "RJ1", "text": "guys", "edition_id": "00000000-0000-0000-0000-000000000000"}
+VALUES = {
+    "run_id": "none",
+    "code": "RJ1",
+    "text": "guys",
+    "topic": "patient",
+    "edition_id": "00000000-0000-0000-0000-000000000000",
+}
 
 
 def calls(document: dict[str, dict[str, dict[str, dict[str, str]]]]) -> list[tuple[str, str, str | None]]:
