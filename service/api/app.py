@@ -1,7 +1,7 @@
 """The application: routes, errors, and what surrounds every request."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 from fastapi import FastAPI, Response
@@ -11,12 +11,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from config.settings import Settings
 from library.access.audit import Audit
 from library.access.idempotency import IdempotencyKeys
+from library.access.passwords import Passwords
+from library.access.slowing import Slowing
 from library.access.tokens import Scope, Tokens
+from library.access.users import SignIns
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import access, beds, codec, health, runs, streams, web_ui
+from service.api import access, beds, codec, health, records, runs, streams, users, web_ui
 from service.api.context import Context
 from service.api.middleware import Around, BodyLimits
+from service.api.posting import BODY, PATHS, opened_posts
+from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.security import needs
 from service.api.sessions import sessions
@@ -35,7 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with warehouse(settings, name="wardflow api", stateless=True) as pool:
+        async with AsyncExitStack() as opened:
+            pool = await opened.enter_async_context(warehouse(settings, name="wardflow api", stateless=True))
             store, client = object_store(settings), await connect(settings)
             dsn = settings.postgres.read_only_dsn or settings.postgres.dsn
             reader = await create_pool(
@@ -55,6 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
                 runs=RunLog(pool),
                 tokens=Tokens(pool),
                 audit=Audit(pool),
+                sign_ins=SignIns(pool, _passwords(settings), Slowing()),
+                posts=await opened.enter_async_context(opened_posts(settings)) if settings.kafka.enabled else None,
                 keys=IdempotencyKeys(pool),
                 sessions=sessions(settings),
                 codec=encryption_codec(settings) if settings.encryption.enabled else None,
@@ -75,17 +83,25 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     add_problem_handlers(app)
+    if settings.kafka.enabled:
+        app.include_router(posting)  # first, since routes are tried in turn, and these are called most
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
     app.include_router(streams.router)
     app.include_router(access.router)
+    app.include_router(users.router)
+    app.include_router(records.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
     # Inside `Around`, so that its plain answer becomes a problem document too.
     app.add_middleware(
         BodyLimits,
-        by_path={"/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD, "/codec/decode": _HISTORY},
+        by_path={
+            "/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD,
+            "/codec/decode": _HISTORY,
+            **dict.fromkeys(PATHS.values(), BODY),
+        },
     )
     app.add_middleware(Around)
 
@@ -95,3 +111,10 @@ def create_app(settings: Settings) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _passwords(settings: Settings) -> Passwords:
+    wanted = settings.access
+    return Passwords(
+        at_once=wanted.password_checks, waiting=wanted.password_checks_waiting, remembered=wanted.password_remembered
+    )

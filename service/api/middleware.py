@@ -6,12 +6,15 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from library.access.audit import UNKNOWN, Audit, Refusal
+from library.warehouse.failures import DISCONNECTED
 from service.api.problems import PROBLEM, problem, unexpected
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +27,7 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _TOO_LARGE = 413
+_REFUSALS = (401, 403, 429)
 _DOCS = ("/docs", "/openapi.json")
 _BODY = 64 * 1024
 """Bytes of a body at most, of a route that says nothing else."""
@@ -90,9 +94,11 @@ class _Answer:
         headers = MutableHeaders(scope=message)
         if message["status"] == _TOO_LARGE and headers.get("content-type") != PROBLEM:
             # The limit is the framework's, and so is its plain answer.
-            instead = problem(HTTPStatus(_TOO_LARGE), "TooLarge", "The body is larger than this route takes.")
-            await instead(self._scope, _nothing, self.send)
-            self._replaced = True
+            await self._instead(HTTPStatus(_TOO_LARGE), "TooLarge", "The body is larger than this route takes.")
+            return
+        if message["status"] in _REFUSALS and not await self._audited(int(message["status"])):
+            detail = "Postgres does not answer, and what is refused has to be written down."
+            await self._instead(HTTPStatus.SERVICE_UNAVAILABLE, "AuditUnavailable", detail, {"Retry-After": "5"})
             return
         self.begun = True
         headers["X-Request-Id"] = self.request_id
@@ -102,12 +108,34 @@ class _Answer:
         self._record(int(message["status"]))
         await self._send(message)
 
+    async def _instead(
+        self, status: HTTPStatus, kind: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        await problem(status, kind, detail, headers=headers)(self._scope, _nothing, self.send)
+        self._replaced = True
+
+    async def _audited(self, status: int) -> bool:
+        """Write a refusal into the audit, before anybody hears of it; whether that was possible."""
+        audit: Audit = self._scope["app"].state.context.audit
+        caller = self._scope.get("state", {}).get("principal")
+        actor = UNKNOWN if caller is None else str(caller.token_id)
+        address = (self._scope.get("client") or ("",))[0]
+        try:
+            await audit.refused(Refusal(actor, self._scope["method"], self._route, status, address))
+        except (asyncpg.PostgresError, *DISCONNECTED):
+            return False
+        return True
+
     def _record(self, status: int) -> None:
-        method, route = self._scope["method"], getattr(self._scope.get("route"), "path", "none")
+        method, route = self._scope["method"], self._route
         seconds = time.monotonic() - self._began
         REQUESTS.labels(method, route, status).inc()
         REQUEST_SECONDS.labels(method, route).observe(seconds)
         _log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
+
+    @property
+    def _route(self) -> str:
+        return getattr(self._scope.get("route"), "path", "none")
 
 
 async def _nothing() -> Message:

@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): what is wrong, where, what to do."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,15 +13,17 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from library.access.tokens import NoSuchToken
+from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
 from library.contracts.streams import TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
+from service.posts import NotRecords, TooFast
 
 _log = structlog.get_logger(__name__)
-_RETRY_AFTER = "5"
+_RETRY_AFTER = 5
 PROBLEM = "application/problem+json"
 
 
@@ -61,7 +64,7 @@ class NotFound(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """No token, or none that counts."""
+    """No credentials, or none that count."""
 
     status = HTTPStatus.UNAUTHORIZED
     default_advice = "Send `Authorization: Bearer <token>`; `wardflow access token create` makes one."
@@ -95,6 +98,13 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (TopicMissing, HTTPStatus.NOT_FOUND),
     (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NoSuchUser, HTTPStatus.NOT_FOUND),
+    (UserExists, HTTPStatus.CONFLICT),
+    (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotAPassword, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
+    (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NoSuchToken, HTTPStatus.NOT_FOUND),
 )
 
@@ -109,7 +119,9 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
         if status is None:
             status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
-        headers = {"Retry-After": _RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        headers = {}
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
         return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
 
     @app.exception_handler(RequestValidationError)

@@ -18,6 +18,8 @@ VALUES = {
     "topic": "patient",
     "edition_id": NOBODY,
     "token_id": NOBODY,
+    "name": "nobody",
+    "api": "patient",
 }
 
 
