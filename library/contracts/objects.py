@@ -1,6 +1,7 @@
 """References to immutable objects in the store."""
 
 from datetime import datetime
+from typing import Literal
 
 from library.contracts.base import Contract
 
@@ -10,10 +11,11 @@ class ObjectRef(Contract):
 
     Attributes:
         key: the object's name in the bucket; it contains the sha256, so that the same bytes are one object.
-        size: bytes.
+        size: bytes, uncompressed.
         sha256: of the uncompressed bytes, lower-case hexadecimal.
         content_type: the media type.
         landed_at: of a landed object: when these bytes were first stored (UTC), by the store's clock.
+        compression: how the store keeps the bytes; whoever reads them through it does not notice.
     """
 
     key: str
@@ -21,3 +23,4 @@ class ObjectRef(Contract):
     sha256: str
     content_type: str
     landed_at: datetime | None = None
+    compression: Literal["gzip"] | None = None

@@ -69,6 +69,7 @@ class Dataset:
         parent: the dataset whose rows own this one's as a set.
         parent_key: the columns of this one's key that name the parent, in the order of the parent's key.
         written_once: columns that say when and whence, not what: kept from the first load, and never compared.
+        provenance: columns that say whence a row is: written whenever the row is, and never compared.
         loads_meet: whether concurrent loads often write the same keys; if not, the first try does without a lock.
     """
 
@@ -78,6 +79,7 @@ class Dataset:
     parent: "Dataset | None" = None
     parent_key: tuple[str, ...] = ()
     written_once: tuple[str, ...] = ()
+    provenance: tuple[str, ...] = ()
     loads_meet: bool = True
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class Dataset:
             if not set(self.parent_key) <= set(self.key) or len(self.parent_key) != len(self.parent.key):
                 raise ValueError(f"{self.name}: its key must contain a column for each of {self.parent.key}")
         names = {column.name for column in self.columns}
-        if missing := {*self.order, *self.written_once} - names:
+        if missing := {*self.order, *self.written_once, *self.provenance} - names:
             raise ValueError(f"{self.name}: no such columns: {sorted(missing)}")
         nullable = {column.name for column in self.columns if column.nullable}
         if unordered := set(self.order) & nullable:
@@ -98,8 +100,10 @@ class Dataset:
             raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         if not self.key:
             raise ValueError(f"{self.name}: a dataset needs a key")
-        if both := set(self.order) & set(self.written_once):
+        if both := set(self.order) & {*self.written_once, *self.provenance}:
             raise ValueError(f"{self.name}: what orders versions changes with them: {sorted(both)}")
+        if both := set(self.written_once) & set(self.provenance):
+            raise ValueError(f"{self.name}: written once or with each version, not both: {sorted(both)}")
 
     @cached_property
     def table(self) -> Table:
@@ -127,8 +131,8 @@ class Dataset:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """Names of the columns that say something: neither key nor order, and not `written_once`."""
-        apart = {*self.key, *self.order, *self.written_once}
+        """Names of the columns that say something: not those of the key and the order, nor those that say whence."""
+        apart = {*self.key, *self.order, *self.written_once, *self.provenance}
         return tuple(column.name for column in self.columns if column.name not in apart)
 
 

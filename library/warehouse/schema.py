@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from library.datasets import access, beds, ingest
+from library.datasets import access, beds, fhir, ingest
 
-SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, access.SCHEMA)
+SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, access.SCHEMA)
 """Every schema of the warehouse."""
-READABLE = (ingest.SCHEMA, beds.SCHEMA)
+READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA)
 """Those that the read-only role may read: who may do what, and did, is not for every reader."""
 
 METADATA: MetaData = SQLModel.metadata

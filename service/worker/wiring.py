@@ -19,7 +19,7 @@ from activities.runs import RunActivities
 from activities.staging import Stager
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
-from library.datasets import beds
+from library.datasets import beds, fhir
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
 from library.warehouse.loader import Loader, LoadLimits
@@ -30,7 +30,7 @@ from workflows.beds import IngestWorkbookWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue(beds.DATASETS)
+CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS))
 """Every dataset that can be loaded."""
 
 ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, UpkeepWorkflow)

@@ -1,0 +1,214 @@
+"""Pages of a search: a Bundle's resources as lines, and where the next page is."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from msgspec import Raw, Struct
+
+from library.contracts.fhir import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
+from library.sources.fhir.resources import Address, AnyResource, Meta
+from library.sources.fhir.times import TimeUnreadable, read_instant
+
+PAGE_LIMIT = 64 * 1024 * 1024
+"""Bytes; servers' own limits make pages of some megabytes."""
+OBJECTS_LIMIT = 1_000_000
+"""JSON objects of a page: empty ones would take fifty times their own size to decode."""
+
+_NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
+_ISSUE_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a search.
+
+    Attributes:
+        resources: each match as JSON on one line, in order; what the server included or remarked is not among them.
+        next_link: the address of the next page as the server gives it; without one the search has ended.
+        outcome_issues: what the server remarked.
+        total: how many matches the search has, where the server says so.
+        server_time: when the server made the page, by its own clock.
+    """
+
+    resources: tuple[bytes, ...]
+    next_link: str | None = None
+    outcome_issues: tuple[str, ...] = ()
+    total: int | None = None
+    server_time: datetime | None = None
+
+
+class _Link(Struct):
+    relation: str | None = None
+    url: str | None = None
+
+
+class _Search(Struct):
+    mode: str | None = None
+
+
+class _Entry(Struct):
+    resource: Raw = Raw(b"")
+    search: _Search | None = None
+
+
+class _Text(Struct):
+    text: str | None = None
+
+
+class _Issue(Struct):
+    severity: str | None = None
+    code: str | None = None
+    diagnostics: str | None = None
+    details: _Text | None = None
+
+
+class _Outcome(Struct):
+    issue: list[_Issue] | None = None
+
+
+class _Bundle(_Outcome, rename={"kind": "resourceType"}):
+    kind: str = ""
+    meta: Meta | None = None
+    total: int | None = None
+    link: list[_Link] | None = None
+    entry: list[_Entry] | None = None
+
+
+class _Located(Struct, rename={"kind": "resourceType"}):
+    kind: str
+    id: str = ""
+    address: list[Address] | None = None
+
+
+_decode_bundle = msgspec.json.Decoder(_Bundle).decode
+_decode_outcome = msgspec.json.Decoder(_Outcome).decode
+_decode_any = msgspec.json.Decoder(AnyResource).decode
+_decode_located = msgspec.json.Decoder(_Located).decode
+
+
+def read_page(body: bytes) -> Page:
+    """Read a page as a server sent it.
+
+    Raises:
+        PageUnreadable: it is no JSON, or ends too early; asking again may help.
+        PageTooLarge: it is larger, or more deeply nested, than one can be.
+        NotABundle: it is JSON, and something else.
+        ServerRefused: it is an OperationOutcome.
+    """
+    if len(body) > PAGE_LIMIT:
+        raise PageTooLarge(f"The page has {len(body):,} bytes; {PAGE_LIMIT:,} can be read.")
+    if body.count(b"{") > OBJECTS_LIMIT:
+        raise PageTooLarge(f"The page has more than {OBJECTS_LIMIT:,} JSON objects.")
+    bundle = _decoded(body.removeprefix(b"\xef\xbb\xbf"))
+    if bundle.kind == "OperationOutcome":
+        raise ServerRefused("The server answered with an OperationOutcome: " + "; ".join(_issues(bundle)))
+    if bundle.kind != "Bundle":
+        what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
+        raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
+    resources: list[bytes] = []
+    remarks: list[str] = []
+    for entry in bundle.entry or ():
+        mode = entry.search.mode if entry.search else None
+        resource = _line(entry.resource)
+        if _is_outcome(resource):
+            remarks += _remarks(resource)
+        elif resource not in (b"", b"null") and mode not in ("include", "outcome"):
+            resources.append(resource)
+    return Page(
+        resources=tuple(resources),
+        next_link=_next_link(bundle),
+        outcome_issues=tuple(remarks),
+        total=bundle.total,
+        server_time=_server_time(bundle.meta),
+    )
+
+
+def matching_patients(page: Page, zipcode: str) -> tuple[tuple[str, bytes], ...]:
+    """Id and resource of each patient with an address of just this postal code: servers search for those that begin so.
+
+    Those that cannot be read are not among them; see `unreadable_patients`.
+    """
+    return tuple(
+        (patient.id, resource)
+        for resource in page.resources
+        if (patient := _located(resource)) is not None
+        and patient.kind == "Patient"
+        and any(address.postalCode == zipcode for address in patient.address or ())
+    )
+
+
+def unreadable_patients(page: Page) -> tuple[bytes, ...]:
+    """Resources of which nobody can tell whether they match; staged, they become rejections."""
+    return tuple(resource for resource in page.resources if _located(resource) is None)
+
+
+def _located(resource: bytes) -> _Located | None:
+    try:
+        return _decode_located(resource)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _decoded(body: bytes) -> _Bundle:
+    try:
+        return _decode_bundle(body)
+    except msgspec.ValidationError as error:
+        raise NotABundle(f"The server's answer does not have a Bundle's form: {error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if body.lstrip()[:1] == b"<":
+            raise PageUnreadable("The server answered with a web page (HTML or XML) instead of JSON.") from None
+        raise PageUnreadable(f"The page is no JSON, or was cut off: {_place(error)}.") from None
+    except RecursionError:
+        raise PageTooLarge("The page is nested more deeply than a resource can be.") from None
+
+
+def _place(error: Exception) -> str:
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _line(resource: Raw) -> bytes:
+    line = bytes(resource)
+    return msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line
+
+
+def _next_link(bundle: _Bundle) -> str | None:
+    following = next((link for link in bundle.link or () if link.relation == "next"), None)
+    if following is not None and not following.url:
+        raise NotABundle("The Bundle says that there is a next page, and not where.")
+    return following.url if following else None
+
+
+def _is_outcome(resource: bytes) -> bool:
+    if b'"OperationOutcome"' not in resource:
+        return False
+    try:
+        return _decode_any(resource).resourceType == "OperationOutcome"
+    except msgspec.ValidationError:
+        return False
+
+
+def _remarks(resource: bytes) -> list[str]:
+    try:
+        return _issues(_decode_outcome(resource))
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return ["an OperationOutcome that cannot be read"]
+
+
+def _issues(outcome: _Outcome) -> list[str]:
+    return [
+        " ".join(part for part in (issue.severity, issue.code, _said(issue)) if part)[:_ISSUE_LIMIT]
+        for issue in outcome.issue or ()
+    ]
+
+
+def _said(issue: _Issue) -> str | None:
+    return (issue.details.text if issue.details else None) or issue.diagnostics
+
+
+def _server_time(meta: Meta | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(read_instant(meta.lastUpdated)) if meta and meta.lastUpdated else None
+    except TimeUnreadable:
+        return None

@@ -1,0 +1,91 @@
+"""Patients as staged cells, in the order of the dataset's columns."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+
+from library.datasets.fhir import search_name
+from library.sources.fhir.concepts import Unreadable, limited, short_name
+from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
+from library.sources.fhir.times import Day, read_date, read_date_time
+from library.sources.fhir.values import at
+from library.warehouse.staging import Cell, text_array
+
+_US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
+_NO_DAY: tuple[None, None, None] = (None, None, None)
+_SEARCHED_NAMES = 200
+"""Postgres indexes up to a megabyte of them."""
+_BEST_NAMES = ("official", "usual", None)
+
+
+def patient_cells(given: Patient, source: Source) -> list[Cell]:
+    """The row of a patient.
+
+    Raises:
+        Unreadable: with the place, and what is wrong there.
+    """
+    name, address = _best_name(given.name or ()), next(iter(given.address or ()), None) or Address()
+    born: Day | tuple[None, None, None] = _NO_DAY
+    if given.birthDate is not None:
+        born = at("birthDate", read_date, given.birthDate)
+    return [
+        *identified(given.id, given.meta, source),
+        name.family,
+        _array(name.given or ()),
+        name.text,
+        _array(_search_names(given.name or ())),
+        given.gender,
+        *born,
+        *_deceased(given),
+        _array(address.line or ()),
+        address.city,
+        address.state,
+        address.postalCode,
+        _array(limited(each.postalCode, "address.postalCode") for each in given.address or ()),
+        address.country,
+        short_name(given.maritalStatus) if given.maritalStatus else None,
+        _us_core("race", given.extension or ()),
+        _us_core("ethnicity", given.extension or ()),
+        _language(given.communication or ()),
+        source.object_key,
+    ]
+
+
+def _best_name(names: Sequence[HumanName]) -> HumanName:
+    """The official name, else the usual one, else one without a use, else the first."""
+    for use in _BEST_NAMES:
+        if found := next((name for name in names if name.use == use), None):
+            return found
+    return names[0] if names else HumanName()
+
+
+def _search_names(names: Sequence[HumanName]) -> Iterable[str]:
+    families = (search_name("family", name.family) for name in names if name.family)
+    given = (search_name("given", given) for name in names for given in name.given or () if given)
+    return islice(dict.fromkeys(chain(families, given)), _SEARCHED_NAMES)
+
+
+def _deceased(given: Patient) -> tuple[str | None, str | None, str | None]:
+    if given.deceasedBoolean is not None and given.deceasedDateTime is not None:
+        raise Unreadable("deceased[x]", "both a boolean and a time")
+    if given.deceasedDateTime is not None:
+        return "t", at("deceasedDateTime", read_date_time, given.deceasedDateTime).start, given.deceasedDateTime
+    return (None if given.deceasedBoolean is None else "t" if given.deceasedBoolean else "f"), None, None
+
+
+def _us_core(kind: str, extensions: Sequence[Extension]) -> str | None:
+    """The text of US Core's extension, else the names of its categories."""
+    wanted = next((each for each in extensions if each.url == _US_CORE + kind), None)
+    parts = wanted.extension or () if wanted else ()
+    text = next((part.valueString for part in parts if part.url == "text" and part.valueString), None)
+    codings = [part.valueCoding for part in parts if part.valueCoding]
+    return text or ", ".join(name for coding in codings if (name := coding.display or coding.code)) or None
+
+
+def _language(spoken: Sequence[Communication]) -> str | None:
+    wanted = next((each for each in spoken if each.preferred), None) or next(iter(spoken), None)
+    return short_name(wanted.language) if wanted and wanted.language else None
+
+
+def _array(texts: Iterable[str | None]) -> str:
+    return text_array(text for text in texts if text)

@@ -1,0 +1,193 @@
+"""The parts of R4's resources that become rows, as types. Whatever else a resource holds is passed over.
+
+No value is made to fit: a number that is written as a text is refused, with its place. Names are those of FHIR.
+"""
+
+# ruff: noqa: N815 - the fields are called as FHIR calls them
+
+from msgspec import Raw, Struct
+
+_NOTHING = Raw(b"")
+
+
+class Meta(Struct, gc=False):
+    """Version and time of a resource."""
+
+    versionId: str | None = None
+    lastUpdated: str | None = None
+
+
+class Coding(Struct, gc=False):
+    """A code of a system."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class CodeableConcept(Struct, gc=False):
+    """What several systems have codes for, and what it is called."""
+
+    coding: list[Coding] | None = None
+    text: str | None = None
+
+
+class Quantity(Struct, gc=False):
+    """A number with its unit."""
+
+    value: float | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    code: str | None = None
+
+
+class Range(Struct, gc=False):
+    """From one quantity to another."""
+
+    low: Quantity | None = None
+    high: Quantity | None = None
+
+
+class Ratio(Struct, gc=False):
+    """One quantity to another."""
+
+    numerator: Quantity | None = None
+    denominator: Quantity | None = None
+
+
+class Period(Struct, gc=False):
+    """From one time to another, both included."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+class Repeat(Struct, gc=False):
+    """How something is repeated; of that, between which times."""
+
+    boundsPeriod: Period | None = None
+
+
+class Timing(Struct, gc=False):
+    """Times at which something happens."""
+
+    event: list[str] | None = None
+    repeat: Repeat | None = None
+
+
+class Reference(Struct, gc=False):
+    """A link to another resource."""
+
+    reference: str | None = None
+
+
+class ReferenceRange(Struct, gc=False):
+    """Between which numbers a value is normal, or whatever `type` says."""
+
+    low: Quantity | None = None
+    high: Quantity | None = None
+    type: CodeableConcept | None = None
+
+
+class Measurement(Struct, gc=False):
+    """What an observation and its components have in common.
+
+    Concepts repeat from one observation to the next, so they are left as they came, for `concepts` to look up.
+    """
+
+    code: Raw = _NOTHING
+    valueQuantity: Quantity | None = None
+    valueCodeableConcept: Raw = _NOTHING
+    valueString: str | None = None
+    valueBoolean: bool | None = None
+    valueInteger: int | None = None
+    valueRange: Range | None = None
+    valueRatio: Ratio | None = None
+    valueSampledData: Raw = _NOTHING
+    valueTime: str | None = None
+    valueDateTime: str | None = None
+    valuePeriod: Period | None = None
+    dataAbsentReason: Raw = _NOTHING
+    interpretation: Raw = _NOTHING
+    referenceRange: Raw = _NOTHING
+
+
+class Component(Measurement, gc=False):
+    """A part of an observation."""
+
+
+class Observation(Measurement, gc=False, tag_field="resourceType", tag="Observation"):
+    """An observation."""
+
+    id: str = ""
+    meta: Meta | None = None
+    status: str | None = None
+    category: Raw = _NOTHING
+    subject: Reference | None = None
+    encounter: Reference | None = None
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+    effectiveInstant: str | None = None
+    effectiveTiming: Timing | None = None
+    issued: str | None = None
+    component: list[Component] | None = None
+
+
+class HumanName(Struct, gc=False):
+    """A name; parts of lists can be null, where only an extension says something of them."""
+
+    use: str | None = None
+    text: str | None = None
+    family: str | None = None
+    given: list[str | None] | None = None
+
+
+class Address(Struct, gc=False):
+    """An address."""
+
+    line: list[str | None] | None = None
+    city: str | None = None
+    state: str | None = None
+    postalCode: str | None = None
+    country: str | None = None
+
+
+class Communication(Struct, gc=False):
+    """A language that the patient speaks."""
+
+    language: CodeableConcept | None = None
+    preferred: bool | None = None
+
+
+class Extension(Struct, gc=False):
+    """What a profile adds to a resource."""
+
+    url: str | None = None
+    extension: "list[Extension] | None" = None
+    valueString: str | None = None
+    valueCoding: Coding | None = None
+
+
+class Patient(Struct, gc=False, tag_field="resourceType", tag="Patient"):
+    """A patient."""
+
+    id: str = ""
+    meta: Meta | None = None
+    extension: list[Extension] | None = None
+    name: list[HumanName] | None = None
+    gender: str | None = None
+    birthDate: str | None = None
+    deceasedBoolean: bool | None = None
+    deceasedDateTime: str | None = None
+    address: list[Address] | None = None
+    maritalStatus: CodeableConcept | None = None
+    communication: list[Communication] | None = None
+
+
+type Resource = Patient | Observation
+
+
+class AnyResource(Struct, gc=False):
+    """Of a resource no more than what it is."""
+
+    resourceType: str = ""

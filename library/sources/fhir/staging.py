@@ -1,0 +1,187 @@
+"""From NDJSON to staged CSV files: each line a resource, read for itself."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import msgspec
+from pydantic import JsonValue
+
+from library.contracts.loads import LoadIdentity
+from library.contracts.objects import ObjectRef
+from library.datasets.declaration import Dataset
+from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
+from library.sources.fhir.concepts import Unreadable, misfit
+from library.sources.fhir.identity import Source
+from library.sources.fhir.observations import component_cells, observation_cells
+from library.sources.fhir.patients import patient_cells
+from library.sources.fhir.resources import AnyResource, Observation, Patient
+from library.warehouse.staging import Cell, Staging
+
+SOURCE = "fhir"
+READER_VERSION = 1
+"""Raised whenever the rows that come out of the same bytes change."""
+
+LINE_LIMIT = 16 * 1024 * 1024
+"""Bytes of a resource that are read at once; a longer one is refused unread."""
+
+_CHUNK = 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+_TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
+_TYPES_LIMIT = 200
+"""R4 has 148 types of resources: names beyond that are no types."""
+
+
+class StagedResources(NamedTuple):
+    """What the reader left in its folder.
+
+    Attributes:
+        rows: by dataset.
+        report: how many lines there were, and what was not for us: `skipped`, by type of resource.
+    """
+
+    rows: dict[str, int]
+    report: dict[str, JsonValue]
+
+
+def fhir_identity(landed: ObjectRef, server: str, *, reload: int = 0) -> LoadIdentity:
+    """What makes the load of a page or a file the same load: the same bytes of another server are another one."""
+    return LoadIdentity(source=SOURCE, scope=server, sha256=landed.sha256, reader_version=READER_VERSION, reload=reload)
+
+
+def stage_ndjson(
+    source: Path, folder: Path, *, server: str, object_key: str, stamped: datetime, only: str | None = None
+) -> StagedResources:
+    """Read landed NDJSON and write its rows below a folder. What cannot be read becomes a rejection, line by line.
+
+    Args:
+        source: the uncompressed file.
+        folder: where the staged files go.
+        server: the configured name of the server, or `file`.
+        object_key: of the landed object.
+        stamped: when the resources came, with a zone; orders those without `meta.lastUpdated`.
+        only: the one type of resource that is wanted; others are counted as skipped.
+    """
+    if stamped.utcoffset() is None:
+        raise ValueError("the time of landing needs its zone")
+    with Staging(folder, DATASETS) as staging, source.open("rb", buffering=_CHUNK) as file:
+        reader = _Reader(staging, Source(server, object_key, stamped.isoformat()), only)
+        reader.read(file)
+        return StagedResources(
+            staging.rows,
+            {
+                "lines": reader.lines,
+                "refused": staging.refused,
+                "skipped": cast(JsonValue, dict(sorted(reader.skipped.items()))),
+            },
+        )
+
+
+_decode = msgspec.json.Decoder(Patient | Observation).decode
+_decode_any = msgspec.json.Decoder(AnyResource).decode
+
+
+class _Reader:
+    """Reads the lines of one file; a line that is nothing at all is refused for the dataset of the one before it."""
+
+    def __init__(self, staging: Staging, source: Source, only: str | None) -> None:
+        self._staging = staging
+        self._source = source
+        self._only = only
+        self._latest: Dataset = PATIENT if only == "Patient" else OBSERVATION
+        self.lines = 0
+        self.skipped: Counter[str] = Counter()
+
+    def read(self, file: BinaryIO) -> None:
+        """Stage or refuse each line."""
+        for number, line in _numbered_lines(file):
+            if line is None:
+                self._refuse(number, b"", f"longer than {LINE_LIMIT:,} bytes")
+                continue
+            self.lines += 1
+            try:
+                self._stage(number, line)
+            except Unreadable as error:
+                self._refuse(number, line, str(error))
+            except RecursionError:
+                self._refuse(number, line, "nested too deeply")
+            except UnicodeDecodeError:
+                self._refuse(number, line, "not UTF-8")
+            except msgspec.ValidationError as error:
+                self._refuse(number, line, str(misfit(error)))
+            except msgspec.DecodeError:
+                self._refuse(number, line, "not JSON, or cut off")
+
+    def _stage(self, number: int, line: bytes) -> None:
+        if not line.isascii():
+            line.decode()  # nothing else looks at the bytes of what is passed over
+        try:
+            resource = _decode(line)
+        except msgspec.ValidationError:
+            if self._is_of_another_type(line):
+                return
+            raise
+        if self._only not in (None, type(resource).__name__):
+            self._skip(type(resource).__name__)
+            return
+        may_hold_nul = b"\\u0000" in line  # the only way in which JSON can say it
+        if isinstance(resource, Patient):
+            self._latest = PATIENT
+            patient = patient_cells(resource, self._source)
+            self._write(PATIENT, patient, number, checked=may_hold_nul)
+            return
+        self._latest = OBSERVATION
+        observation = observation_cells(resource, self._source)
+        components = list(component_cells(resource, self._source)) if resource.component else ()
+        for component in components if may_hold_nul else ():
+            _refuse_nul(OBSERVATION_COMPONENT, component)
+        self._write(OBSERVATION, observation, number, checked=may_hold_nul)
+        for component in components:
+            self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
+
+    def _write(self, dataset: Dataset, cells: list[Cell], number: int, *, checked: bool) -> None:
+        if checked:
+            _refuse_nul(dataset, cells)
+        self._staging.add_cells(dataset, cells, line=number)
+
+    def _is_of_another_type(self, line: bytes) -> bool:
+        """Whether a resource does not fit because it is no patient and no observation; if so, it is counted."""
+        kind = _decode_any(line).resourceType
+        if not kind:
+            raise Unreadable("resourceType", "missing")
+        if kind == "Patient" or kind == "Observation":
+            self._latest = PATIENT if kind == "Patient" else OBSERVATION
+            return False
+        self._skip(kind)
+        return True
+
+    def _skip(self, kind: str) -> None:
+        is_type = _TYPE.fullmatch(kind) and (kind in self.skipped or len(self.skipped) < _TYPES_LIMIT)
+        self.skipped[kind if is_type else "of no type of FHIR"] += 1
+
+    def _refuse(self, number: int, line: bytes, reason: str) -> None:
+        self._staging.refuse(self._latest, [reason], line=number, raw=line)
+
+
+def _refuse_nul(dataset: Dataset, cells: list[Cell]) -> None:
+    for column, cell in zip(dataset.columns, cells, strict=True):
+        if isinstance(cell, str) and "\0" in cell:
+            raise Unreadable(column.name, "holds a NUL character")
+
+
+def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, counted from 1; `None` for one that is too long to be read at once."""
+    number = 0
+    while line := file.readline(LINE_LIMIT + 1):
+        number += 1
+        if len(line) > LINE_LIMIT and not line.endswith(b"\n"):
+            while (rest := file.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                pass
+            yield number, None
+            continue
+        line = (line.removeprefix(_BOM) if number == 1 else line).strip()
+        if line:
+            yield number, line

@@ -1,0 +1,117 @@
+"""FHIR's dates and times, as text that Postgres takes: checked here, and never guessed at.
+
+A partial date is a span: 2012-09 begins with 2012-09-01T00:00:00 and ends with the last microsecond of the month, in
+UTC, as it names no zone. A time with seconds has no end of its own.
+"""
+
+import calendar
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+_DATE_TIME = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)(?P<time>T\d\d:\d\d(?P<second>:\d\d(?:\.\d{1,9}\d*)?)?"
+    r"(?:Z|[+-](?:0\d|1[0-3]):[0-5]\d|[+-]14:00))?)?)?",
+    re.ASCII,
+)
+_TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?", re.ASCII)
+_LONGEST = 64
+_KEPT = 10_000
+
+
+class TimeUnreadable(ValueError):
+    """A text that is no date or time of FHIR; says why, and never quotes it."""
+
+
+class Span(NamedTuple):
+    """First and last moment; the last is `None` for a time that is given to the second."""
+
+    start: str
+    end: str | None
+
+
+class Day(NamedTuple):
+    """A date as given, how precise it is, and the first day that it can be."""
+
+    text: str
+    precision: str
+    first: str
+
+
+@lru_cache(_KEPT)  # the observations of a visit have the same times
+def read_date_time(text: str) -> Span:
+    """Read a `dateTime` or an `instant`: a year, a month, a day, or a time with its zone."""
+    found = _DATE_TIME.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None:
+        raise TimeUnreadable("not a date or time of FHIR (a time needs its zone)")
+    try:
+        if found["second"]:
+            return Span(_moment(text), None)
+        if found["time"]:
+            start = datetime.fromisoformat(text)
+            return _span(start, start + timedelta(minutes=1))
+        first = _first_day(found)
+        return _span(_midnight(first), _midnight(_last_day(first, found)), whole_day=True)
+    except (ValueError, OverflowError):
+        raise TimeUnreadable("a time that the calendar or the clock does not have") from None
+
+
+def read_instant(text: str) -> str:
+    """Read an `instant`: a time with its zone, to the second at least."""
+    span = read_date_time(text)
+    if span.end is not None:
+        raise TimeUnreadable("not a time to the second")
+    return span.start
+
+
+def read_date(text: str) -> Day:
+    """Read a `date`: a year, a month or a day."""
+    found = _DATE_TIME.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None or found["time"]:
+        raise TimeUnreadable("not a date of FHIR")
+    precision = "day" if found["day"] else "month" if found["month"] else "year"
+    try:
+        return Day(text, precision, _first_day(found).isoformat())
+    except ValueError:
+        raise TimeUnreadable("a day that the calendar does not have") from None
+
+
+def check_time(text: str) -> str:
+    """Hold a `time` against FHIR's form."""
+    if len(text) > _LONGEST or not _TIME.fullmatch(text):
+        raise TimeUnreadable("not a time of FHIR")
+    return text
+
+
+def _moment(text: str) -> str:
+    """A time to the second, as text that Postgres reads and that stays within the years that Python knows."""
+    if text[17:19] == "60":  # a leap second, which neither of them has
+        return (datetime.fromisoformat(f"{text[:17]}59{text[19:]}") + timedelta(seconds=1)).astimezone(UTC).isoformat()
+    moment = datetime.fromisoformat(text)
+    if text.startswith(("0001", "9999")):
+        return moment.astimezone(UTC).isoformat()
+    return text
+
+
+def _span(start: datetime, end: datetime, *, whole_day: bool = False) -> Span:
+    last = end.replace(hour=23, minute=59, second=59, microsecond=999_999) if whole_day else end - _MICROSECOND
+    return Span(start.astimezone(UTC).isoformat(), last.astimezone(UTC).isoformat())
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _first_day(found: re.Match[str]) -> date:
+    return date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+
+
+def _last_day(first: date, found: re.Match[str]) -> date:
+    if found["day"]:
+        return first
+    month = first.month if found["month"] else 12
+    return date(first.year, month, calendar.monthrange(first.year, month)[1])

@@ -1,0 +1,127 @@
+"""What an observation or a component measured: every kind of value, as the same cells."""
+
+from collections.abc import Callable
+
+from library.sources.fhir.concepts import Unreadable, value_concept_of
+from library.sources.fhir.resources import Measurement, Period, Quantity, Range, Ratio
+from library.sources.fhir.times import TimeUnreadable, check_time, read_date_time
+
+type Value = tuple[
+    str,  # kind
+    float | None,  # number
+    float | None,  # low
+    float | None,  # high
+    str | None,  # start
+    str | None,  # end
+    str | None,  # text
+    str | None,  # code
+    str | None,  # code_system
+    str | None,  # unit
+    str | None,  # unit_code
+    str | None,  # comparator
+]
+"""Cells of the columns `value_kind` to `comparator`."""
+
+_NONE: Value = ("none", None, None, None, None, None, None, None, None, None, None, None)
+_BITS_32 = 2**31
+_EMPTY = (b"", b"null")
+
+
+def value_cells(given: Measurement) -> Value:
+    """The value, of whichever kind it is; that there are two is refused."""
+    quantity = given.valueQuantity
+    concept, sampled = bytes(given.valueCodeableConcept), bytes(given.valueSampledData)
+    others = (
+        given.valueString,
+        given.valueBoolean,
+        given.valueInteger,
+        given.valueRange,
+        given.valueRatio,
+        given.valueTime,
+        given.valueDateTime,
+        given.valuePeriod,
+    )
+    several = (quantity is not None) + (concept not in _EMPTY) + (sampled not in _EMPTY) + 8 - others.count(None)
+    if several > 1:
+        raise Unreadable("value[x]", "more than one value")
+    if quantity is not None:
+        return (
+            "quantity", quantity.value, None, None, None, None, None, None, None,
+            quantity.unit, quantity.code, quantity.comparator,
+        )  # fmt: skip
+    if concept not in _EMPTY:
+        system, code, text, _ = value_concept_of(given.valueCodeableConcept)
+        return ("code", None, None, None, None, None, text, code, system, None, None, None)
+    if several == 0:
+        return _NONE
+    return _text("sampled_data", sampled.decode()) if sampled not in _EMPTY else _rare(given)
+
+
+def at[T](place: str, read: Callable[[str], T], text: str) -> T:
+    """Read a time; what is wrong with it is said with its place."""
+    try:
+        return read(text)
+    except TimeUnreadable as error:
+        raise Unreadable(place, str(error)) from None
+
+
+def period_cells(place: str, period: Period) -> tuple[str | None, str | None, str | None]:
+    """First and last moment of a period, and its text: `start/end`, where one of them can be open."""
+    if period.start is None and period.end is None:
+        return None, None, None
+    start = None if period.start is None else at(f"{place}.start", read_date_time, period.start).start
+    end = None if period.end is None else at(f"{place}.end", read_date_time, period.end)
+    return start, end and (end.end or end.start), f"{period.start or ''}/{period.end or ''}"
+
+
+def _rare(given: Measurement) -> Value:
+    if given.valueString is not None:
+        return _text("text", given.valueString)
+    if given.valueBoolean is not None:
+        return _text("boolean", "true" if given.valueBoolean else "false")
+    if given.valueInteger is not None:
+        return _integer(given.valueInteger)
+    if given.valueRange is not None:
+        return _range(given.valueRange)
+    if given.valueRatio is not None:
+        return _ratio(given.valueRatio)
+    if given.valueDateTime is not None:
+        start, end = at("valueDateTime", read_date_time, given.valueDateTime)
+        return _timed("datetime", start, end, given.valueDateTime)
+    if given.valuePeriod is not None:
+        return _timed("period", *period_cells("valuePeriod", given.valuePeriod))
+    try:
+        return _text("time", check_time(given.valueTime or ""))
+    except TimeUnreadable as error:
+        raise Unreadable("valueTime", str(error)) from None
+
+
+def _text(kind: str, text: str) -> Value:
+    return (kind, None, None, None, None, None, text, None, None, None, None, None)
+
+
+def _timed(kind: str, start: str | None, end: str | None, text: str | None) -> Value:
+    return (kind, None, None, None, start, end, text, None, None, None, None, None)
+
+
+def _integer(number: int) -> Value:
+    if not -_BITS_32 <= number < _BITS_32:
+        raise Unreadable("valueInteger", f"outside {-_BITS_32} to {_BITS_32 - 1}")
+    return ("integer", float(number), None, None, None, None, None, None, None, None, None, None)
+
+
+def _range(given: Range) -> Value:
+    low, high = given.low or Quantity(), given.high or Quantity()
+    unit, code = low.unit or high.unit, low.code or high.code
+    return ("range", None, low.value, high.value, None, None, None, None, None, unit, code, None)
+
+
+def _ratio(given: Ratio) -> Value:
+    above, below = given.numerator or Quantity(), given.denominator or Quantity()
+    unit, code = _per(above.unit, below.unit), _per(above.code, below.code)
+    comparator = above.comparator or below.comparator
+    return ("ratio", None, above.value, below.value, None, None, None, None, None, unit, code, comparator)
+
+
+def _per(above: str | None, below: str | None) -> str | None:
+    return f"{above or '1'}/{below}" if below and below != "1" else above
