@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.abandoned import AbandonedRuns
+from library.access.idempotency import IdempotencyKeys
 from library.contracts.upkeep import KeepUp, UpkeepDone
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
@@ -21,10 +22,11 @@ class UpkeepActivities:
     pool: Pool
     store: ObjectStore
     abandoned: AbandonedRuns
+    keys: IdempotencyKeys
 
     @activity.defn(name="keep_up")
     async def keep_up(self, wanted: KeepUp) -> UpkeepDone:
-        """Look once at sessions, runs and staged objects."""
+        """Look once at sessions, runs, staged objects and idempotency keys."""
         now = datetime.now(UTC)
         left_behind = now - timedelta(seconds=wanted.staged_for)
         return UpkeepDone(
@@ -32,5 +34,6 @@ class UpkeepActivities:
             objects_removed=await asyncio.to_thread(
                 lambda: self.store.remove(self.store.keys_older_than(STAGED, left_behind))
             ),
+            keys_removed=await self.keys.remove_old(),
             sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
         )

@@ -178,11 +178,15 @@ class ApiSettings(_Section):
     Attributes:
         host: loopback unless set: in front of other machines belongs a proxy that speaks TLS.
         port: 0: any free one.
+        url: where people reach it, for links; `None`: the embedded stack's.
         statement_timeout: seconds that one query may take.
+        session_hours: how long a browser stays signed in to the Web UI.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
+    url: str | None = None
+    session_hours: float = 8.0
     statement_timeout: float = 15.0
 
 
@@ -293,4 +297,6 @@ class _StackFileSource(_LaterSource):
             }
         if "s3" in stack and not self._said("s3", "url"):
             found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
+        if "api" in stack and not self._said("api", "url"):
+            found["api"] = {"url": stack["api"]["url"]}
         return found

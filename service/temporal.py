@@ -3,19 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+)
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 from config.settings import Settings
 from library.access.encryption import KeyRing
 from library.contracts.errors import ConfigurationError, WardflowError
+from service.stack.temporal import WEB_UI
 
 _ENCODING = b"binary/aes-256-gcm"
+_LABEL, _NO_PATIENTS = "about", b"no-patients"
+_CONCERN_NO_PATIENTS = ("workbook-", "upkeep")
+"""Beginnings of the ids of workflows whose payloads need no `read:patients`; those of all others do."""
 
 
 class TemporalUnavailable(WardflowError):
@@ -25,12 +37,36 @@ class TemporalUnavailable(WardflowError):
     default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
 
 
-class EncryptionCodec(PayloadCodec):
-    """Encrypts every payload: inputs, results, heartbeats, memos and, by the failure converter, error texts."""
+class _Keys:
+    """The key ring as it is now; read again when a payload names a key that was added since."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._ring = KeyRing.read(file)
+        self.ring = KeyRing.read(file)
+
+    def decrypt(self, name: str, sealed: bytes, *, label: bytes) -> bytes:
+        if name not in self.ring.keys:
+            self.ring = KeyRing.read(self._file)
+        return self.ring.decrypt(name, sealed, label=label)
+
+
+class EncryptionCodec(PayloadCodec, WithSerializationContext):
+    """Encrypts every payload: inputs, results, heartbeats, memos and, by the failure converter, error texts.
+
+    A payload of a workflow that concerns no patient is labelled so, and the label is authenticated: it tells
+    `POST /codec/decode`, which gets payloads and nothing else, who may see this one.
+    """
+
+    def __init__(self, keys: _Keys, queue_prefix: str, *, no_patients: bool = False) -> None:
+        self._keys = keys
+        self._queue_prefix = queue_prefix
+        self._no_patients = no_patients
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The codec for the payloads of one workflow."""
+        workflow_id = getattr(context, "workflow_id", None) or ""
+        no_patients = workflow_id.removeprefix(self._queue_prefix).startswith(_CONCERN_NO_PATIENTS)
+        return type(self)(self._keys, self._queue_prefix, no_patients=no_patients)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt."""
@@ -38,21 +74,34 @@ class EncryptionCodec(PayloadCodec):
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypt what is encrypted; leave the rest as it is, so that histories from before stay readable."""
-        return [
-            self._decrypt(payload.metadata["key"].decode(), payload.data)
-            if payload.metadata.get("encoding") == _ENCODING
-            else payload
-            for payload in payloads
-        ]
+        return [self._decrypt(payload) if encrypted(payload) else payload for payload in payloads]
 
-    def _decrypt(self, name: str, sealed: bytes) -> Payload:
-        if name not in self._ring.keys:
-            self._ring = KeyRing.read(self._file)  # a key that was added since this process began
-        return Payload.FromString(self._ring.decrypt(name, sealed))
+    def _decrypt(self, payload: Payload) -> Payload:
+        label = _NO_PATIENTS if not concerns_patients(payload) else b""
+        return Payload.FromString(
+            self._keys.decrypt(payload.metadata.get("key", b"").decode(), payload.data, label=label)
+        )
 
     def _encrypt(self, payload: Payload) -> Payload:
-        name, sealed = self._ring.encrypt(payload.SerializeToString())
-        return Payload(metadata={"encoding": _ENCODING, "key": name.encode()}, data=sealed)
+        label = _NO_PATIENTS if self._no_patients else b""
+        name, sealed = self._keys.ring.encrypt(payload.SerializeToString(), label=label)
+        metadata = {"encoding": _ENCODING, "key": name.encode()} | ({_LABEL: label} if label else {})
+        return Payload(metadata=metadata, data=sealed)
+
+
+def encrypted(payload: Payload) -> bool:
+    """Whether the codec encrypted it."""
+    return payload.metadata.get("encoding") == _ENCODING
+
+
+def concerns_patients(payload: Payload) -> bool:
+    """Whether an encrypted payload may concern patients: all do that are not labelled otherwise."""
+    return payload.metadata.get(_LABEL) != _NO_PATIENTS
+
+
+def encryption_codec(settings: Settings) -> EncryptionCodec:
+    """The codec of all processes that share the key ring."""
+    return EncryptionCodec(_Keys(settings.key_ring_file), settings.worker.queue_prefix)
 
 
 def data_converter(settings: Settings) -> DataConverter:
@@ -61,7 +110,7 @@ def data_converter(settings: Settings) -> DataConverter:
         return pydantic_data_converter
     return replace(
         pydantic_data_converter,
-        payload_codec=EncryptionCodec(settings.key_ring_file),
+        payload_codec=encryption_codec(settings),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 
@@ -94,6 +143,11 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
 
 
 def history_link(settings: Settings, workflow_id: str, run_id: str) -> str | None:
-    """Where the Web UI shows the run, if it is known where the Web UI is."""
+    """Where the Web UI shows the run, if it is known where the Web UI is: decoded by way of the API, if that serves it.
+
+    In the API's own answers that is a path on the API itself.
+    """
     ui = settings.temporal.ui_url
+    if ui and urlsplit(ui).path == WEB_UI:
+        ui = settings.api.url + WEB_UI if settings.api.url is not None else ui
     return f"{ui}/namespaces/{settings.temporal.namespace}/workflows/{workflow_id}/{run_id}/history" if ui else None

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="upkeep")
 class UpkeepWorkflow:
-    """Ends stuck sessions, closes runs whose workflow is gone, removes staged objects that nobody took."""
+    """Ends stuck sessions, closes runs whose workflow is gone, removes staged objects that nobody took and old keys."""
 
     @workflow.run
     async def run(self) -> UpkeepDone:

@@ -79,13 +79,14 @@ class KeyRing:
                 new.unlink()
         return cls.read(file)
 
-    def encrypt(self, plain: bytes) -> tuple[str, bytes]:
-        """The current key's name, and nonce and ciphertext; the name is authenticated with them."""
+    def encrypt(self, plain: bytes, *, label: bytes = b"") -> tuple[str, bytes]:
+        """The current key's name, and nonce and ciphertext; name and label are authenticated with them."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return self.current, nonce + AESGCM(self.keys[self.current]).encrypt(nonce, plain, self.current.encode())
+        bound = self.current.encode() + label
+        return self.current, nonce + AESGCM(self.keys[self.current]).encrypt(nonce, plain, bound)
 
-    def decrypt(self, name: str, sealed: bytes) -> bytes:
-        """What was encrypted.
+    def decrypt(self, name: str, sealed: bytes, *, label: bytes = b"") -> bytes:
+        """What was encrypted under this label.
 
         Raises:
             UnreadablePayload: the key is not in the ring, or the bytes are not what it encrypted.
@@ -93,7 +94,7 @@ class KeyRing:
         if name not in self.keys:
             raise UnreadablePayload(f"A payload was encrypted with the key '{name}', which is not in the key ring.")
         try:
-            return AESGCM(self.keys[name]).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+            return AESGCM(self.keys[name]).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode() + label)
         except InvalidTag:
             raise UnreadablePayload(
                 "A payload does not match its key: it was altered, or encrypted elsewhere."

@@ -19,6 +19,7 @@ class Scope(StrEnum):
     """What the bearer of a token may do."""
 
     READ_BEDS = "read:beds"
+    READ_PATIENTS = "read:patients"
     OPERATE = "operate"
     ADMIN = "admin"
 
@@ -82,6 +83,15 @@ class Tokens:
             "SELECT id, name, scopes FROM access.token WHERE digest = $1 AND revoked_at IS NULL "
             "AND (expires_at IS NULL OR expires_at > now())",
             digest(token),
+        )
+        return None if row is None else Principal(row["id"], row["name"], frozenset(row["scopes"]))
+
+    async def bearer(self, token_id: UUID) -> Principal | None:
+        """Whose token has this id; `None` where it counts no more."""
+        row = await self._pool.fetchrow(
+            "SELECT id, name, scopes FROM access.token WHERE id = $1 AND revoked_at IS NULL "
+            "AND (expires_at IS NULL OR expires_at > now())",
+            token_id,
         )
         return None if row is None else Principal(row["id"], row["name"], frozenset(row["scopes"]))
 

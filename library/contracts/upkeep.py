@@ -26,8 +26,10 @@ class UpkeepDone(Contract):
         sessions_ended: loads whose process no longer fed them.
         runs_closed: runs whose workflow had ended without saying so.
         objects_removed: staged objects that no load took.
+        keys_removed: idempotency keys that are a day old.
     """
 
     sessions_ended: int = 0
     runs_closed: int = 0
     objects_removed: int = 0
+    keys_removed: int = 0

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, Text, text
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, SmallInteger, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -50,3 +50,28 @@ class Audit(SQLModel, table=True):
     action: str = Field(sa_type=Text)
     subject: str = Field(sa_type=Text)
     detail: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+
+
+class Idempotency(SQLModel, table=True):
+    """A request that a caller gave a key, and what it was answered; removed after a day.
+
+    Attributes:
+        principal: the token's id.
+        fingerprint: SHA-256 of method, path, query and body.
+        claim: of the attempt that carries the request out, or did.
+        claimed_at: renewed while it does.
+        status: of the answer; null while there is none.
+    """
+
+    __tablename__ = "idempotency"
+    __table_args__ = (Index("idempotency_created_at", "created_at"), {"schema": SCHEMA})
+
+    principal: UUID = Field(primary_key=True)
+    key: str = Field(sa_type=Text, primary_key=True)
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    claim: UUID
+    claimed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    status: int | None = Field(default=None, sa_type=SmallInteger)
+    headers: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    body: bytes | None = Field(default=None, sa_type=LargeBinary)

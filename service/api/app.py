@@ -3,27 +3,32 @@
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import httpx
 import structlog
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from library.access.audit import Audit
-from library.access.tokens import Scope, Tokens
+from library.access.idempotency import IdempotencyKeys
+from library.access.tokens import Scope as Needed
+from library.access.tokens import Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, health, runs
+from service.api import beds, codec, health, runs, web_ui
 from service.api.context import Context
 from service.api.problems import PROBLEM, add_problem_handlers, problem
 from service.api.security import needs
+from service.api.sessions import sessions
 from service.resources import object_store, warehouse
 from service.starts import Starter
-from service.temporal import connect
+from service.temporal import connect, encryption_codec
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -35,6 +40,8 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _TOO_LARGE = 413
+_BODY, _HISTORY = 64 * 1024, 16 * 1024 * 1024
+"""Bytes of a body at most: of a route that says nothing else, and of a page of a history."""
 _DOCS = ("/docs", "/openapi.json")
 
 REQUESTS = Counter("wardflow_requests_total", "Requests, by route template.", ("method", "route", "status"))
@@ -45,6 +52,8 @@ REQUEST_SECONDS = Histogram(
 
 def create_app(settings: Settings) -> FastAPI:
     """The API, as `wardflow api` serves it."""
+    if settings.api.url is None:
+        settings = settings.model_copy(update={"api": settings.api.model_copy(update={"url": ""})})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +66,8 @@ def create_app(settings: Settings) -> FastAPI:
                 application_name="wardflow api reader",
                 statement_timeout=settings.api.statement_timeout,
             )
+            # No proxy of the process's environment has business between us and the Web UI.
+            web = httpx.AsyncClient(timeout=httpx.Timeout(10, read=90), trust_env=False)
             app.state.context = Context(
                 settings=settings,
                 pool=pool,
@@ -65,10 +76,15 @@ def create_app(settings: Settings) -> FastAPI:
                 runs=RunLog(pool),
                 tokens=Tokens(pool),
                 audit=Audit(pool),
+                keys=IdempotencyKeys(pool),
+                sessions=sessions(settings),
+                codec=encryption_codec(settings) if settings.encryption.enabled else None,
+                web=web,
             )
             try:
                 yield
             finally:
+                await web.aclose()
                 await reader.close()
                 store.close()
 
@@ -83,16 +99,33 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(codec.router)
+    app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD)
+    app.add_middleware(
+        BodyLimits,
+        by_path={"/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD, "/codec/decode": _HISTORY},
+    )
     app.middleware("http")(_around)
 
-    @app.get("/metrics", tags=["health"], **needs(Scope.OPERATE))
+    @app.get("/metrics", tags=["health"], **needs(Needed.OPERATE))
     async def metrics() -> Response:
         """Prometheus: requests of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+class BodyLimits:
+    """Bounds bodies while they stream in, by path: most are small, and are read before the caller is known."""
+
+    def __init__(self, app: ASGIApp, by_path: Mapping[str, int]) -> None:
+        self._others = RequestBodyLimitMiddleware(app, _BODY)
+        self._by_path = {path: RequestBodyLimitMiddleware(app, most) for path, most in by_path.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with this path's limit."""
+        await self._by_path.get(scope.get("path", ""), self._others)(scope, receive, send)
 
 
 async def _around(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -21,12 +21,13 @@ from library.warehouse.queries import beds
 from library.warehouse.queries import beds_catalogue as catalogue
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
+from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
 from service.api.runs import RunAnswer, Started, accepted, one
 from service.api.security import Caller, needs
 
-router = APIRouter(prefix="/nhs-data", tags=["beds"])
+router = APIRouter(prefix="/nhs-data", tags=["beds"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
 
 UPLOAD_OVERHEAD = 64 * 1024

@@ -18,13 +18,14 @@ from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.queries import runs as queries
 from service.api.context import Context, context
+from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.problems import NotFound
 from service.api.security import Caller, needs
 from service.starts import RunHandle, run_id
 from service.temporal import TemporalUnavailable, history_link
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
 
 _TEMPORAL_MAY_TAKE = 2.0

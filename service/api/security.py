@@ -13,11 +13,10 @@ from service.api.problems import Forbidden, Unauthenticated, problems
 _bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create`.")
 
 
-async def principal(
-    request: Request,
-    api: Annotated[Context, Depends(context)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Principal:
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def principal(request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials) -> Principal:
     """Who asks.
 
     Raises:

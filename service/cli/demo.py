@@ -108,7 +108,8 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
 
   Runs            {wardflow} runs list
                   {wardflow} runs show {outcomes[0].run}      decoded inputs and results of each step
-  Temporal UI     {settings.temporal.ui_url}      payloads are encrypted there; `runs show` decodes them
+  Temporal UI     {api}/temporal      sign in with the token in {settings.stack.folder}/token: inputs and
+                  results are decoded; at {settings.temporal.ui_url} they are encrypted
   SQL, read-only  {wardflow} sql "SELECT financial_year, quarter, round(sum(available)) AS beds
                       FROM beds.current_occupancy WHERE sector = 'total' GROUP BY 1, 2 ORDER BY 1, 2"
                   {shown}

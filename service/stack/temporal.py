@@ -9,6 +9,9 @@ from service.stack.part import Health, Part, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import script
 
+WEB_UI = "/temporal"
+"""The path that the Web UI is served under, by its own server and by the API."""
+
 # Without these a workflow task waits up to 50 ms once a small burst is spent: five activities took 300 ms, now 67.
 DYNAMIC_CONFIG = ("history.transferProcessorMaxPollRPS=5000", "history.timerProcessorMaxPollRPS=5000")
 
@@ -17,13 +20,15 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
     """Choose the ports and say how to start the server."""
     port = ports.choose("temporal", settings.stack.temporal_port)
     ui_port = ports.choose("temporal_ui", settings.stack.temporal_ui_port)
-    ui_url = f"http://127.0.0.1:{ui_port}"
+    ui_url = f"http://127.0.0.1:{ui_port}{WEB_UI}"
     data = folder / "temporal"
     data.mkdir(mode=0o700, exist_ok=True)
     command = [script("temporal"), "server", "start-dev", "--disable-config-file", "--log-level", "warn"]
     command += ["--db-filename", str(data / "temporal.db"), "--namespace", settings.temporal.namespace]
     command += ["--ip", "127.0.0.1", "--port", str(port)]
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
+    # The API serves the Web UI too, after a sign-in and under the same path; there `/codec` is the API's, and decodes.
+    command += ["--ui-public-path", WEB_UI, "--ui-codec-endpoint", "/codec"]
     for value in DYNAMIC_CONFIG:
         command += ["--dynamic-config-value", value]
     return Part(

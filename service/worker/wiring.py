@@ -19,6 +19,7 @@ from activities.runs import RunActivities
 from activities.staging import Stager
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
+from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
@@ -66,7 +67,7 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     bookkeeping = RunActivities(pool, runs)
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
-    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client))
+    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool))
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [upkeep.keep_up, workbooks.download_workbook],

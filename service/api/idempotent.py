@@ -1,0 +1,161 @@
+"""`Idempotency-Key`: a router made with `route_class=Idempotent` honours it on all of its POST routes."""
+
+import asyncio
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from http import HTTPStatus
+from typing import IO, Any
+
+import asyncpg
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Message
+
+from library.access.idempotency import LEASE, Answer, Attempt, Busy, Claimed, Differs
+from library.access.tokens import Principal, Scope
+from library.warehouse.failures import DISCONNECTED
+from service.api.context import Context, context
+from service.api.problems import ApiError, Unprocessable, problems
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
+_KEPT_HEADERS = ("content-type", "location")
+_IN_MEMORY = 64 * 1024
+_SUCCESS = 300
+_DOCUMENTED = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "required": False,
+            "description": "The same key with the same request within 24 hours is answered as the first time, and "
+            "starts nothing again.",
+            "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$", "minLength": 1, "maxLength": 255},
+        }
+    ]
+}
+
+type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UnderWay(ApiError):
+    """The same request is being carried out at this moment."""
+
+    status = HTTPStatus.CONFLICT
+    default_advice = "Ask again with the same key after `Retry-After` seconds."
+
+
+class Idempotent(APIRoute):
+    """A route whose POST requests are carried out once for each key."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own forty
+        if "POST" in (options.get("methods") or ()):
+            options["openapi_extra"] = (options.get("openapi_extra") or {}) | _DOCUMENTED
+            options["responses"] = problems(HTTPStatus.CONFLICT) | (options.get("responses") or {})
+        super().__init__(*args, **options)
+
+    def get_route_handler(self) -> Handler:
+        """The handler, with what is asked before and after it."""
+        carry_out = super().get_route_handler()
+        scope = (self.openapi_extra or {}).get("x-scope")
+
+        async def handle(request: Request) -> Response:
+            key = request.headers.get(HEADER)
+            if key is None or request.method != "POST" or scope is None:
+                return await carry_out(request)
+            api = context(request)
+            caller = await _bearer(api, request)
+            if caller is None or not caller.may(Scope(scope)):
+                return await carry_out(request)  # which refuses, before it reads a byte of the body
+            if not _KEY.fullmatch(key):
+                raise Unprocessable(
+                    f"{HEADER}: it has 1 to 255 printable characters and no blanks.",
+                    advice="Use a UUID.",
+                    field=HEADER,
+                )
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
+                attempt = Attempt(caller.token_id, key, await _fingerprint(request, body))
+                return await _once(api, attempt, carry_out, _again(request, body))
+
+        return handle
+
+
+async def _once(api: Context, attempt: Attempt, carry_out: Handler, request: Request) -> Response:
+    found = await api.keys.claim(attempt)
+    if isinstance(found, Differs):
+        raise Unprocessable(f"{HEADER}: this key was used for another request.", advice="Use a new key.", field=HEADER)
+    if isinstance(found, Busy):
+        raise UnderWay("The same request is being carried out.", headers={"Retry-After": "1"})
+    if isinstance(found, Answer):
+        return Response(found.body, found.status, found.headers | {REPLAYED: "true"})
+    assert isinstance(found, Claimed)  # noqa: S101 - for the type checker
+    beating = asyncio.create_task(_beat(api, attempt))
+    try:
+        response = await carry_out(request)
+        if response.status_code < _SUCCESS:
+            headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+            await api.keys.keep(attempt, Answer(response.status_code, headers, bytes(response.body)))
+        else:
+            await api.keys.give_back(attempt)
+    except BaseException:
+        with suppress(asyncpg.PostgresError, *DISCONNECTED):  # its lease ends in any case
+            await asyncio.shield(api.keys.give_back(attempt))
+        raise
+    finally:
+        beating.cancel()
+    return response
+
+
+async def _beat(api: Context, attempt: Attempt) -> None:
+    while True:
+        await asyncio.sleep(LEASE.total_seconds() / 3)
+        with suppress(asyncpg.PostgresError, *DISCONNECTED):
+            await api.keys.renew(attempt)
+
+
+async def _bearer(api: Context, request: Request) -> Principal | None:
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return await api.tokens.verify(token) if kind.lower() == "bearer" else None
+
+
+async def _fingerprint(request: Request, body: IO[bytes]) -> bytes:
+    """What makes the request what it is; its body is kept meanwhile. A multipart boundary is new in each repeat."""
+    found = _BOUNDARY.search(request.headers.get("content-type", ""))
+    boundary = found[1].encode() if found else b""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    digest = hashlib.sha256("\0".join((request.method, request.url.path, request.url.query, kind, "")).encode())
+    rest = b""
+    async for chunk in request.stream():
+        body.write(chunk)
+        rest += chunk
+        if boundary:
+            *parts, rest = rest.split(boundary)
+            for part in parts:
+                digest.update(part)
+        certain = max(0, len(rest) - len(boundary))
+        digest.update(rest[:certain])
+        rest = rest[certain:]
+    digest.update(rest)
+    return digest.digest()
+
+
+def _again(request: Request, body: IO[bytes]) -> Request:
+    """The request, with its body to be read once more."""
+    body.seek(0)
+    ended = False
+
+    async def receive() -> Message:
+        nonlocal ended
+        if ended:
+            return await request.receive()  # only that the client left is still to come
+        chunk = body.read(_IN_MEMORY)
+        ended = not chunk
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
+
+    return Request(request.scope, receive)

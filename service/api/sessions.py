@@ -1,0 +1,84 @@
+"""Who asks by a browser that signed in: for the routes that Temporal's Web UI asks."""
+
+import secrets
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Response
+
+from config.settings import Settings
+from library.access.encryption import KeyRing
+from library.access.sessions import Sessions
+from library.access.tokens import Principal, Scope
+from service.api.context import Context, context
+from service.api.problems import Forbidden, Unauthenticated
+from service.api.security import Credentials
+
+COOKIE = "wardflow_session"
+
+
+def sessions(settings: Settings) -> Sessions:
+    """Sessions that every API process knows; without encryption there is no shared key, and each knows its own."""
+    ring = (
+        KeyRing.read(settings.key_ring_file)
+        if settings.encryption.enabled
+        else KeyRing("process", {"process": secrets.token_bytes(32)})
+    )
+    return Sessions(ring, seconds=settings.api.session_hours * 3600)
+
+
+def begin_session(request: Request, response: Response, api: Context, principal: Principal) -> None:
+    """Set the cookie."""
+    response.set_cookie(
+        COOKIE,
+        api.sessions.seal(principal.token_id),
+        max_age=int(api.sessions.seconds),
+        httponly=True,
+        samesite="lax",  # a link to a run, from a chat or a mail, opens it; other sites' POSTs come without it
+        secure=request.url.scheme == "https",
+    )
+
+
+async def session_or_token(
+    request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials
+) -> Principal:
+    """Who asks, by a token or by the cookie of a browser that signed in; the token behind it must still count.
+
+    Raises:
+        Unauthenticated: neither.
+        Forbidden: no scope `operate`, or another page's script uses the cookie.
+    """
+    found: Principal | None = None
+    if credentials is not None:
+        found = await api.tokens.verify(credentials.credentials)
+    elif (cookie := request.cookies.get(COOKIE)) is not None:
+        token_id = api.sessions.token_id(cookie)
+        found = await api.tokens.bearer(token_id) if token_id else None
+        if request.method not in ("GET", "HEAD") and not from_our_pages(request, api.settings):
+            raise Forbidden("This session is for the Web UI's own page.", advice="Open the Web UI by way of this API.")
+    if found is None:
+        raise Unauthenticated(
+            "This needs a token, or a session in the browser.",
+            advice="Sign in at /codec with a token that has the scope 'operate'.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    if not found.may(Scope.OPERATE):
+        raise Forbidden("Your token does not have the scope 'operate'.", advice="Ask for a token that has it.")
+    return found
+
+
+Operator = Annotated[Principal, Depends(session_or_token)]
+
+
+def from_our_pages(request: Request, settings: Settings) -> bool:
+    """Whether a page of this API, or of the Web UI, sent the request: cookies do not tell ports apart, origins do."""
+    origin = request.headers.get("origin", "")
+    return urlsplit(origin).netloc == request.headers.get("host") or origin == web_ui_origin(settings)
+
+
+def web_ui_origin(settings: Settings) -> str | None:
+    """The origin of the Web UI's own server."""
+    if settings.temporal.ui_url is None:
+        return None
+    parts = urlsplit(settings.temporal.ui_url)
+    return f"{parts.scheme}://{parts.netloc}"
