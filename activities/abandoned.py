@@ -58,17 +58,18 @@ class AbandonedRuns:
         return described.status
 
     async def _end_of(self, run: Run, status: WorkflowExecutionStatus | None) -> RunFinished:
-        """What was committed counts, however the workflow ended. True of runs with one load, as all are today."""
-        if load_ids := await ledger.loads_of_run(self.pool, run.id):
+        """What was committed counts, however the workflow ended."""
+        if load_ids := await ledger.completing_loads(self.pool, run.id):
             return RunFinished(
                 run_id=run.id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
             )
         if status is WorkflowExecutionStatus.CANCELED:
             return RunFinished(run_id=run.id, state=RunState.CANCELLED)
+        kept = "nothing is loaded" if run.one_load else "what it had loaded until then stays"
         ended = "is not known to Temporal any more" if status is None else f"has ended ({status.name.lower()})"
         error = RunError(
             type=ABANDONED,
-            message=f"The run's workflow {ended} and did not close the run; nothing is loaded.",
+            message=f"The run's workflow {ended} and did not close the run; {kept}.",
             advice="Start the run again.",
         )
         return RunFinished(run_id=run.id, state=RunState.FAILED, error=error)

@@ -34,6 +34,10 @@ class LoadActivities:
     async def load_staged(self, request: LoadRequest) -> LoadResult:
         """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
         await self.runs.enter_phase(request.run_id, "load")
+        return await self.load(request)
+
+    async def load(self, request: LoadRequest) -> LoadResult:
+        """One load, for activities of a source that bring several."""
         with observe_load(request) as observed:
             try:
                 result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)

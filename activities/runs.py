@@ -26,8 +26,7 @@ class RunActivities:
     @activity.defn(name="finish_run")
     async def finish_run(self, end: RunFinished) -> None:
         """Close the run; what was committed counts, also where the worker died before it could say so."""
-        if end.state is not RunState.COMPLETED and (load_ids := await ledger.loads_of_run(self.pool, end.run_id)):
-            # True of runs with one load, as all are today.
+        if end.state is not RunState.COMPLETED and (load_ids := await ledger.completing_loads(self.pool, end.run_id)):
             end = RunFinished(
                 run_id=end.run_id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
             )

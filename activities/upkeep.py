@@ -9,8 +9,10 @@ from temporalio import activity
 from activities.abandoned import AbandonedRuns
 from library.access.idempotency import IdempotencyKeys
 from library.contracts.upkeep import KeepUp, UpkeepDone
+from library.objects.links import LINKS, run_of
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
+from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import end_stuck
 
@@ -23,6 +25,7 @@ class UpkeepActivities:
     store: ObjectStore
     abandoned: AbandonedRuns
     keys: IdempotencyKeys
+    imports: FhirImports
 
     @activity.defn(name="keep_up")
     async def keep_up(self, wanted: KeepUp) -> UpkeepDone:
@@ -33,7 +36,19 @@ class UpkeepActivities:
             runs_closed=await self.abandoned.close(now - timedelta(seconds=wanted.abandoned_after), forgotten=True),
             objects_removed=await asyncio.to_thread(
                 lambda: self.store.remove(self.store.keys_older_than(STAGED, left_behind))
-            ),
+            )
+            + await self._forget_imports(now - timedelta(seconds=wanted.abandoned_after)),
             keys_removed=await self.keys.remove_old(),
             sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
         )
+
+    async def _forget_imports(self, before: datetime) -> int:
+        """What imports remembered that have ended on the way; returns how many objects went."""
+        await self.imports.forget_closed()
+        open_runs = await self.imports.open_runs()
+
+        def remove() -> int:
+            found = self.store.keys_older_than(LINKS, before)
+            return self.store.remove(key for key in found if run_of(key) not in open_runs)
+
+        return await asyncio.to_thread(remove)

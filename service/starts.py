@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import asyncpg
 import structlog
@@ -21,11 +23,13 @@ from temporalio.common import (
 from config.settings import Settings
 from library.contracts.base import Contract
 from library.contracts.beds import IngestWorkbook, WorkbookTooLarge
+from library.contracts.fhir import ImportZipcode, InvalidZipcode, Pace, UnknownServer
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
-from library.contracts.runs import RunStarted
+from library.contracts.runs import RunStarted, RunTotals
 from library.objects.store import ObjectStore, Progress
 from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
@@ -42,7 +46,8 @@ EXCEL = {
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
-type RunHandle = WorkflowHandle[Any, LoadResult]
+type RunHandle = WorkflowHandle[Any, Any]
+"""Its result is a `LoadResult`, or `RunTotals` where the run has many loads."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,39 @@ class Starter:
             object_key=None,
         )
 
+    async def import_zipcode(self, zipcode: str, *, server: str | None = None) -> RunHandle:
+        """Start the import of a zip code's patients and observations, or join the one that is open.
+
+        Args:
+            zipcode: as patients' addresses have it.
+            server: a FHIR server of the settings; unless given, the default one.
+
+        Raises:
+            InvalidZipcode: it is none.
+            UnknownServer: there is none of this name.
+        """
+        fhir = self.settings.fhir
+        name = self._server(server)
+        if not re.fullmatch(fhir.zipcode, zipcode):
+            raise InvalidZipcode("This is no zip code.")
+        large = math.ceil(fhir.large_zipcode / fhir.batch)
+        pace = Pace(window=fhir.window, large=large, part=fhir.part, events=fhir.history)
+        return await self.start(
+            "import-zipcode",
+            ImportZipcode(server=name, zipcode=zipcode, pace=pace),
+            workflow_id=f"zipcode-{name}-{quote(zipcode, safe='')}",
+            source=FHIR_SOURCE,
+            subject=f"{zipcode} at {name}",
+            object_key=None,
+            one_load=False,
+        )
+
+    def _server(self, name: str | None) -> str:
+        known = self.settings.fhir.by_name
+        if name is not None and name not in known:
+            raise UnknownServer(f"No FHIR server has this name; there are {', '.join(sorted(known))}.")
+        return name or self.settings.fhir.default
+
     async def start(
         self,
         workflow: str,
@@ -108,6 +146,7 @@ class Starter:
         source: str,
         subject: str,
         object_key: str | None,
+        one_load: bool = True,
     ) -> RunHandle:
         """Start a workflow, or join the one that is open under its id, and enter its run.
 
@@ -118,6 +157,7 @@ class Starter:
             source: whose run it is.
             subject: what it is about, for people.
             object_key: the landed object that it reads, if it is known already.
+            one_load: whether one load is all of it.
         """
         handle = await self.client.start_workflow(
             workflow,
@@ -126,7 +166,7 @@ class Starter:
             task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            result_type=LoadResult,
+            result_type=LoadResult if one_load else RunTotals,
             search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
         )
         started = RunStarted(
@@ -137,6 +177,7 @@ class Starter:
             subject=subject,
             started_at=datetime.now(UTC),
             object_key=object_key,
+            one_load=one_load,
         )
         try:
             await RunLog(self.pool).begin(started)
@@ -147,5 +188,5 @@ class Starter:
 
 
 def run_id(handle: RunHandle) -> str:
-    """The run's id: the first run id of its execution chain (of one link, for the workflows that are started here)."""
+    """The run's id: the first run id of its execution chain."""
     return handle.first_execution_run_id or handle.result_run_id or ""

@@ -14,6 +14,7 @@ from service import bootstrap
 from service.resources import object_store, warehouse_dsn
 from service.stack.runner import embedded_stack
 from tests.support.databases import drop_database, make_database, named
+from tests.support.sandbox import RunningSandbox, running_sandbox
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -51,3 +52,10 @@ def store(servers: Settings) -> Iterator[ObjectStore]:
     made = object_store(servers)
     yield made
     made.close()
+
+
+@pytest.fixture
+def fhir_sandbox() -> Iterator[RunningSandbox]:
+    """A FHIR server with the shipped sample, of this test alone."""
+    with running_sandbox() as running:
+        yield running

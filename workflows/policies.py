@@ -10,7 +10,8 @@ WORKFLOWS = "workflows"
 IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD)
+FHIR = "fhir"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -21,7 +22,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), nothing much (io).
+        queue: what bounds it: database connections (load), cores (compute), calls a second (fhir), nothing much (io).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -82,6 +83,36 @@ LOAD_STAGED = ActivityPolicy(
     heartbeat=timedelta(seconds=30),
 )
 """COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
+
+FETCH = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""A page of a search: a call has a deadline of its own. Busy servers say when to come again; others get hours."""
+
+PLAN = ActivityPolicy(queue=IO, attempt=timedelta(minutes=2), overall=timedelta(days=1))
+"""Part an import into searches, sum it up when it ends: statements over as many patients as it has."""
+
+EXPORT = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(minutes=10),
+    overall=timedelta(hours=24),
+    heartbeat=timedelta(seconds=20),
+    longest_retry=timedelta(minutes=1),
+)
+"""Ask whether an export is ready: large ones take hours."""
+
+EXPORTED_FILE = ActivityPolicy(
+    queue=FHIR,
+    attempt=timedelta(hours=1),
+    overall=timedelta(hours=6),
+    heartbeat=timedelta(minutes=2),
+    attempts=12,
+)
+"""Download a file of an export."""
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""

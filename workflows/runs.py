@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.loads import LoadActivities
     from activities.runs import RunActivities
     from library.contracts.loads import LoadResult, Staged
-    from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
+    from library.contracts.runs import RunError, RunFinished, RunStarted, RunState, RunTotals
 
 SOURCE = SearchAttributeKey.for_keyword("Source")
 DATASET = SearchAttributeKey.for_keyword_list("Dataset")
@@ -41,13 +41,28 @@ async def act[A, T](
     return result
 
 
-async def recorded(source: str, object_key: str | None, recipe: Callable[[str], Awaitable[LoadResult]]) -> LoadResult:
+async def together(*steps: Awaitable[Any]) -> None:
+    """Run steps side by side; where one fails, the others are cancelled, in their order, and waited for."""
+    tasks = [asyncio.ensure_future(step) for step in steps]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def recorded[R: LoadResult | RunTotals](
+    source: str, object_key: str | None, recipe: Callable[[str], Awaitable[R]], *, one_load: bool = True
+) -> R:
     """Run a recipe as a run: entered first, closed last, whatever becomes of it.
 
     Args:
         source: whose run it is.
         object_key: the landed object, where there is one from the start.
         recipe: called with the run's id.
+        one_load: whether one load is all of the run.
     """
     info = workflow.info()
     run_id = info.first_execution_run_id
@@ -62,6 +77,7 @@ async def recorded(source: str, object_key: str | None, recipe: Callable[[str], 
                 subject=info.workflow_id,  # until whoever started it says better
                 started_at=info.workflow_start_time,
                 object_key=object_key,
+                one_load=one_load,
             ),
             **BOOKKEEPING,
         )
@@ -84,7 +100,7 @@ async def recorded(source: str, object_key: str | None, recipe: Callable[[str], 
             *([PERIOD.value_set(str(result.report["period_end"]))] if "period_end" in result.report else []),
         ]
     )
-    load_ids = (str(result.load_id),)
+    load_ids = (str(result.load_id),) if isinstance(result, LoadResult) else ()
     await _close(RunFinished(run_id=run_id, state=RunState.COMPLETED, result=result.outcome, load_ids=load_ids))
     return result
 

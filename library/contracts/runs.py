@@ -3,10 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from library.contracts.base import Contract
-from library.contracts.loads import LoadOutcome
+from library.contracts.loads import DatasetCounts, LoadOutcome
 
 
 class RunState(StrEnum):
@@ -39,6 +39,7 @@ class RunStarted(Contract):
         run_id: the first run id of the execution chain.
         subject: what it is about, for people; never patient data.
         object_key: the landed object that it reads, where there is one.
+        one_load: whether one load is all of it, so that the run is done once that was committed.
     """
 
     run_id: str
@@ -48,16 +49,34 @@ class RunStarted(Contract):
     subject: str
     started_at: datetime
     object_key: str | None = None
+    one_load: bool = True
 
 
 class RunFinished(Contract):
-    """How a run ended; what the ledger holds of its loads is looked up there."""
+    """How a run ended; what the ledger holds of its loads is looked up there.
+
+    Attributes:
+        load_ids: of a run with one load; those of many are found in the ledger, by the run's id.
+    """
 
     run_id: str
     state: RunState
     result: LoadOutcome | None = None
     load_ids: tuple[str, ...] = ()
     error: RunError | None = None
+
+
+class RunTotals(Contract):
+    """What a run of many loads has brought: the sums over its rows of the ledger.
+
+    Attributes:
+        outcome: `already_loaded` where the ledger had all of it before.
+        report: what the run says of itself as a whole; no patient data.
+    """
+
+    outcome: LoadOutcome
+    counts: dict[str, DatasetCounts] = Field(default_factory=dict)
+    report: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Run(Contract):
@@ -79,3 +98,4 @@ class Run(Contract):
     load_ids: list[str]
     started_at: datetime
     finished_at: datetime | None
+    one_load: bool = True

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -95,6 +96,7 @@ class Run(SQLModel, table=True):
         result: of a completed run: `loaded`, or `already_loaded` where the ledger had it before.
         phase: what it does now, or did last.
         error: type, message, advice.
+        one_load: whether one load is all of it; else its counts are the sums over its loads.
     """
 
     __tablename__ = "run"
@@ -122,3 +124,4 @@ class Run(SQLModel, table=True):
     load_ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
     started_at: datetime = Field(sa_type=DateTime(timezone=True))
     finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    one_load: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="true"))

@@ -34,9 +34,16 @@ async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
     return 0 if highest is None else int(highest) + 1
 
 
-async def loads_of_run(pool: Pool, run_id: str) -> list[str]:
-    """Ids of the loads that a run committed, the oldest first."""
-    rows = await pool.fetch("SELECT id FROM ingest.load WHERE run_id = $1 ORDER BY committed_at", run_id)
+async def completing_loads(pool: Pool, run_id: str) -> list[str]:
+    """Ids of the loads with which a run is done, however its workflow ended: those of a run that is one load.
+
+    Of a run with many loads none says that there would not have been more.
+    """
+    rows = await pool.fetch(
+        "SELECT load.id FROM ingest.load JOIN ingest.run ON run.id = load.run_id AND run.one_load "
+        "WHERE load.run_id = $1 ORDER BY load.committed_at",
+        run_id,
+    )
     return [str(row["id"]) for row in rows]
 
 

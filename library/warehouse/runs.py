@@ -1,15 +1,35 @@
 """Runs (`ingest.run`): written as they happen, readable with no worker up and after Temporal has forgotten them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from pydantic import JsonValue
+
+from library.contracts.loads import DatasetCounts
 from library.contracts.runs import Run, RunFinished, RunStarted, RunState
 from library.warehouse.pool import Pool
 
 _COLUMNS = (
     "id, workflow_id, workflow, source, subject, state, result, phase, object_key, counts, report, warnings, error, "
-    "load_ids::text[] AS load_ids, started_at, finished_at"
+    "load_ids::text[] AS load_ids, started_at, finished_at, one_load"
 )
+
+_SUMS = """
+    SELECT coalesce(jsonb_object_agg(dataset, kinds), '{}') FROM (
+        SELECT dataset, jsonb_object_agg(kind, rows) AS kinds FROM (
+            SELECT dataset.key AS dataset, kind.key AS kind, to_jsonb(sum(kind.value::bigint)::bigint) AS rows
+            FROM ingest.load, jsonb_each(load.counts) dataset, jsonb_each_text(dataset.value - 'warned') kind
+            WHERE load.run_id = $1 GROUP BY 1, 2
+            UNION ALL
+            SELECT dataset, 'warned', jsonb_object_agg(rule, rows) FROM (
+                SELECT dataset.key AS dataset, rule.key AS rule, sum(rule.value::bigint)::bigint AS rows
+                FROM ingest.load, jsonb_each(load.counts) dataset, jsonb_each_text(dataset.value -> 'warned') rule
+                WHERE load.run_id = $1 GROUP BY 1, 2
+            ) AS by_rule GROUP BY 1
+        ) AS by_kind GROUP BY 1
+    ) AS by_dataset
+"""
+"""Sums over the loads that a run has committed, in the form of one load's counts."""
 
 
 ABANDONED = "Abandoned"
@@ -29,8 +49,8 @@ class RunLog:
         gives way to a better one; nothing else is changed by whoever comes second.
         """
         await self._pool.execute(
-            "INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, object_key, started_at) "
-            "VALUES ($1, $2, $3, $4, $5, 'running', 'started', $6, $7) "
+            "INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, object_key, started_at, "
+            "one_load) VALUES ($1, $2, $3, $4, $5, 'running', 'started', $6, $7, $8) "
             "ON CONFLICT (id) DO UPDATE SET subject = excluded.subject "
             "WHERE run.subject = run.workflow_id AND excluded.subject <> excluded.workflow_id",
             run.run_id,
@@ -40,6 +60,7 @@ class RunLog:
             run.subject,
             run.object_key,
             run.started_at,
+            run.one_load,
         )
 
     async def enter_phase(self, run_id: str, phase: str) -> None:
@@ -58,15 +79,43 @@ class RunLog:
         """Keep what the reader warned of: texts may quote the object, so they are kept here and not in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
 
+    async def totals(self, run_id: str) -> dict[str, DatasetCounts]:
+        """What the loads of a run have brought so far, by dataset."""
+        counts = await self._pool.fetchval(_SUMS, run_id)
+        return {name: DatasetCounts.model_validate(entry) for name, entry in counts.items()}
+
+    async def enter_progress(
+        self, run_id: str, counts: Mapping[str, DatasetCounts], report: Mapping[str, JsonValue], *, pages: int = 0
+    ) -> None:
+        """Say how far an open run of many loads has come.
+
+        Args:
+            run_id: the run.
+            counts: what its loads have brought.
+            report: takes the place of what it said before under the same names.
+            pages: to be added to those that were read before.
+        """
+        await self._pool.execute(
+            """
+            UPDATE ingest.run SET counts = $2, report = report
+                || jsonb_build_object('pages', coalesce((report ->> 'pages')::bigint, 0) + $4::bigint) || $3
+            WHERE id = $1 AND state = 'running'
+            """,
+            run_id,
+            {name: entry.model_dump() for name, entry in counts.items()},
+            dict(report),
+            pages,
+        )
+
     async def finish(self, end: RunFinished) -> None:
-        """Close an open run with what the ledger holds of its newest load; a closed one stays as it is.
+        """Close an open run with what the ledger holds of its newest load, or of all of its many; a closed one stays.
 
         Only that a run was abandoned is a guess from outside, and gives way to what the run itself says.
 
         Warnings of a load that an earlier run committed are that run's.
         """
         await self._pool.execute(
-            """
+            f"""
             WITH loaded AS (
                 SELECT load.counts, load.report, first_run.warnings
                 FROM ingest.load LEFT JOIN ingest.run first_run ON first_run.id = load.run_id
@@ -74,12 +123,12 @@ class RunLog:
             )
             UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
                 phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
-                counts = coalesce((SELECT counts FROM loaded), '{}'),
-                report = coalesce((SELECT report FROM loaded), '{}'),
-                warnings = CASE WHEN warnings <> '{}' THEN warnings
-                                ELSE coalesce((SELECT warnings FROM loaded), '{}') END
+                counts = CASE WHEN one_load THEN coalesce((SELECT counts FROM loaded), '{{}}') ELSE ({_SUMS}) END,
+                report = CASE WHEN one_load THEN coalesce((SELECT report FROM loaded), '{{}}') ELSE report END,
+                warnings = CASE WHEN warnings <> '{{}}' THEN warnings
+                                ELSE coalesce((SELECT warnings FROM loaded), '{{}}') END
             WHERE run.id = $1 AND (run.state = 'running' OR run.error ->> 'type' = $6)
-            """,
+            """,  # noqa: S608 - a constant
             end.run_id,
             end.state,
             end.result,
@@ -113,10 +162,10 @@ class RunLog:
         return [Run.model_validate(dict(row)) for row in rows]
 
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
-        """Open runs that began before a moment, and abandoned ones whose load was committed after all."""
+        """Open runs that began before a moment, and abandoned ones whose one load was committed after all."""
         rows = await self._pool.fetch(
             f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608
-            "OR (error ->> 'type' = $3 AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "
+            "OR (error ->> 'type' = $3 AND one_load AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "
             "ORDER BY started_at, id LIMIT $2",
             before,
             limit,

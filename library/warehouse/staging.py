@@ -139,11 +139,11 @@ class Staging:
         For readers of many rows with many columns, whose decoder has checked types, UTF-8 and finite numbers already:
         encoding each cell again would take them half their time.
         """
-        write, encoders = self._writers[dataset.name]
+        _, writer, encoders = self._writers[dataset.name]
         if len(cells) != len(encoders):
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
-        write([line, *cells] if dataset.parent is None else [line, parent, *cells])
+        writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it."""

@@ -18,6 +18,7 @@ _WHERE = {
     "api": "processes",
     "worker": "processes",
     "migrate": "processes",
+    "sandbox": "sandbox",
 }
 """Commands, in the order of their help, and the module beside this one that has each."""
 

@@ -42,7 +42,8 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     # A load holds a connection, and needs a second one to be watched by: one of all loads' would leave none for that.
     connections = settings.postgres.pool_size + 2 * settings.worker.load_slots
     async with warehouse(settings, size=connections, name="wardflow worker") as pool:
-        made = workers(Resources(settings, client, pool, store), queues)
+        resources = Resources(settings, client, pool, store)
+        made = workers(resources, queues)
         parts = {
             "postgres": lambda: pool.fetchval("SELECT 1"),
             "s3": lambda: asyncio.to_thread(store.bucket_exists),
@@ -59,6 +60,7 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         finally:
             page.stop()
             await serving
+            await resources.close()
     store.close()
     _log.info("worker ended")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from temporalio.client import Client
@@ -14,6 +15,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
+from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
@@ -23,18 +25,25 @@ from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
+from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.loader import Loader, LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import download_guard
 from workflows.beds import IngestWorkbookWorkflow
-from workflows.policies import COMPUTE, IO, LOAD, WORKFLOWS
+from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
+from workflows.policies import COMPUTE, FHIR, IO, LOAD, WORKFLOWS
 from workflows.upkeep import UpkeepWorkflow
 
 CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS))
 """Every dataset that can be loaded."""
 
-ALL_WORKFLOWS: tuple[type, ...] = (IngestWorkbookWorkflow, UpkeepWorkflow)
+ALL_WORKFLOWS: tuple[type, ...] = (
+    IngestWorkbookWorkflow,
+    ImportZipcodeWorkflow,
+    ImportObservationsWorkflow,
+    UpkeepWorkflow,
+)
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
 """How late a cancellation reaches an activity at most; the default is a minute."""
@@ -50,6 +59,15 @@ class Resources:
     client: Client
     pool: Pool
     store: ObjectStore
+
+    @cached_property
+    def fhir(self) -> FhirClients:
+        """Clients of the FHIR servers."""
+        return FhirClients(self.settings.fhir, ca_file=self.settings.downloads.ca_file)
+
+    async def close(self) -> None:
+        """Let go of what activities have opened."""
+        await self.fhir.close()
 
 
 def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
@@ -67,12 +85,17 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     bookkeeping = RunActivities(pool, runs)
     workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
-    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool))
+    imports = FhirImports(pool)
+    pages = FhirActivities(stager, resources.fhir, imports)
+    imported = FhirImportActivities(imports, loads, settings.fhir)
+    abandoned = AbandonedRuns(pool, runs, resources.client)
+    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), imports)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
-        IO: [upkeep.keep_up, workbooks.download_workbook],
+        IO: [upkeep.keep_up, workbooks.download_workbook, imported.plan_searches, imported.finish_import],
         COMPUTE: [workbooks.stage_workbook],
-        LOAD: [loads.load_staged],
+        LOAD: [loads.load_staged, imported.load_pages],
+        FHIR: [pages.fetch_patient_page, pages.fetch_observation_page, pages.read_patients],
     }
 
 
@@ -80,7 +103,12 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     """A Temporal worker for each of the queues."""
     options = resources.settings.worker
     by_queue = activities_by_queue(resources)
-    slots = {IO: options.io_slots, COMPUTE: options.compute_slots, LOAD: options.load_slots}
+    slots = {
+        IO: options.io_slots,
+        COMPUTE: options.compute_slots,
+        LOAD: options.load_slots,
+        FHIR: options.fhir_slots,
+    }
     made = []
     for queue in queues:
         serves: dict[str, Any] = (
@@ -93,6 +121,8 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
             if queue == WORKFLOWS
             else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
         )
+        if queue == FHIR:  # held by Temporal, over all workers
+            serves["max_task_queue_activities_per_second"] = resources.settings.fhir.rate
         made.append(
             Worker(
                 resources.client,

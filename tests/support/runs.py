@@ -47,6 +47,8 @@ async def workbooks(
     """With workers in this process for as long as the context lasts."""
     client = await connect(settings)
     async with AsyncExitStack() as stack:
-        for worker in workers(Resources(settings, client, pool, store), queues):
+        resources = Resources(settings, client, pool, store)
+        stack.push_async_callback(resources.close)
+        for worker in workers(resources, queues):
             await stack.enter_async_context(worker)
         yield Workbooks(Starter(settings, client, store, pool), RunLog(pool), client)

@@ -1,0 +1,83 @@
+"""Credentials for FHIR servers: a bearer token of the settings, or one that is asked for with client credentials."""
+
+import asyncio
+import time
+
+import httpx
+import msgspec
+
+from config.settings import FhirServerSettings
+from library.contracts.errors import ConfigurationError
+from library.contracts.fhir import ServerBusy, ServerRefused
+
+_EARLY = 30.0
+"""Seconds before its end in which a token counts as used up."""
+_YOUNG = 10.0
+"""Seconds in which a token that is refused was never good: another one would not be either."""
+_UNSAID = 300.0
+"""Seconds that a token counts for where its server does not say."""
+
+
+class _Granted(msgspec.Struct):
+    access_token: str
+    expires_in: float = _UNSAID
+
+
+class Credentials:
+    """The Authorization header of one server."""
+
+    def __init__(self, server: FhirServerSettings, http: httpx.AsyncClient) -> None:
+        if server.client_id and not (server.token_url and server.client_secret):
+            raise ConfigurationError("A FHIR server's client_id needs client_secret and token_url beside it.")
+        self._server = server
+        self._http = http
+        self._granted = ""
+        self._since = self._until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def headers(self) -> dict[str, str]:
+        """What a request carries.
+
+        Raises:
+            ServerRefused: no token is granted.
+            ServerBusy: not now.
+        """
+        if self._server.token is not None:
+            return {"Authorization": f"Bearer {self._server.token.get_secret_value()}"}
+        if not self._server.client_id:
+            return {}
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                await self._ask()
+        return {"Authorization": f"Bearer {self._granted}"}
+
+    def forget(self) -> bool:
+        """Give up a granted token that is not taken; returns whether asking for another can help."""
+        self._until = 0.0
+        return bool(self._granted) and time.monotonic() - self._since > _YOUNG
+
+    async def _ask(self) -> None:
+        server = self._server
+        secret = server.client_secret.get_secret_value() if server.client_secret else ""
+        try:
+            answer = await self._http.post(
+                server.token_url or "",
+                data={"grant_type": "client_credentials", "scope": server.scope},
+                auth=(server.client_id or "", secret),
+                headers={"Accept": "application/json"},
+            )
+        except httpx.HTTPError as error:
+            raise ServerBusy(f"The server of tokens cannot be reached: {type(error).__name__}.") from None
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code == 429:
+            raise ServerBusy(f"The server of tokens answered {answer.status_code}.")
+        try:
+            granted = msgspec.json.decode(answer.content, type=_Granted)
+        except msgspec.MsgspecError:
+            raise ServerRefused(
+                f"The server of tokens answered {answer.status_code}, without a token.",
+                status=answer.status_code,
+                advice="Check client_id, client_secret, token_url and scope of the FHIR server in the settings.",
+            ) from None
+        self._granted = granted.access_token
+        self._since = time.monotonic()
+        self._until = self._since + max(granted.expires_in - _EARLY, 1.0)
