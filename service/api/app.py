@@ -21,7 +21,7 @@ from library.access.tokens import Scope as Needed
 from library.access.tokens import Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, codec, health, runs, web_ui
+from service.api import beds, codec, fhir, health, quarantine, runs, web_ui
 from service.api.context import Context
 from service.api.problems import PROBLEM, add_problem_handlers, problem
 from service.api.security import needs
@@ -99,6 +99,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(fhir.router)
+    app.include_router(quarantine.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
