@@ -34,11 +34,11 @@ from library.contracts.fhir import (
 from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunTotals
-from library.datasets.fhir import OBSERVATION
+from library.datasets.fhir import OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.objects.links import LINKS, read_link, store_link
 from library.objects.staged import upload
 from library.sources.fhir.page import Page, matching_patients, read_page, unreadable_patients
-from library.sources.fhir.staging import SOURCE, fhir_identity, stage_ndjson
+from library.sources.fhir.staging import SOURCE, StagedResources, fhir_identity, stage_ndjson
 from library.warehouse import ledger
 from library.warehouse.fhir_imports import Asked, FhirImports
 from library.web.fhir import NDJSON, Answer, FhirClient, issue_codes
@@ -64,6 +64,11 @@ class FhirClients:
             server = self.settings.by_name[name]
             self._made[name] = FhirClient(name, server, self.settings, ca_file=self._ca_file)
         return self._made[name]
+
+    def of_url(self, url: str, preferred: str) -> FhirClient | None:
+        """The client of the server that a URL leads to: the preferred one, if it is its own; `None`: of no server."""
+        names = sorted(self.settings.by_name, key=lambda name: name != preferred)
+        return next((self[name] for name in names if self[name].is_own(url)), None)
 
     async def close(self) -> None:
         """Let all connections go."""
@@ -199,7 +204,7 @@ class FhirActivities:
                 return upload(
                     store,
                     Path(name),
-                    reading.rows,
+                    only_needed(reading),
                     identity=identity,
                     landed=landed,
                     run_id=asked.run_id,
@@ -260,6 +265,16 @@ def _written(counts: Mapping[str, DatasetCounts]) -> int:
     """Observations that are new or newer."""
     observations = counts.get(OBSERVATION.name, DatasetCounts())
     return observations.inserted + observations.updated
+
+
+def only_needed(reading: StagedResources) -> dict[str, int]:
+    """The datasets that something was staged for: most pages have observations alone, and each dataset costs a COPY."""
+    rows = reading.rows
+    if reading.report["refused"]:
+        return rows  # a rejection may be of any of them
+    families = [(PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name)]
+    found = {name: rows[name] for family in families if rows[family[0]] for name in family}
+    return found or rows
 
 
 async def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 
@@ -12,6 +13,8 @@ from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
 
+_FILES_MAY_TAKE = 3_000.0
+"""Seconds for the download of one file of an export; its activity may take an hour."""
 _NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
 
 
@@ -72,6 +75,11 @@ def download_guard(settings: Settings) -> Guard:
         proxy=wanted.proxy.get_secret_value() if wanted.proxy else None,
         ca_file=wanted.ca_file,
     )
+
+
+def file_guard(settings: Settings) -> Guard:
+    """The same for files of exports, which are larger and take longer."""
+    return replace(download_guard(settings), max_bytes=settings.fhir.max_file_bytes, deadline=_FILES_MAY_TAKE)
 
 
 def object_store(settings: Settings) -> ObjectStore:

@@ -23,19 +23,29 @@ from temporalio.common import (
 from config.settings import Settings
 from library.contracts.base import Contract
 from library.contracts.beds import IngestWorkbook, WorkbookTooLarge
-from library.contracts.fhir import ImportZipcode, InvalidZipcode, Pace, UnknownServer
+from library.contracts.fhir import (
+    FILE,
+    ImportZipcode,
+    InvalidZipcode,
+    Pace,
+    PageTooLarge,
+    UnknownServer,
+)
+from library.contracts.fhir_files import ImportFhir
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunStarted, RunTotals
 from library.objects.store import ObjectStore, Progress
 from library.sources.beds.staging import SOURCE, workbook_identity
 from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
+from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from library.web.fhir import NDJSON, is_at
 from library.web.urls import check_url
-from service.resources import download_guard
+from service.resources import download_guard, file_guard
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -127,6 +137,70 @@ class Starter:
             workflow_id=f"zipcode-{name}-{quote(zipcode, safe='')}",
             source=FHIR_SOURCE,
             subject=f"{zipcode} at {name}",
+            object_key=None,
+            one_load=False,
+        )
+
+    async def land_fhir(self, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
+        """Store the bytes of an NDJSON file.
+
+        Raises:
+            PageTooLarge: it has more bytes than a file may have; nothing was stored.
+        """
+        if (size := path.stat().st_size) > (limit := self.settings.fhir.max_file_bytes):
+            raise PageTooLarge(
+                f"The file has {size:,} bytes; {limit:,} are allowed.",
+                advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
+            )
+        return await asyncio.to_thread(self.store.land, FHIR_SOURCE, path, content_type=NDJSON, progress=progress)
+
+    async def import_fhir(
+        self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False
+    ) -> RunHandle:
+        """Start the import of a landed NDJSON file, or join the one that is open.
+
+        Args:
+            landed: the file's bytes.
+            subject: the file's name, for people; it stays out of Temporal.
+            server: whose patients these are; unless given, their server is `file`.
+            reload: load it once more although the ledger has it.
+
+        Raises:
+            UnknownServer: there is none of this name.
+        """
+        name = self._server(server) if server else FILE
+        number = await ledger.next_reload(self.pool, fhir_identity(landed, name)) if reload else 0
+        return await self.start(
+            "import-fhir",
+            ImportFhir(server=name, landed=landed, reload=number),
+            workflow_id=f"fhir-{name}-{landed.sha256}" + (f"-reload-{number}" if number else ""),
+            source=FHIR_SOURCE,
+            subject=subject,
+            object_key=landed.key,
+        )
+
+    async def import_fhir_from(self, url: str, *, server: str | None = None) -> RunHandle:
+        """Start the import of an export, or join the one that is open.
+
+        Args:
+            url: `$export` at a server of the settings, an export's manifest or state, or an NDJSON file.
+            server: whose patients these are; unless given, the server of the settings that the URL leads to, or `file`.
+
+        Raises:
+            UrlNotAllowed: the URL itself shows that it must not be asked for.
+            UnknownServer: there is none of this name.
+        """
+        fhir = self.settings.fhir
+        own = next((name for name, each in fhir.by_name.items() if is_at(url, each)), None)
+        if own is None:
+            check_url(url, file_guard(self.settings))
+        name = self._server(server) if server else own or FILE
+        return await self.start(
+            "import-fhir",
+            ImportFhir(server=name, url=url, events=fhir.history),
+            workflow_id=f"fhir-url-{hashlib.sha256(f'{name} {url}'.encode()).hexdigest()[:32]}",
+            source=FHIR_SOURCE,
+            subject=f"{urlsplit(url).path.rsplit('/', 1)[-1] or 'export'} of {name}",
             object_key=None,
             one_load=False,
         )

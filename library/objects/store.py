@@ -1,13 +1,16 @@
 """The object store: any S3, by minio-py. Objects are immutable and named by their content."""
 
 import asyncio
+import gzip
 import hashlib
+import tempfile
+import zlib
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -21,6 +24,7 @@ from library.contracts.objects import ObjectRef
 CHUNK = 1024 * 1024
 """Bytes that are read at once: large enough that the hand-over between threads costs nothing to speak of."""
 
+_GZIP_LEVEL = 6
 _MISSING = ("NoSuchKey", "NoSuchObject")
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
@@ -74,23 +78,47 @@ class ObjectStore:
             found: bool = self._client.bucket_exists(self._bucket)
         return found
 
-    def land(self, source: str, path: Path, *, content_type: str, progress: Progress = lambda _: None) -> ObjectRef:
-        """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time."""
+    def land(
+        self,
+        source: str,
+        path: Path,
+        *,
+        content_type: str,
+        compress: bool = False,
+        progress: Progress = lambda _: None,
+    ) -> ObjectRef:
+        """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time.
+
+        Args:
+            source: whose folder it goes to.
+            path: the file.
+            content_type: the media type.
+            compress: keep it gzip-compressed; size, sha256 and what is read back are of the bytes that arrived.
+            progress: told the bytes that were sent.
+        """
         ref = _described(f"landed/{source}", path, content_type)
+        if compress:
+            with tempfile.NamedTemporaryFile(prefix="wardflow-gzip-") as packed:
+                _gzip(path, packed, ref)
+                gzipped = ref.model_copy(update={"key": f"{ref.key}.gz", "compression": "gzip"})
+                return self._land(gzipped, Path(packed.name), packed.tell(), progress)
+        return self._land(ref, path, ref.size, progress)
+
+    def _land(self, ref: ObjectRef, path: Path, stored: int, progress: Progress) -> ObjectRef:
         with _named_errors(ref.key):
             found = self._stat(ref.key)
-            if found is None or found.size != ref.size:
-                self._send(ref.key, path, ref, progress)
+            if found is None or found.size != stored:
+                self._send(path, ref, stored, progress)
                 found = self._client.stat_object(self._bucket, ref.key)
-        if found.size != ref.size:
-            raise ObjectDamaged(f"Object {ref.key} has {found.size} bytes in the store, and {ref.size} were sent.")
+        if found.size != stored:
+            raise ObjectDamaged(f"Object {ref.key} has {found.size} bytes in the store, and {stored} were sent.")
         return ref.model_copy(update={"landed_at": found.last_modified})
 
     def put(self, folder: str, path: Path, *, content_type: str) -> ObjectRef:
         """Store a file below a folder, named by its content: a repeat writes the same bytes to the same place."""
         ref = _described(folder, path, content_type)
         with _named_errors(ref.key):
-            self._send(ref.key, path, ref)
+            self._send(path, ref, ref.size)
         return ref
 
     def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
@@ -141,14 +169,15 @@ class ObjectStore:
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
 
-    def _send(self, key: str, path: Path, ref: ObjectRef, progress: Progress = lambda _: None) -> None:
+    def _send(self, path: Path, ref: ObjectRef, stored: int, progress: Progress = lambda _: None) -> None:
+        """Send a file of `stored` bytes; one that is compressed was held against its sha256 when it was made."""
         with path.open("rb") as file:
             sent = _Hashed(file)
             self._client.put_object(
-                self._bucket, key, cast(BinaryIO, sent), ref.size, ref.content_type, progress=_Told(progress)
+                self._bucket, ref.key, cast(BinaryIO, sent), stored, ref.content_type, progress=_Told(progress)
             )
-        if sent.digest.hexdigest() != ref.sha256:
-            self._client.remove_object(self._bucket, key)
+        if ref.compression is None and sent.digest.hexdigest() != ref.sha256:
+            self._client.remove_object(self._bucket, ref.key)
             raise ObjectDamaged(
                 f"The file {path.name} changed while it was sent.", advice="Send it again once it is complete."
             )
@@ -167,7 +196,7 @@ class ObjectStore:
         with _named_errors(ref.key):
             response = self._client.get_object(self._bucket, ref.key)
             try:
-                while chunk := response.read(CHUNK):
+                for chunk in _unpacked(response, ref) if ref.compression else iter(lambda: response.read(CHUNK), b""):
                     digest.update(chunk)
                     size += len(chunk)
                     yield chunk
@@ -203,6 +232,35 @@ class _Hashed:
         chunk = self._file.read(size)
         self.digest.update(chunk)
         return chunk
+
+
+def _gzip(path: Path, packed: IO[bytes], ref: ObjectRef) -> None:
+    """Compress a file: without name and time, so that the same bytes are the same object."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file, gzip.GzipFile("", "wb", _GZIP_LEVEL, packed, mtime=0) as target:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            target.write(chunk)
+    packed.flush()
+    if digest.hexdigest() != ref.sha256:
+        raise ObjectDamaged(
+            f"The file {path.name} changed while it was sent.", advice="Send it again once it is complete."
+        )
+
+
+def _unpacked(response: Any, ref: ObjectRef) -> Iterator[bytes]:  # noqa: ANN401 - urllib3's response
+    """A compressed object's bytes as they arrived, never more at once than `CHUNK`, however far they inflate."""
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        while packed := response.read(CHUNK):
+            while packed:
+                if chunk := inflate.decompress(packed, CHUNK):
+                    yield chunk
+                packed = inflate.unconsumed_tail
+        if rest := inflate.flush():
+            yield rest
+    except zlib.error:
+        raise ObjectDamaged(f"Object {ref.key} is not the gzip file that was stored.") from None
 
 
 def _described(folder: str, path: Path, content_type: str) -> ObjectRef:

@@ -32,6 +32,8 @@ MANIFEST = "application/json"
 
 _LONGEST_URL = 8_000
 """Characters; servers take 8,190 or so. A longer search goes by POST."""
+_FILES_MAY_TAKE = 3_000.0
+"""Seconds for the download of a file; its activity may take an hour."""
 _OUTCOME_LIMIT = 256 * 1024
 _BUSY = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
@@ -62,8 +64,7 @@ class FhirClient:
     def __init__(self, name: str, server: FhirServerSettings, settings: FhirSettings, *, ca_file: Path | None) -> None:
         self.name = name
         self._base = server.base_url.rstrip("/")
-        self._origin = origin(self._base)
-        self._own_origins = {self._origin, *(origin(each) for each in server.next_origins)}
+        self._server = server
         self._settings = settings
         self._http = httpx.AsyncClient(
             verify=str(ca_file) if ca_file else True,
@@ -125,20 +126,16 @@ class FhirClient:
         """
         try:
             url = urljoin(at or f"{self._base}/", link)
-            there = origin(url)
         except ValueError:
             raise AnotherOrigin(f"The server {self.name} gave a link that is no URL.") from None
-        if there not in self._own_origins:
-            raise AnotherOrigin(f"The server {self.name} gave a link to another origin, {there}.")
+        if not self.is_own(url):
+            raise AnotherOrigin(f"The server {self.name} gave a link to another origin, {_shown_origin(url)}.")
         base, parts = urlsplit(self._base), urlsplit(url)
         return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
 
     def is_own(self, url: str) -> bool:
         """Whether a URL is at this server's origin."""
-        try:
-            return origin(url) in self._own_origins
-        except ValueError:
-            return False
+        return is_at(url, self._server)
 
     async def begin_export(self, url: str) -> str:
         """Ask for an export; returns where its state can be asked for.
@@ -170,7 +167,7 @@ class FhirClient:
         Raises:
             PageTooLarge: it has more bytes than a file may have.
         """
-        async with self._answer("GET", self.absolute(url), accept=NDJSON) as response:
+        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=_FILES_MAY_TAKE) as response:
             with path.open("wb") as file:
                 async for chunk in self._chunks(response, self._settings.max_file_bytes):
                     await asyncio.to_thread(file.write, chunk)
@@ -183,7 +180,14 @@ class FhirClient:
 
     @asynccontextmanager
     async def _answer(
-        self, method: str, url: str, *, accept: str, form: str | None = None, prefer: str | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        accept: str,
+        form: str | None = None,
+        prefer: str | None = None,
+        deadline: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """The head of an answer whose status is 200 or 202; its body is read inside of the context."""
         headers = {"Accept": accept, **await self._credentials.headers()}
@@ -193,7 +197,7 @@ class FhirClient:
             headers["Prefer"] = prefer
         try:
             async with (
-                asyncio.timeout(self._settings.deadline),
+                asyncio.timeout(deadline or self._settings.deadline),
                 self._http.stream(method, url, headers=headers, content=form, follow_redirects=False) as response,
             ):
                 await self._check(response)
@@ -285,6 +289,21 @@ def origin(url: str) -> str:
         raise ValueError("not a web address")
     host, port = split_place(parts.netloc)
     return f"{parts.scheme}://{place_text(host, port or _DEFAULT_PORTS[parts.scheme])}"
+
+
+def _shown_origin(url: str) -> str:
+    try:
+        return origin(url)
+    except ValueError:
+        return "which has none of a web address"
+
+
+def is_at(url: str, server: FhirServerSettings) -> bool:
+    """Whether a URL is at a server's origin, by one of the names that it has."""
+    try:
+        return origin(url) in map(origin, (server.base_url, *server.next_origins))
+    except ValueError:
+        return False
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -12,6 +12,7 @@ _WHERE = {
     "down": "stack",
     "doctor": "stack",
     "ingest": "ingest",
+    "import": "imports",
     "runs": "runs",
     "sql": "sql",
     "access": "access",

@@ -1,35 +1,21 @@
 """`wardflow ingest`."""
 
-import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import asyncpg
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from temporalio.client import WorkflowFailureError
-from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.contracts.errors import ConfigurationError, WardflowError
-from library.contracts.runs import Run, RunState
-from library.warehouse.failures import DISCONNECTED
-from library.warehouse.runs import RunLog
+from library.contracts.errors import ConfigurationError
+from library.contracts.runs import RunState
+from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import err, out, print_json, run, table
-from service.resources import object_store, warehouse
-from service.starts import EXCEL, RunHandle, Starter, run_id
-from service.temporal import connect
+from service.starts import EXCEL, RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-_AT_ONCE = 8
-"""Files that are sent side by side."""
-_OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
-"""Seconds that Temporal may be away while runs are followed, and between two tries to reach it."""
 
 
 @dataclass(frozen=True)
@@ -109,111 +95,43 @@ async def ingest_workbooks(
     settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
 ) -> list[Outcome]:
     """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
-    client, store = await connect(settings), object_store(settings)
-    columns = (
-        TextColumn("{task.fields[name]}"),
-        BarColumn(24),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-    )
-    async with warehouse(settings, size=4) as pool:
-        with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
-            ingest = _Ingest(
-                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE)
-            )
-            outcomes = await asyncio.gather(*(ingest.one(path, reload=reload) for path in paths))
-    store.close()
-    return outcomes
+    followed = await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
+    return [outcome_of(each) for each in followed]
 
 
-@dataclass(frozen=True)
-class _Ingest:
-    starter: Starter
-    runs: RunLog
-    progress: Progress
-    gate: asyncio.Semaphore
-
-    async def one(self, source: Path | str, *, reload: bool) -> Outcome:
-        name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-        bar = self.progress.add_task("", name=name, state="waiting", total=None)
-        try:
-            outcome = await self._ingest(source, name, bar, reload=reload)
-        except WardflowError as error:
-            outcome = Outcome(name, error_type=type(error).__name__, error=error.message, advice=error.advice)
-        except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
-            outcome = Outcome(
-                name,
-                error_type=type(error).__name__,
-                error="The file cannot be read, or a server went away while it was followed.",
-                advice="If its run was started, it goes on: `wardflow runs list` shows it. Else send it again.",
-            )
-        self.progress.update(bar, state=outcome.result or outcome.error_type)
-        return outcome
-
-    async def _ingest(self, source: Path | str, name: str, bar: TaskID, *, reload: bool) -> Outcome:
-        async with self.gate:
-            handle = await (
-                self._start_file(source, bar, reload=reload)
-                if isinstance(source, Path)
-                else self._start_url(source, reload=reload)
-            )
-        self.progress.update(bar, state="running")
-        await _ended(handle)
-        finished = await self.runs.get(run_id(handle))
-        if finished is None:
-            raise ConfigurationError(
-                "The run ended without a row in ingest.run.",
-                advice="Its worker uses another warehouse: compare settings.",
-            )
-        return outcome_of(name, finished)
-
-    async def _start_file(self, path: Path, bar: TaskID, *, reload: bool) -> RunHandle:
-        self.progress.update(bar, state="landing", total=path.stat().st_size)
-        landed = await self.starter.land_workbook(path, progress=lambda sent: self.progress.advance(bar, sent))
-        self.progress.update(bar, completed=landed.size)
-        return await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
-
-    async def _start_url(self, url: str, *, reload: bool) -> RunHandle:
+def _wanted(source: Path | str, *, reload: bool) -> Wanted:
+    async def start(starter: Starter, bar: Bar) -> RunHandle:
+        if isinstance(source, Path):
+            landed = await bar.land(source, starter.land_workbook)
+            return await starter.ingest_workbook(landed, subject=source.name, reload=reload)
         if reload:
             raise ConfigurationError(
                 "What a URL gives can only be known once it is downloaded.",
                 advice="Give --reload with the file itself.",
             )
-        return await self.starter.ingest_workbook_from(url)
+        return await starter.ingest_workbook_from(source)
+
+    name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
+    return Wanted(name, start)
 
 
-async def _ended(handle: RunHandle) -> None:
-    """Wait for a run's end, through an outage of Temporal too: the run itself outlives it."""
-    given_up = time.monotonic() + _OUTAGE
-    while True:
-        try:
-            await handle.result()
-        except WorkflowFailureError:
-            return  # the run says why
-        except RPCError:
-            if time.monotonic() > given_up:
-                raise
-            await asyncio.sleep(_BETWEEN_TRIES)
-        else:
-            return
-
-
-def outcome_of(file: str, finished: Run) -> Outcome:
+def outcome_of(followed: Followed) -> Outcome:
     """What a closed run says of its file."""
-    report = finished.report
+    finished = followed.run
+    report = finished.report if finished else {}
     return Outcome(
-        file=file,
-        run=finished.id,
-        state=finished.state,
-        result=finished.result or "",
+        file=followed.name,
+        run=finished.id if finished else "",
+        state=finished.state if finished else RunState.FAILED,
+        result=(finished.result if finished else None) or "",
         edition=str(report.get("edition", "")),
         period_end=str(report.get("period_end", "")),
         organisations=_number(report.get("organisations")),
         rows=_number(report.get("rows")),
         warnings=_number(report.get("warnings")),
-        error_type=finished.error.type if finished.error else "",
-        error=finished.error.message if finished.error else "",
-        advice=finished.error.advice if finished.error else "",
+        error_type=followed.error_type,
+        error=followed.error,
+        advice=followed.advice,
     )
 
 

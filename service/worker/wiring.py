@@ -16,6 +16,7 @@ from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
 from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
+from activities.fhir_files import FhirFileActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
@@ -29,9 +30,10 @@ from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.loader import Loader, LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.resources import download_guard
+from service.resources import download_guard, file_guard
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
+from workflows.fhir_files import ImportFhirWorkflow
 from workflows.policies import COMPUTE, FHIR, IO, LOAD, WORKFLOWS
 from workflows.upkeep import UpkeepWorkflow
 
@@ -42,6 +44,7 @@ ALL_WORKFLOWS: tuple[type, ...] = (
     IngestWorkbookWorkflow,
     ImportZipcodeWorkflow,
     ImportObservationsWorkflow,
+    ImportFhirWorkflow,
     UpkeepWorkflow,
 )
 
@@ -87,15 +90,23 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
     imports = FhirImports(pool)
     pages = FhirActivities(stager, resources.fhir, imports)
+    files = FhirFileActivities(stager, resources.fhir, file_guard(settings))
     imported = FhirImportActivities(imports, loads, settings.fhir)
     abandoned = AbandonedRuns(pool, runs, resources.client)
     upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), imports)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [upkeep.keep_up, workbooks.download_workbook, imported.plan_searches, imported.finish_import],
-        COMPUTE: [workbooks.stage_workbook],
+        COMPUTE: [workbooks.stage_workbook, files.stage_fhir],
         LOAD: [loads.load_staged, imported.load_pages],
-        FHIR: [pages.fetch_patient_page, pages.fetch_observation_page, pages.read_patients],
+        FHIR: [
+            pages.fetch_patient_page,
+            pages.fetch_observation_page,
+            pages.read_patients,
+            files.begin_export,
+            files.fetch_manifest,
+            files.download_exported,
+        ],
     }
 
 

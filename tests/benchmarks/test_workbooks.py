@@ -6,12 +6,13 @@ import socket
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
@@ -50,8 +51,8 @@ PATIENCE = 120
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings) -> AsyncIterator[None]:
-    """`wardflow worker` on this test's database and queues, ready."""
+async def worker_process(settings: Settings, more: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[None]:
+    """`wardflow worker` on this test's database and queues, ready; with more settings of its own."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     told = {
@@ -62,6 +63,7 @@ async def worker_process(settings: Settings) -> AsyncIterator[None]:
         "WORKER__PORT": str(port),
         "ENCRYPTION__ENABLED": str(settings.encryption.enabled),
         "LOG__LEVEL": "WARNING",
+        **more,
     }
     environment = os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()}
     with tempfile.TemporaryFile() as log:

@@ -1,6 +1,8 @@
 """Objects are immutable, named by their content, checked on both sides, and private."""
 
+import gzip
 import hashlib
+import io
 import secrets
 from pathlib import Path
 
@@ -32,6 +34,39 @@ async def test_bytes_come_back_as_they_were_sent(store: ObjectStore, tmp_path: P
     store.download(ref, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content
     assert b"".join([chunk async for chunk in store.stream(ref)]) == content
+
+
+@pytest.mark.parametrize("size", [0, 1, LARGE])
+async def test_a_compressed_object_comes_back_as_it_was_sent(store: ObjectStore, tmp_path: Path, size: int) -> None:
+    content = (secrets.token_bytes(64) * (size // 64 + 1))[:size]
+    ref = store.land("test", file_of(tmp_path, content), content_type="text/plain", compress=True)
+    assert (ref.size, ref.sha256) == (size, hashlib.sha256(content).hexdigest())
+    store.download(ref, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert b"".join([chunk async for chunk in store.stream(ref)]) == content
+    kept = store._stat(ref.key)
+    assert kept is not None
+    assert kept.size < size / 10 + 100
+
+
+def test_the_same_bytes_compressed_twice_are_one_object_beside_the_uncompressed_one(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    content = secrets.token_bytes(64)
+    first, second = (
+        store.land("test", file_of(tmp_path, content), content_type="text/plain", compress=True) for _ in range(2)
+    )
+    plain = store.land("test", file_of(tmp_path, content), content_type="text/plain")
+    assert first == second
+    assert (first.key, first.compression, plain.compression) == (f"{plain.key}.gz", "gzip", None)
+
+
+@pytest.mark.parametrize("stored", [b"no gzip at all", gzip.compress(b"x" * 64)[:-12], gzip.compress(b"y" * 64)])
+def test_a_compressed_object_that_was_damaged_is_refused(store: ObjectStore, tmp_path: Path, stored: bytes) -> None:
+    ref = store.land("test", file_of(tmp_path, b"x" * 64), content_type="text/plain", compress=True)
+    store._client.put_object(store._bucket, ref.key, io.BytesIO(stored), len(stored))
+    with pytest.raises(ObjectDamaged):
+        store.download(ref, tmp_path / "back")
 
 
 def test_the_same_bytes_landed_twice_are_one_object_with_its_first_landing_time(

@@ -1,98 +1,90 @@
-"""Made-up patients and observations, loaded as the FHIR source loads them: without a server and without a run."""
+"""FHIR resources for tests, and what the reader makes of them."""
 
+import csv
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from library.contracts.loads import LoadResult
-from library.objects.staged import upload
-from library.objects.store import ObjectStore
-from library.sources.fhir.staging import SOURCE, fhir_identity, stage_ndjson
-from library.warehouse.loader import Loader, LoadLimits
-from library.warehouse.pool import Pool
-from library.warehouse.sessions import Attempt
-from service.worker.wiring import CATALOGUE
+from library.sources.fhir.staging import stage_ndjson
 
-STAMPED = datetime(2026, 1, 1, tzinfo=UTC)
-_LIMITS = LoadLimits(lock=6, statement=120, idle_in_transaction=10, work_mem="64MB")
+HL7 = Path(__file__).parents[1] / "data" / "fhir" / "hl7"
+LANDED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-type Resource = Mapping[str, Any]
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass(frozen=True)
-class FhirRows:
-    """Brings resources into the warehouse."""
+class Rows:
+    """What a reading left: rows by table, each as its cells that are not null; and what it refused."""
 
-    pool: Pool
-    store: ObjectStore
+    tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    refused: Sequence[Mapping[str, Any]]
+    report: Mapping[str, Any] = field(default_factory=dict)
 
-    async def load(self, *resources: Resource | bytes, server: str = "hapi", run_id: str = "by hand") -> LoadResult:
-        """Land, stage and load resources, or lines as they are."""
-        lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in resources]
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            path = folder / "landed"
-            path.write_bytes(b"\n".join(lines))
-            landed = self.store.land(SOURCE, path, content_type="application/fhir+ndjson")
-            staged = stage_ndjson(path, folder, server=server, object_key=landed.key, stamped=STAMPED)
-            request = upload(
-                self.store,
-                folder,
-                staged.rows,
-                identity=fhir_identity(landed, server),
-                landed=landed,
-                run_id=run_id,
-                report=staged.report,
-            )
-        loader = Loader(self.pool, self.store, CATALOGUE, _LIMITS)
-        return await loader.load(request, attempt=Attempt("by hand"), reached=lambda _: None)
+    @property
+    def patient(self) -> Mapping[str, Any]:
+        """The only patient."""
+        (row,) = self.tables["patient"]
+        return row
 
+    @property
+    def observation(self) -> Mapping[str, Any]:
+        """The only observation."""
+        (row,) = self.tables["observation"]
+        return row
 
-def patient(
-    identity: str,
-    family: str | None = "Everyperson",
-    *given: str,
-    zipcodes: Iterable[str] = ("02139",),
-    gender: str = "female",
-    born: str | None = "1974-12-25",
-) -> dict[str, Any]:
-    """A patient."""
-    name = {"family": family, "given": list(given or ("Eve",))} if family else {}
-    return {
-        "resourceType": "Patient",
-        "id": identity,
-        "name": [name],
-        "gender": gender,
-        "address": [{"line": ["1 Main Street"], "postalCode": zipcode} for zipcode in zipcodes],
-    } | ({"birthDate": born} if born else {})
+    @property
+    def components(self) -> Sequence[Mapping[str, Any]]:
+        """All components."""
+        return self.tables["observation_component"]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the rows were refused."""
+        return [str(row["reasons"]) for row in self.refused]
 
 
-def observation(
-    identity: str,
-    of: str,
-    value: float | None = None,
-    at: str = "2025-06-01T12:00:00Z",
-    *,
-    code: str = "8302-2",
-    category: str = "vital-signs",
-    components: Iterable[tuple[str, float]] = (),
-) -> dict[str, Any]:
-    """An observation of a patient."""
+def resource(kind: str, **elements: object) -> dict[str, Any]:
+    """A resource with an id, as JSON has it."""
+    return {"resourceType": kind, "id": "1", **elements}
 
-    def measured(code: str, value: float | None) -> dict[str, Any]:
-        quantity = {} if value is None else {"valueQuantity": {"value": value, "unit": "cm"}}
-        return {"code": {"coding": [{"system": "http://loinc.org", "code": code, "display": f"No. {code}"}]}} | quantity
 
-    return {
-        "resourceType": "Observation",
-        "id": identity,
-        "status": "final",
-        "category": [{"coding": [{"code": category}]}],
-        "subject": {"reference": f"Patient/{of}"},
-        "effectiveDateTime": at,
-        "component": [measured(*each) for each in components],
-    } | measured(code, value)
+def observation(**elements: object) -> dict[str, Any]:
+    """An observation with an id."""
+    return resource("Observation", **elements)
+
+
+def example(name: str) -> dict[str, Any]:
+    """One of HL7's examples."""
+    found: dict[str, Any] = json.loads((HL7 / f"{name}.json").read_bytes())
+    return found
+
+
+def read(*resources: Mapping[str, Any], only: str | None = None) -> Rows:
+    """The rows of resources."""
+    return read_lines(b"\n".join(json.dumps(each).encode() for each in resources), only=only)
+
+
+def read_lines(ndjson: bytes, *, only: str | None = None) -> Rows:
+    """The rows of NDJSON."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "landed").write_bytes(ndjson)
+        staged = stage_ndjson(
+            folder / "landed", folder, server="here", object_key="landed/fhir/x", stamped=LANDED, only=only
+        )
+        tables = {table: _rows(folder / f"fhir.{table}.csv") for table in ("patient", "observation")}
+        tables["observation_component"] = _rows(folder / "fhir.observation_component.csv")
+        assert {f"fhir.{name}": len(rows) for name, rows in tables.items()} == staged.rows
+        refused = _rows(folder / "rejections.csv") if (folder / "rejections.csv").exists() else []
+        return Rows(tables, refused, staged.report)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, quoting=csv.QUOTE_NOTNULL)
+        return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]

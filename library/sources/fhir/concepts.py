@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Raw
 
 from library.datasets.fhir import KEY_LIMIT
 from library.sources.fhir.resources import CodeableConcept, Coding, ReferenceRange
@@ -12,7 +11,7 @@ from library.warehouse.staging import text_array
 
 _KEPT = 20_000
 _LONGEST_KEPT = 2_000
-_INTERPRETATIONS = ("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "v2-0078", "v2/0078")
+_OF_HL7 = ("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "v2-0078", "v2/0078")
 _NORMAL = "normal"
 
 
@@ -46,27 +45,23 @@ class Limits(NamedTuple):
     high: float | None
 
 
-def _kept[T](read: Callable[[bytes], T], place: str) -> Callable[[Raw], T]:
-    """Remember what `read` makes of which bytes; name the place in what it refuses."""
-    known: dict[bytes, T] = {}
+class Known[T](dict[bytes, T]):
+    """What `read` makes of which bytes: `CODES[bytes(raw)]`, read when first asked for; refusals name the place."""
 
-    def look_up(raw: Raw) -> T:
-        given = bytes(raw)
+    def __init__(self, read: Callable[[bytes], T], place: str) -> None:
+        self._read = read
+        self._place = place
+
+    def __missing__(self, given: bytes) -> T:
         try:
-            return known[given]
-        except KeyError:
-            pass
-        try:
-            made = read(given)
+            made = self._read(given or b"null")
         except msgspec.ValidationError as error:
-            raise misfit(error, place) from None
+            raise misfit(error, self._place) from None
         if len(given) <= _LONGEST_KEPT:
-            if len(known) >= _KEPT:
-                known.clear()
-            known[given] = made
+            if len(self) >= _KEPT:
+                self.clear()
+            self[given] = made
         return made
-
-    return look_up
 
 
 def misfit(error: msgspec.ValidationError, place: str = "") -> Unreadable:
@@ -90,7 +85,7 @@ _decode_ranges = msgspec.json.Decoder(list[ReferenceRange] | None).decode
 
 
 def _concept(given: bytes) -> Concept:
-    concept = (_decode_concept(given) if given else None) or CodeableConcept()
+    concept = _decode_concept(given) or CodeableConcept()
     codings = concept.coding or []
     first = next((coding for coding in codings if coding.code), None) or Coding()
     text = concept.text or next((coding.display for coding in codings if coding.display), None)
@@ -107,7 +102,7 @@ def _searched_concept(given: bytes) -> Concept:
 
 
 def _categories(given: bytes) -> Category:
-    categories = (_decode_concepts(given) if given else None) or []
+    categories = _decode_concepts(given) or []
     names: list[str] = []
     for category in categories:
         codes = [coding.code for coding in category.coding or () if coding.code]
@@ -119,26 +114,25 @@ def _categories(given: bytes) -> Category:
 
 
 def _short(given: bytes) -> str | None:
-    """What a concept is called in one word: its first code, else its text."""
-    concept = (_decode_concept(given) if given else None) or CodeableConcept()
-    return _name(concept)
+    return short_name(_decode_concept(given) or CodeableConcept())
 
 
 def _interpretation(given: bytes) -> str | None:
     """HL7's abbreviation, where one of the concepts has it; else the first one's name."""
-    concepts = (_decode_concepts(given) if given else None) or []
+    concepts = _decode_concepts(given) or []
     codings = [coding for concept in concepts for coding in concept.coding or () if coding.code]
-    of_hl7 = next((coding.code for coding in codings if (coding.system or "").endswith(_INTERPRETATIONS)), None)
-    return of_hl7 or next((name for concept in concepts if (name := _name(concept))), None)
+    of_hl7 = next((coding.code for coding in codings if (coding.system or "").endswith(_OF_HL7)), None)
+    return of_hl7 or next((name for concept in concepts if (name := short_name(concept))), None)
 
 
-def _name(concept: CodeableConcept) -> str | None:
+def short_name(concept: CodeableConcept) -> str | None:
+    """What a concept is called in one word: its first code, else its text."""
     return next((coding.code for coding in concept.coding or () if coding.code), None) or concept.text
 
 
 def _limits(given: bytes) -> Limits:
     """The first range that is called normal, or not called anything: others are of those who are ill."""
-    ranges = (_decode_ranges(given) if given else None) or []
+    ranges = _decode_ranges(given) or []
     for each in ranges:
         kind = each.type or CodeableConcept()
         if not (kind.coding or kind.text) or any(coding.code == _NORMAL for coding in kind.coding or ()):
@@ -149,10 +143,9 @@ def _limits(given: bytes) -> Limits:
     return Limits(None, None)
 
 
-code_of = _kept(_searched_concept, "code")
-value_concept_of = _kept(_concept, "valueCodeableConcept")
-categories_of = _kept(_categories, "category")
-interpretation_of = _kept(_interpretation, "interpretation")
-reason_of = _kept(_short, "dataAbsentReason")
-limits_of = _kept(_limits, "referenceRange")
-short_name = _name
+CODES = Known(_searched_concept, "code")
+VALUES = Known(_concept, "valueCodeableConcept")
+CATEGORIES = Known(_categories, "category")
+INTERPRETATIONS = Known(_interpretation, "interpretation")
+REASONS = Known(_short, "dataAbsentReason")
+LIMITS = Known(_limits, "referenceRange")

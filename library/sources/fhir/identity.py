@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from library.datasets.fhir import KEY_LIMIT
 from library.sources.fhir.concepts import Unreadable, limited
 from library.sources.fhir.resources import Meta
-from library.sources.fhir.times import TimeUnreadable, read_instant
+from library.sources.fhir.times import read_instant
+from library.sources.fhir.values import placed
 
 _DIGITS_LIMIT = 18
 """Digits that a bigint holds whatever they are."""
-_UNVERSIONED = (-1, "")
+
+type Identity = tuple[str, str, str, int, str]
+"""Cells of the columns id, server, last_updated, version_number and version_id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """Where a resource came from.
 
@@ -27,31 +31,26 @@ class Source:
     stamped: str
 
 
-def identified(resource_id: str, meta: Meta | None, source: Source) -> tuple[str, str, str, int, str]:
-    """The columns id, server, last_updated, version_number and version_id."""
-    if not resource_id:
-        raise Unreadable("id", "missing")
-    limited(resource_id, "id")
+def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
+    """Which resource, and which version of it."""
+    if not 0 < len(resource_id) <= KEY_LIMIT:
+        raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
     if meta is None:
-        return (resource_id, source.server, source.stamped, *_UNVERSIONED)
-    changed = source.stamped if meta.lastUpdated is None else _changed(meta.lastUpdated)
-    number, version = _UNVERSIONED if meta.versionId is None else _version(meta.versionId)
-    return resource_id, source.server, changed, number, version
-
-
-def _changed(text: str) -> str:
-    try:
-        return read_instant(text)
-    except TimeUnreadable as error:
-        raise Unreadable("meta.lastUpdated", str(error)) from None
-
-
-def _version(text: str) -> tuple[int, str]:
-    limited(text, "meta.versionId")
-    return _numbered(text)
+        return resource_id, source.server, source.stamped, -1, ""
+    changed, version = meta.lastUpdated, meta.versionId
+    return (
+        resource_id,
+        source.server,
+        source.stamped if changed is None else _changed(changed),
+        -1 if version is None else _numbered(version),
+        version or "",
+    )
 
 
 @lru_cache(1_000)
-def _numbered(text: str) -> tuple[int, str]:
-    is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS_LIMIT
-    return (int(text) if is_number else -1), text
+def _numbered(version: str) -> int:
+    limited(version, "meta.versionId")
+    return int(version) if version.isascii() and version.isdigit() and len(version) <= _DIGITS_LIMIT else -1
+
+
+_changed = placed("meta.lastUpdated", read_instant)

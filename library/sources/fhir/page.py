@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from library.contracts.fhir import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
-from library.sources.fhir.resources import Address, AnyResource, Meta
+from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
 PAGE_LIMIT = 64 * 1024 * 1024
@@ -17,7 +17,10 @@ OBJECTS_LIMIT = 1_000_000
 """JSON objects of a page: empty ones would take fifty times their own size to decode."""
 
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
+_NOTHING = (b"", b"null")
+_NO_MATCHES = ("include", "outcome")
 _ISSUE_LIMIT = 500
+_SMALLEST_OBJECT = len(b"{},")
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,17 @@ class Page:
     server_time: datetime | None = None
 
 
-class _Link(Struct):
+class _Link(Struct, gc=False):
     relation: str | None = None
     url: str | None = None
 
 
-class _Search(Struct):
+class _Search(Struct, gc=False):
     mode: str | None = None
 
 
-class _Entry(Struct):
-    resource: Raw = Raw(b"")
+class _Entry(Struct, gc=False):
+    resource: Raw = NOTHING
     search: _Search | None = None
 
 
@@ -99,7 +102,7 @@ def read_page(body: bytes) -> Page:
     """
     if len(body) > PAGE_LIMIT:
         raise PageTooLarge(f"The page has {len(body):,} bytes; {PAGE_LIMIT:,} can be read.")
-    if body.count(b"{") > OBJECTS_LIMIT:
+    if len(body) > _SMALLEST_OBJECT * OBJECTS_LIMIT and body.count(b"{") > OBJECTS_LIMIT:
         raise PageTooLarge(f"The page has more than {OBJECTS_LIMIT:,} JSON objects.")
     bundle = _decoded(body.removeprefix(b"\xef\xbb\xbf"))
     if bundle.kind == "OperationOutcome":
@@ -107,15 +110,17 @@ def read_page(body: bytes) -> Page:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    resources: list[bytes] = []
+    entries = bundle.entry or ()
+    resources = [bytes(entry.resource) for entry in entries if not (entry.search and entry.search.mode in _NO_MATCHES)]
     remarks: list[str] = []
-    for entry in bundle.entry or ():
-        mode = entry.search.mode if entry.search else None
-        resource = _line(entry.resource)
-        if _is_outcome(resource):
-            remarks += _remarks(resource)
-        elif resource not in (b"", b"null") and mode not in ("include", "outcome"):
-            resources.append(resource)
+    if b'"OperationOutcome"' in body:
+        outcomes = [resource for entry in entries if _is_outcome(resource := bytes(entry.resource))]
+        remarks = [remark for outcome in outcomes for remark in _remarks(outcome)]
+        resources = [resource for resource in resources if resource not in outcomes]
+    if b"\n" in body or b"\r" in body:
+        resources = [msgspec.json.format(resource, indent=-1) for resource in resources if resource]
+    if b"" in resources or b"null" in resources:
+        resources = [resource for resource in resources if resource not in _NOTHING]
     return Page(
         resources=tuple(resources),
         next_link=_next_link(bundle),
@@ -166,11 +171,6 @@ def _decoded(body: bytes) -> _Bundle:
 
 def _place(error: Exception) -> str:
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-
-
-def _line(resource: Raw) -> bytes:
-    line = bytes(resource)
-    return msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line
 
 
 def _next_link(bundle: _Bundle) -> str | None:

@@ -8,7 +8,7 @@ from library.sources.fhir.concepts import Unreadable, limited, short_name
 from library.sources.fhir.identity import Source, identified
 from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
 from library.sources.fhir.times import Day, read_date, read_date_time
-from library.sources.fhir.values import at
+from library.sources.fhir.values import placed
 from library.warehouse.staging import Cell, text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
@@ -18,7 +18,7 @@ _SEARCHED_NAMES = 200
 _BEST_NAMES = ("official", "usual", None)
 
 
-def patient_cells(given: Patient, source: Source) -> list[Cell]:
+def patient_cells(given: Patient, source: Source) -> tuple[Cell, ...]:
     """The row of a patient.
 
     Raises:
@@ -27,8 +27,8 @@ def patient_cells(given: Patient, source: Source) -> list[Cell]:
     name, address = _best_name(given.name or ()), next(iter(given.address or ()), None) or Address()
     born: Day | tuple[None, None, None] = _NO_DAY
     if given.birthDate is not None:
-        born = at("birthDate", read_date, given.birthDate)
-    return [
+        born = _born(given.birthDate)
+    return (
         *identified(given.id, given.meta, source),
         name.family,
         _array(name.given or ()),
@@ -48,7 +48,7 @@ def patient_cells(given: Patient, source: Source) -> list[Cell]:
         _us_core("ethnicity", given.extension or ()),
         _language(given.communication or ()),
         source.object_key,
-    ]
+    )
 
 
 def _best_name(names: Sequence[HumanName]) -> HumanName:
@@ -69,7 +69,7 @@ def _deceased(given: Patient) -> tuple[str | None, str | None, str | None]:
     if given.deceasedBoolean is not None and given.deceasedDateTime is not None:
         raise Unreadable("deceased[x]", "both a boolean and a time")
     if given.deceasedDateTime is not None:
-        return "t", at("deceasedDateTime", read_date_time, given.deceasedDateTime).start, given.deceasedDateTime
+        return "t", _died(given.deceasedDateTime).start, given.deceasedDateTime
     return (None if given.deceasedBoolean is None else "t" if given.deceasedBoolean else "f"), None, None
 
 
@@ -89,3 +89,7 @@ def _language(spoken: Sequence[Communication]) -> str | None:
 
 def _array(texts: Iterable[str | None]) -> str:
     return text_array(text for text in texts if text)
+
+
+_born = placed("birthDate", read_date)
+_died = placed("deceasedDateTime", read_date_time)

@@ -7,7 +7,8 @@ No value is made to fit: a number that is written as a text is refused, with its
 
 from msgspec import Raw, Struct
 
-_NOTHING = Raw(b"")
+NOTHING = Raw(b"")
+"""What stands where a resource has nothing: this very object."""
 
 
 class Meta(Struct, gc=False):
@@ -95,21 +96,21 @@ class Measurement(Struct, gc=False):
     Concepts repeat from one observation to the next, so they are left as they came, for `concepts` to look up.
     """
 
-    code: Raw = _NOTHING
+    code: Raw = NOTHING
     valueQuantity: Quantity | None = None
-    valueCodeableConcept: Raw = _NOTHING
+    valueCodeableConcept: Raw = NOTHING
     valueString: str | None = None
     valueBoolean: bool | None = None
     valueInteger: int | None = None
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
-    valueSampledData: Raw = _NOTHING
+    valueSampledData: Raw = NOTHING
     valueTime: str | None = None
     valueDateTime: str | None = None
     valuePeriod: Period | None = None
-    dataAbsentReason: Raw = _NOTHING
-    interpretation: Raw = _NOTHING
-    referenceRange: Raw = _NOTHING
+    dataAbsentReason: Raw = NOTHING
+    interpretation: Raw = NOTHING
+    referenceRange: Raw = NOTHING
 
 
 class Component(Measurement, gc=False):
@@ -122,7 +123,7 @@ class Observation(Measurement, gc=False, tag_field="resourceType", tag="Observat
     id: str = ""
     meta: Meta | None = None
     status: str | None = None
-    category: Raw = _NOTHING
+    category: Raw = NOTHING
     subject: Reference | None = None
     encounter: Reference | None = None
     effectiveDateTime: str | None = None

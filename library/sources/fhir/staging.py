@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -142,7 +142,7 @@ class _Reader:
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
 
-    def _write(self, dataset: Dataset, cells: list[Cell], number: int, *, checked: bool) -> None:
+    def _write(self, dataset: Dataset, cells: Sequence[Cell], number: int, *, checked: bool) -> None:
         if checked:
             _refuse_nul(dataset, cells)
         self._staging.add_cells(dataset, cells, line=number)
@@ -166,7 +166,7 @@ class _Reader:
         self._staging.refuse(self._latest, [reason], line=number, raw=line)
 
 
-def _refuse_nul(dataset: Dataset, cells: list[Cell]) -> None:
+def _refuse_nul(dataset: Dataset, cells: Sequence[Cell]) -> None:
     for column, cell in zip(dataset.columns, cells, strict=True):
         if isinstance(cell, str) and "\0" in cell:
             raise Unreadable(column.name, "holds a NUL character")

@@ -7,7 +7,6 @@ UTC, as it names no zone. A time with seconds has no end of its own.
 import calendar
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import NamedTuple
 
 _DATE_TIME = re.compile(
@@ -17,7 +16,6 @@ _DATE_TIME = re.compile(
 )
 _TIME = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?", re.ASCII)
 _LONGEST = 64
-_KEPT = 10_000
 
 
 class TimeUnreadable(ValueError):
@@ -39,7 +37,6 @@ class Day(NamedTuple):
     first: str
 
 
-@lru_cache(_KEPT)  # the observations of a visit have the same times
 def read_date_time(text: str) -> Span:
     """Read a `dateTime` or an `instant`: a year, a month, a day, or a time with its zone."""
     found = _DATE_TIME.fullmatch(text) if len(text) <= _LONGEST else None

@@ -1,9 +1,10 @@
 """What an observation or a component measured: every kind of value, as the same cells."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
-from library.sources.fhir.concepts import Unreadable, value_concept_of
-from library.sources.fhir.resources import Measurement, Period, Quantity, Range, Ratio
+from library.sources.fhir.concepts import VALUES, Unreadable
+from library.sources.fhir.resources import NOTHING, Measurement, Period, Quantity, Range, Ratio
 from library.sources.fhir.times import TimeUnreadable, check_time, read_date_time
 
 type Value = tuple[
@@ -23,58 +24,72 @@ type Value = tuple[
 """Cells of the columns `value_kind` to `comparator`."""
 
 _NONE: Value = ("none", None, None, None, None, None, None, None, None, None, None, None)
+_KINDS = 11
+_KEPT = 10_000
 _BITS_32 = 2**31
-_EMPTY = (b"", b"null")
 
 
 def value_cells(given: Measurement) -> Value:
     """The value, of whichever kind it is; that there are two is refused."""
-    quantity = given.valueQuantity
-    concept, sampled = bytes(given.valueCodeableConcept), bytes(given.valueSampledData)
-    others = (
-        given.valueString,
-        given.valueBoolean,
-        given.valueInteger,
-        given.valueRange,
-        given.valueRatio,
-        given.valueTime,
-        given.valueDateTime,
-        given.valuePeriod,
-    )
-    several = (quantity is not None) + (concept not in _EMPTY) + (sampled not in _EMPTY) + 8 - others.count(None)
-    if several > 1:
-        raise Unreadable("value[x]", "more than one value")
+    quantity, concept = given.valueQuantity, given.valueCodeableConcept
+    if (
+        (quantity is not None and concept is not NOTHING)
+        or given.valueString is not None
+        or given.valueBoolean is not None
+        or given.valueInteger is not None
+        or given.valueRange is not None
+        or given.valueRatio is not None
+        or given.valueTime is not None
+        or given.valueDateTime is not None
+        or given.valuePeriod is not None
+        or given.valueSampledData is not NOTHING
+    ):
+        return _rare(given)
     if quantity is not None:
         return (
             "quantity", quantity.value, None, None, None, None, None, None, None,
             quantity.unit, quantity.code, quantity.comparator,
         )  # fmt: skip
-    if concept not in _EMPTY:
-        system, code, text, _ = value_concept_of(given.valueCodeableConcept)
+    if concept is not NOTHING:
+        system, code, text, _ = VALUES[bytes(concept)]
         return ("code", None, None, None, None, None, text, code, system, None, None, None)
-    if several == 0:
-        return _NONE
-    return _text("sampled_data", sampled.decode()) if sampled not in _EMPTY else _rare(given)
+    return _NONE
 
 
-def at[T](place: str, read: Callable[[str], T], text: str) -> T:
-    """Read a time; what is wrong with it is said with its place."""
-    try:
-        return read(text)
-    except TimeUnreadable as error:
-        raise Unreadable(place, str(error)) from None
+def placed[T](place: str, read: Callable[[str], T]) -> Callable[[str], T]:
+    """A reader of times that names the place of what is wrong, and remembers the last ones: those of a visit repeat."""
+
+    @lru_cache(_KEPT)
+    def read_at(text: str) -> T:
+        try:
+            return read(text)
+        except TimeUnreadable as error:
+            raise Unreadable(place, str(error)) from None
+
+    return read_at
 
 
 def period_cells(place: str, period: Period) -> tuple[str | None, str | None, str | None]:
     """First and last moment of a period, and its text: `start/end`, where one of them can be open."""
     if period.start is None and period.end is None:
         return None, None, None
-    start = None if period.start is None else at(f"{place}.start", read_date_time, period.start).start
-    end = None if period.end is None else at(f"{place}.end", read_date_time, period.end)
+    try:
+        start = None if period.start is None else read_date_time(period.start).start
+        end = None if period.end is None else read_date_time(period.end)
+    except TimeUnreadable as error:
+        raise Unreadable(place, str(error)) from None
     return start, end and (end.end or end.start), f"{period.start or ''}/{period.end or ''}"
 
 
 def _rare(given: Measurement) -> Value:
+    texts = (given.valueString, given.valueTime, given.valueDateTime, given.valueBoolean, given.valueInteger)
+    parts = (given.valueQuantity, given.valueRange, given.valueRatio, given.valuePeriod)
+    absent = (*texts, *parts).count(None)
+    absent += (given.valueCodeableConcept is NOTHING) + (given.valueSampledData is NOTHING)
+    if absent != _KINDS - 1:
+        raise Unreadable("value[x]", "more than one value")
+    if given.valueSampledData is not NOTHING:
+        return _text("sampled_data", bytes(given.valueSampledData).decode())
     if given.valueString is not None:
         return _text("text", given.valueString)
     if given.valueBoolean is not None:
@@ -86,14 +101,11 @@ def _rare(given: Measurement) -> Value:
     if given.valueRatio is not None:
         return _ratio(given.valueRatio)
     if given.valueDateTime is not None:
-        start, end = at("valueDateTime", read_date_time, given.valueDateTime)
+        start, end = _date_time(given.valueDateTime)
         return _timed("datetime", start, end, given.valueDateTime)
     if given.valuePeriod is not None:
         return _timed("period", *period_cells("valuePeriod", given.valuePeriod))
-    try:
-        return _text("time", check_time(given.valueTime or ""))
-    except TimeUnreadable as error:
-        raise Unreadable("valueTime", str(error)) from None
+    return _text("time", _time(given.valueTime or ""))
 
 
 def _text(kind: str, text: str) -> Value:
@@ -125,3 +137,7 @@ def _ratio(given: Ratio) -> Value:
 
 def _per(above: str | None, below: str | None) -> str | None:
     return f"{above or '1'}/{below}" if below and below != "1" else above
+
+
+_date_time = placed("valueDateTime", read_date_time)
+_time = placed("valueTime", check_time)

@@ -12,7 +12,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 from tests.integration.api.test_fhir_patients import found
-from tests.support.fhir import FhirRows, observation, patient
+from tests.support.fhir_rows import FhirRows, observation, patient
 
 OBSERVATIONS = (
     observation("1", "p", 170.5, "2025-06-01T12:00:00Z"),

@@ -11,7 +11,7 @@ from library.access.tokens import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
-from tests.support.fhir import FhirRows, observation, patient
+from tests.support.fhir_rows import FhirRows, observation, patient
 
 PATIENTS = (
     patient("1", "O'Brien", "Zoë", "Ann", zipcodes=["02139"], born="1980"),

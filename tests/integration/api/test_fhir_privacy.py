@@ -13,7 +13,7 @@ from library.access.tokens import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
-from tests.support.fhir import FhirRows, observation, patient
+from tests.support.fhir_rows import FhirRows, observation, patient
 
 ID, FAMILY, GIVEN, CODE = "sentinel-id-4711", "Sentinelfamily", "Sentinelgiven", "sentinel-code"
 SENTINELS = (ID, FAMILY.lower(), GIVEN.lower(), CODE, "1931-04-07", "1931-04-08", "31.4159")

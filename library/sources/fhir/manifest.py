@@ -1,0 +1,61 @@
+"""The manifest of a Bulk Data export."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from library.contracts.fhir import NotABundle, PageUnreadable
+from library.sources.fhir.times import TimeUnreadable, read_instant
+
+_OURS = ("Patient", "Observation", "")
+
+
+@dataclass(frozen=True)
+class ReadManifest:
+    """What of a manifest is for us.
+
+    Attributes:
+        files: addresses of those with patients or observations.
+        at: the export's transaction time.
+    """
+
+    files: tuple[str, ...]
+    at: datetime | None
+
+
+class _File(msgspec.Struct):
+    url: str
+    type: str = ""
+
+
+class _Manifest(msgspec.Struct):
+    output: list[_File]
+    transactionTime: str = ""  # noqa: N815 - FHIR's name
+
+
+def read_manifest(body: bytes) -> ReadManifest:
+    """Read a manifest.
+
+    Raises:
+        PageUnreadable: it is no JSON.
+        NotABundle: it is JSON, and no manifest.
+    """
+    try:
+        manifest = msgspec.json.decode(body, type=_Manifest)
+    except msgspec.ValidationError:
+        raise NotABundle(
+            "What came is no manifest of an export.", advice="Give the URL of an export, or of its manifest."
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise PageUnreadable("The manifest is no JSON, or was cut off.") from None
+    try:
+        at = datetime.fromisoformat(read_instant(manifest.transactionTime)) if manifest.transactionTime else None
+    except TimeUnreadable:
+        at = None
+    return ReadManifest(tuple(file.url for file in manifest.output if file.type in _OURS), at)
+
+
+def manifest_of_one(url: str) -> bytes:
+    """The manifest that a single file would have."""
+    return msgspec.json.encode(_Manifest(output=[_File(url)]))

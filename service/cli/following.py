@@ -1,0 +1,180 @@
+"""Starting several runs from the command line and following each to its end, with a bar for each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.objects import ObjectRef
+from library.contracts.runs import Run, RunState
+from library.objects.store import Progress as Sent
+from library.warehouse.failures import DISCONNECTED
+from library.warehouse.runs import RunLog
+from service.cli.output import err
+from service.resources import object_store, warehouse
+from service.starts import RunHandle, Starter, run_id
+from service.temporal import connect
+
+_AT_ONCE = 8
+"""Runs that are started side by side."""
+_OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
+"""Seconds that Temporal may be away while runs are followed, and between two tries to reach it."""
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at how far a run has come."""
+
+
+class Land(Protocol):
+    """Stores a file and tells how far it has come."""
+
+    async def __call__(self, path: Path, *, progress: Sent) -> ObjectRef:
+        """Land the file."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The line of one run."""
+
+    progress: Progress
+    task: TaskID
+
+    def show(self, state: str) -> None:
+        """Say what happens now."""
+        self.progress.update(self.task, state=state)
+
+    async def land(self, path: Path, land: Land) -> ObjectRef:
+        """Land a file, and show how far it has come."""
+        self.progress.update(self.task, state="landing", total=path.stat().st_size)
+        landed = await land(path, progress=lambda sent: self.progress.advance(self.task, sent))
+        self.progress.update(self.task, completed=landed.size)
+        return landed
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run that is to be started.
+
+    Attributes:
+        name: what it is about, for people.
+        start: starts it.
+    """
+
+    name: str
+    start: Callable[[Starter, Bar], Awaitable[RunHandle]]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What became of it.
+
+    Attributes:
+        run: as it has ended; `None` where none was started, or it could not be followed.
+        error: why not, with its type; empty where all went well.
+    """
+
+    name: str
+    run: Run | None = None
+    error_type: str = ""
+    error: str = ""
+    advice: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run has ended well."""
+        return self.run is not None and self.run.state is RunState.COMPLETED
+
+
+async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = False) -> list[Followed]:
+    """Start runs side by side and follow them; one that fails stops no other."""
+    client, store = await connect(settings), object_store(settings)
+    columns = (
+        TextColumn("{task.fields[name]}"),
+        BarColumn(24),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    async with warehouse(settings, size=4) as pool:
+        with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+            following = _Following(
+                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE)
+            )
+            followed = await asyncio.gather(*(following.one(each) for each in wanted))
+    store.close()
+    return followed
+
+
+@dataclass(frozen=True)
+class _Following:
+    starter: Starter
+    runs: RunLog
+    progress: Progress
+    gate: asyncio.Semaphore
+
+    async def one(self, wanted: Wanted) -> Followed:
+        bar = Bar(self.progress, self.progress.add_task("", name=wanted.name, state="waiting", total=None))
+        try:
+            followed = await self._to_its_end(wanted, bar)
+        except WardflowError as error:
+            followed = Followed(wanted.name, None, type(error).__name__, error.message, error.advice)
+        except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
+            followed = Followed(
+                wanted.name,
+                error_type=type(error).__name__,
+                error="The file cannot be read, or a server went away while it was followed.",
+                advice="If its run was started, it goes on: `wardflow runs list` shows it. Else send it again.",
+            )
+        bar.show((followed.run.result if followed.run else "") or followed.error_type)
+        return followed
+
+    async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:
+        async with self.gate:
+            handle = await wanted.start(self.starter, bar)
+        bar.show("running")
+        watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
+        try:
+            await _ended(handle)
+        finally:
+            watching.cancel()
+        finished = await self.runs.get(run_id(handle))
+        if finished is None:
+            raise ConfigurationError(
+                "The run ended without a row in ingest.run.",
+                advice="Its worker uses another warehouse: compare settings.",
+            )
+        error = finished.error
+        if error is None:
+            return Followed(wanted.name, finished)
+        return Followed(wanted.name, finished, error.type, error.message, error.advice)
+
+    async def _show_progress(self, run: str, bar: Bar) -> None:
+        """Show how far a run of many loads has come; one of one load is over before that would help."""
+        while not self.progress.disable:
+            found = await self.runs.get(run)
+            if found is not None and not found.one_load:
+                told = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
+                bar.show(", ".join((found.phase, *told)))
+            await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _ended(handle: RunHandle) -> None:
+    """Wait for a run's end, through an outage of Temporal too: the run itself outlives it."""
+    given_up = time.monotonic() + _OUTAGE
+    while True:
+        try:
+            await handle.result()
+        except WorkflowFailureError:
+            return  # the run says why
+        except RPCError:
+            if time.monotonic() > given_up:
+                raise
+            await asyncio.sleep(_BETWEEN_TRIES)
+        else:
+            return

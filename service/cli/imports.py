@@ -1,0 +1,152 @@
+"""`wardflow import`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError
+from library.contracts.runs import RunState
+from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.output import err, errors_as_sentences, out, print_json, run, table
+from service.starts import RunHandle, Starter
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+_SUFFIXES = (".ndjson", ".jsonl")
+_DATASETS = ("fhir.patient", "fhir.observation")
+
+Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+
+@app.callback()
+def imports() -> None:
+    """Bring in patients and observations (FHIR)."""
+
+
+@app.command()
+def zipcode(
+    zipcodes: Annotated[list[str], typer.Argument(help="Zip codes.", show_default=False)],
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Import the patients of zip codes and their observations; exits with 0 only if all is loaded, now or before."""
+
+    def wanted(each: str) -> Wanted:
+        async def start(starter: Starter, _: Bar) -> RunHandle:
+            return await starter.import_zipcode(each, server=server)
+
+        return Wanted(each, start)
+
+    _follow([wanted(each) for each in zipcodes], as_json=as_json)
+
+
+@app.command()
+def fhir(
+    paths: Annotated[
+        list[str], typer.Argument(help="NDJSON files, folders of them, or URLs of exports.", show_default=False)
+    ],
+    server: Server = None,
+    reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import NDJSON files or exports; exits with 0 only if every one of them is loaded, now or before."""
+
+    def wanted(source: Path | str) -> Wanted:
+        async def start(starter: Starter, bar: Bar) -> RunHandle:
+            if isinstance(source, Path):
+                landed = await bar.land(source, starter.land_fhir)
+                return await starter.import_fhir(landed, subject=source.name, server=server, reload=reload)
+            if reload:
+                raise ConfigurationError(
+                    "What a URL gives can only be known once it is downloaded.",
+                    advice="Give --reload with the file itself.",
+                )
+            return await starter.import_fhir_from(source, server=server)
+
+        return Wanted(source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1], start)
+
+    with errors_as_sentences():
+        sources = list(files_in(paths))
+    _follow([wanted(each) for each in sources], as_json=as_json)
+
+
+def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
+    """URLs and files themselves, and the NDJSON files in folders, whatever lies how deep.
+
+    Raises:
+        ConfigurationError: a path does not exist, or a folder holds no NDJSON file.
+    """
+    for given in paths:
+        path = Path(given)
+        if given.startswith(("https://", "http://")):
+            yield given
+        elif path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
+        else:
+            found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _SUFFIXES)
+            if not found:
+                raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
+            yield from found
+
+
+def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
+    async def main(settings: Settings) -> list[Followed]:
+        return await follow(settings, wanted, quiet=as_json)
+
+    followed = run(main)
+    if as_json:
+        print_json([_told(each) for each in followed])
+    else:
+        _show(followed)
+    raise typer.Exit(0 if all(each.completed for each in followed) else 1)
+
+
+def _told(followed: Followed) -> dict[str, object]:
+    found = followed.run
+    return {
+        "name": followed.name,
+        "run": found.id if found else "",
+        "state": found.state if found else RunState.FAILED,
+        "result": found.result if found else None,
+        "counts": found.counts if found else {},
+        "report": found.report if found else {},
+        "error_type": followed.error_type,
+        "error": followed.error,
+        "advice": followed.advice,
+    }
+
+
+def _show(followed: Sequence[Followed]) -> None:
+    lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
+    for each in followed:
+        state = each.run.state if each.run else RunState.FAILED
+        result = (each.run.result if each.run else "") or ""
+        patients, observations = (_counts(each, name, "inserted", "updated") for name in _DATASETS)
+        lines.add_row(
+            each.name,
+            f"[green]{result}[/]" if each.completed else f"[red]{each.error_type or state}[/]",
+            patients,
+            observations,
+            _counts(each, "", "unchanged"),
+            _counts(each, "", "rejected"),
+        )
+    out.print(lines)
+    for each in followed:
+        if each.error:
+            err.print(f"\n{each.name}: {each.error}", style="red", markup=False)
+            err.print(each.advice, markup=False)
+
+
+def _counts(followed: Followed, dataset: str, *kinds: str) -> str:
+    """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
+    counts = followed.run.counts if followed.run else {}
+    found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))
+    rows = sum(int(str(each.get(kind, 0))) for each in found if isinstance(each, dict) for kind in kinds)
+    return f"{rows:,}" if rows else ""

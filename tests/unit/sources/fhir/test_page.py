@@ -1,0 +1,195 @@
+"""Pages of a search, as servers send them."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from library.contracts.fhir import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
+from library.sources.fhir.page import matching_patients, read_page, unreadable_patients
+from tests.support.fhir import observation, resource
+
+OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "x", "diagnostics": "slow"}]}
+
+
+def bundle(*entries: object, **elements: object) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "searchset", "entry": list(entries), **elements}
+
+
+def entry(each: object, mode: str | None = "match") -> dict[str, Any]:
+    return {"fullUrl": "http://x/1", "resource": each, **({"search": {"mode": mode}} if mode else {})}
+
+
+def encoded(body: object, **how: Any) -> bytes:
+    return json.dumps(body, **how).encode()
+
+
+def test_a_page_is_its_matches_in_order_and_where_the_next_one_is() -> None:
+    first, second = observation(valueQuantity={"value": 1.50}), resource("Patient")
+    page = read_page(
+        encoded(
+            bundle(
+                entry(first),
+                entry(resource("Organization"), "include"),
+                entry(OUTCOME, "outcome"),
+                entry(second, None),
+                link=[{"relation": "self", "url": "http://x/a"}, {"relation": "next", "url": "b?c=d|e"}],
+                total=7,
+                meta={"lastUpdated": "2026-03-01T10:00:00.5+01:00"},
+            )
+        )
+    )
+    assert [json.loads(line) for line in page.resources] == [first, second]
+    assert (page.next_link, page.total) == ("b?c=d|e", 7)
+    assert page.outcome_issues == ("warning x slow",)
+    assert page.server_time == datetime(2026, 3, 1, 9, 0, 0, 500_000, tzinfo=UTC)
+
+
+def test_an_outcome_among_the_matches_is_a_remark_even_if_the_server_calls_it_a_match() -> None:
+    mentions = observation(valueString='"OperationOutcome"')
+    page = read_page(encoded(bundle(entry(OUTCOME), entry(OUTCOME, None), entry(mentions))))
+    assert len(page.outcome_issues) == 2
+    assert [json.loads(line) for line in page.resources] == [mentions]
+
+
+@pytest.mark.parametrize("body", [bundle(), {"resourceType": "Bundle"}, {"resourceType": "Bundle", "entry": None}])
+def test_a_page_can_be_empty(body: dict[str, Any]) -> None:
+    page = read_page(encoded(body))
+    assert (page.resources, page.next_link, page.total, page.server_time) == ((), None, None, None)
+
+
+def test_entries_without_a_resource_are_none() -> None:
+    assert read_page(encoded(bundle({}, {"resource": None}, {"fullUrl": "x"}))).resources == ()
+
+
+def test_a_resource_on_many_lines_becomes_one_and_its_numbers_and_texts_stay() -> None:
+    body = b'{"resourceType":"Bundle","entry":[{"resource": {\r\n "a" : 1.00,\n "b":"\\u00e9 x\\n", "c": 1E2}}]}'
+    assert read_page(body).resources == (b'{"a":1.00,"b":"\\u00e9 x\\n","c":1E2}',)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_page() -> None:
+    assert read_page(b"\xef\xbb\xbf" + encoded(bundle())).resources == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "said"),
+    [
+        (b"", PageUnreadable, "cut off"),
+        (encoded(bundle(entry(observation())))[:-9], PageUnreadable, "cut off"),
+        (b"<!DOCTYPE html><html></html>", PageUnreadable, "web page"),
+        (b"\n <html>", PageUnreadable, "web page"),
+        (b'{"resourceType":"Bundle","link":[{"url":"\xff"}]}', PageUnreadable, "not UTF-8"),
+        (b"{} trailing", PageUnreadable, "trailing"),
+        (encoded(OUTCOME), ServerRefused, "warning x slow"),
+        (encoded({"resourceType": "OperationOutcome"}), ServerRefused, "OperationOutcome"),
+        (encoded(resource("Patient")), NotABundle, "of the type Patient"),
+        (encoded({"a": 1}), NotABundle, "something else"),
+        (encoded({"resourceType": "a patient's name"}), NotABundle, "something else"),
+        (b"[]", NotABundle, "Expected `object`"),
+        (encoded(bundle(total="7")), NotABundle, "total"),
+        (encoded(bundle("x")), NotABundle, "entry"),
+        (encoded(bundle(link=[{"relation": "next"}])), NotABundle, "not where"),
+        (b'{"resourceType":"Bundle","entry":[{"resource":' + b"[" * 10_000, PageTooLarge, "nested"),
+    ],
+)
+def test_what_is_no_page_is_refused_by_its_kind(body: bytes, error: type[FhirError], said: str) -> None:
+    with pytest.raises(error, match=said) as refused:
+        read_page(body)
+    assert type(refused.value) is error
+    assert refused.value.advice
+    assert refused.value.retryable == (error is PageUnreadable)
+
+
+def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
+    def patient(name: str, *codes: str) -> dict[str, Any]:
+        return {"resourceType": "Patient", "id": name, "address": [{"postalCode": code} for code in codes]}
+
+    page = read_page(
+        encoded(
+            bundle(
+                entry(patient("a", "02139")),
+                entry(patient("b", "02139-1234")),
+                entry(patient("c", "99999", "02139")),
+                entry(patient("d")),
+                entry({**patient("e"), "address": [{"postalCode": 2139}]}),
+                entry({**patient("f", "02139"), "resourceType": "Person"}),
+            )
+        )
+    )
+    found = matching_patients(page, "02139")
+    assert [patient_id for patient_id, _ in found] == ["a", "c"]
+    assert found[1][1] == page.resources[2]
+    assert unreadable_patients(page) == (page.resources[4],)
+
+
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from library.contracts.fhir import PageTooLarge
+from library.sources.fhir.page import read_page
+body = Path(sys.argv[1]).read_bytes()
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    said = len(read_page(body).resources)
+except PageTooLarge:
+    said = -1
+print(said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) // 1024)
+"""
+MIB = 2**20
+OBSERVATION = b'{"resource":{"resourceType":"Observation","x":"' + b"o" * 600 + b'"}}'
+
+
+@pytest.mark.parametrize(
+    ("element", "times", "said"),
+    [
+        (b'{"resource":{"x":"' + b"x" * 50 * MIB + b'"}}', 1, 1),
+        (OBSERVATION, 60 * MIB // len(OBSERVATION), 60 * MIB // len(OBSERVATION)),
+        (OBSERVATION, 200 * MIB // len(OBSERVATION), -1),
+        (b"{}", 20 * MIB, -1),
+    ],
+    ids=["a string of 50 MB", "60 MB of observations", "200 MB of observations", "60 MB of empty entries"],
+)
+def test_a_huge_page_takes_bounded_memory(tmp_path: Path, element: bytes, times: int, said: int) -> None:
+    with (tmp_path / "page").open("wb") as file:
+        file.write(b'{"resourceType":"Bundle","entry":[' + element)
+        for _ in range(times - 1):
+            file.write(b"," + element)
+        file.write(b"]}")
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "page")], capture_output=True, text=True, check=True
+    )
+    (tmp_path / "page").unlink()
+    matches, grown = (int(number) for number in done.stdout.split())
+    assert matches == said
+    assert grown < 256, grown
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_whatever_bytes_come_there_is_a_page_or_a_reason(body: bytes) -> None:
+    try:
+        read_page(body)
+    except FhirError as error:
+        assert error.message
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_page_that_was_damaged_is_refused_or_still_made_of_lines_of_json(data: st.DataObject) -> None:
+    whole = encoded(bundle(entry(observation(valueString="x")), entry(resource("Patient"))), indent=1)
+    place = data.draw(st.integers(0, len(whole)))
+    damaged = whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 40)) :]
+    try:
+        page = read_page(damaged)
+    except FhirError:
+        return
+    for line in page.resources:
+        assert b"\n" not in line
+        msgspec.json.decode(line, type=msgspec.Raw)

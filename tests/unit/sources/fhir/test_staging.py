@@ -1,0 +1,210 @@
+"""NDJSON, line by line: what cannot be read is kept with its reasons, and the others go on."""
+
+import json
+import string
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from library.contracts.objects import ObjectRef
+from library.sources.fhir.staging import READER_VERSION, fhir_identity, stage_ndjson
+from tests.support.fhir import Rows, example, observation, read, read_lines, resource
+
+GOOD = json.dumps(observation(valueString="fine")).encode()
+SENTINEL = "Sentinel-4711"
+
+
+def raw(rows: Rows) -> list[bytes]:
+    return [bytes.fromhex(row["raw"].removeprefix("\\x")) for row in rows.refused]
+
+
+def test_resources_of_each_type_go_to_their_dataset_and_others_are_counted() -> None:
+    rows = read(resource("Patient"), observation(), *(resource("Encounter") for _ in range(3)))
+    assert (rows.patient["_line"], rows.observation["_line"]) == ("1", "2")
+    assert rows.report == {"lines": 5, "refused": 0, "skipped": {"Encounter": 3}}
+
+
+def test_where_only_one_type_is_wanted_the_other_is_skipped() -> None:
+    rows = read(resource("Patient"), observation(), only="Patient")
+    assert rows.tables["observation"] == []
+    assert rows.report["skipped"] == {"Observation": 1}
+
+
+def test_components_name_the_line_of_their_observation() -> None:
+    rows = read(resource("Patient"), example("Observation-blood-pressure"))
+    assert [(row["_line"], row["_parent"], row["observation_id"]) for row in rows.components] == [
+        ("2", "2", "blood-pressure"),
+        ("2", "2", "blood-pressure"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"invalid-row", "not JSON, or cut off"),
+        (GOOD[:-5], "not JSON, or cut off"),
+        (GOOD + GOOD, "not JSON, or cut off"),
+        (b'{"resourceType":"Observation","id":"1","x":"a\x00b"}', "not JSON, or cut off"),
+        (b'{"resourceType":"Observation","id":"1","x":"\\ud800 alone"}', "not JSON, or cut off"),
+        (b'{"resourceType":"Observation","id":"1","status":"\xff"}', "not UTF-8"),
+        (b'{"resourceType":"Observation","id":"1","passed over":"\xff"}', "not UTF-8"),
+        (b'{"resourceType":"Observation","id":"1","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "nested too deeply"),
+        (
+            b'{"resourceType":"Observation","id":"1","x":' + b'{"x":' * 10_000 + b"1" + b"}" * 10_001,
+            "nested too deeply",
+        ),
+        (
+            b'{"resourceType":"Observation","id":"1","valueQuantity":{"value":1e400}}',
+            "valueQuantity.value: number out of range",
+        ),
+        (b'{"resourceType":"Observation","id":"1","valueString":"a\\u0000b"}', "value_text: holds a NUL character"),
+        (b'{"resourceType":"Observation","id":"\\u0000"}', "id: holds a NUL character"),
+        (b'{"resourceType":"Observation"}', "id: missing"),
+        (b'{"id":"1"}', "resourceType"),
+        (b'{"resourceType":null}', "resourceType"),
+        (b'{"resourceType":17,"id":"1"}', "resourceType"),
+        (b"[]", "expected object, got array"),
+        (b"17", "expected object, got int"),
+        (b"null", "expected object, got null"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_kept_and_the_others_go_on(bad: bytes, reason: str) -> None:
+    rows = read_lines(b"\n".join((GOOD, bad, GOOD)))
+    assert len(rows.tables["observation"]) == 2
+    (refused,) = rows.refused
+    assert reason in refused["reasons"]
+    assert (refused["dataset"], refused["line"]) == ("fhir.observation", "2")
+    assert raw(rows) == [bad]
+
+
+def test_what_is_no_json_is_refused_for_the_dataset_of_the_line_before() -> None:
+    patient = json.dumps(resource("Patient")).encode()
+    rows = read_lines(b"\n".join((patient, b"invalid-row")))
+    assert rows.refused[0]["dataset"] == "fhir.patient"
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n", b"\n\n\n", b"\r\n \t\r\n"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_lines_end_as_they_like(bom: bytes, ending: bytes) -> None:
+    rows = read_lines(bom + GOOD + (b"\r\n" if b"\r" in ending else b"\n") + GOOD + ending)
+    assert [row["_line"] for row in rows.tables["observation"]] == ["1", "2"]
+    assert rows.refused == []
+
+
+def test_of_an_element_that_stands_twice_the_last_counts() -> None:
+    rows = read_lines(b'{"resourceType":"Observation","id":"1","id":"2","valueString":"a","valueString":"b"}')
+    assert (rows.observation["id"], rows.observation["value_text"]) == ("2", "b")
+
+
+def test_a_refused_line_of_more_than_64_kilobytes_is_only_referred_to() -> None:
+    rows = read(observation(id="", valueString="x" * 70_000))
+    assert "raw" not in rows.refused[0]
+
+
+def test_reasons_never_quote_what_was_refused() -> None:
+    rows = read(
+        observation(id=SENTINEL * 50),
+        observation(issued=SENTINEL),
+        observation(valueQuantity={"value": SENTINEL}),
+        observation(code={"coding": [SENTINEL]}),
+        observation(valueDateTime=f"2001-{SENTINEL}"),
+        observation(meta={"lastUpdated": SENTINEL}),
+        observation(resourceType=[SENTINEL]),
+        resource("Patient", birthDate=SENTINEL),
+        resource("Patient", name=[SENTINEL]),
+        resource(SENTINEL),
+        {"resourceType": "Observation", "id": "1", "subject": {SENTINEL: 1, "reference": {SENTINEL: 2}}},
+    )
+    assert rows.report["refused"] == 10
+    assert SENTINEL not in " ".join(rows.reasons)
+    assert SENTINEL not in json.dumps(rows.report)
+    assert rows.report["skipped"] == {"of no type of FHIR": 1}
+
+
+def test_the_same_bytes_of_another_server_are_another_load() -> None:
+    landed = ObjectRef(key="landed/fhir/x", size=1, sha256="0" * 64, content_type="application/fhir+ndjson")
+    here, there = fhir_identity(landed, "here"), fhir_identity(landed, "there")
+    assert here.load_id != there.load_id
+    assert here.text == f"fhir|here|{'0' * 64}|reader {READER_VERSION}|reload 0"
+    assert fhir_identity(landed, "here", reload=1).load_id != here.load_id
+
+
+def test_a_time_of_landing_without_a_zone_is_a_mistake_of_the_program(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        stage_ndjson(tmp_path, tmp_path, server="s", object_key="k", stamped=datetime(2020, 1, 1))  # noqa: DTZ001 - the point
+
+
+SCRIPT = """
+import resource, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from library.sources.fhir.staging import stage_ndjson
+folder = Path(sys.argv[1])
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+staged = stage_ndjson(folder / "landed", folder, server="s", object_key="k", stamped=datetime.now(UTC))
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base
+print(staged.rows["fhir.observation"], staged.report["refused"], grown // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "rows", "refused"),
+    [(50, 2, 1), (10, 3, 0)],
+)
+def test_a_huge_string_takes_bounded_memory(tmp_path: Path, megabytes: int, rows: int, refused: int) -> None:
+    huge = b'{"resourceType":"Observation","id":"huge","valueString":"' + b"x" * (megabytes * 2**20) + b'"}'
+    (tmp_path / "landed").write_bytes(b"\n".join((GOOD, huge, GOOD)))
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    staged, turned_away, grown = (int(number) for number in done.stdout.split())
+    assert (staged, turned_away) == (rows, refused)
+    assert grown < 256
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+elements = st.sampled_from(
+    [
+        *("id", "meta", "status", "category", "code", "subject", "effectiveDateTime", "effectivePeriod", "issued"),
+        *("valueQuantity", "valueString", "valueRange", "valueSampledData", "valuePeriod", "interpretation"),
+        *("referenceRange", "component", "name", "birthDate", "address", "extension", "communication"),
+    ]
+)
+resources = st.builds(
+    lambda kind, parts: {"resourceType": kind, "id": "1", **parts},
+    st.sampled_from(["Patient", "Observation"]),
+    st.dictionaries(elements, json_values, max_size=4),
+)
+
+
+@given(st.lists(resources, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_whatever_resources_hold_each_is_a_row_or_a_rejection(made: list[dict[str, Any]]) -> None:
+    rows = read(*made)
+    assert len(rows.tables["patient"]) + len(rows.tables["observation"]) + len(rows.refused) == len(made)
+
+
+@given(st.lists(st.binary(max_size=60) | st.text(string.printable, max_size=60).map(str.encode), max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_whatever_bytes_come_each_line_is_accounted_for(lines: list[bytes]) -> None:
+    rows = read_lines(b"\n".join(lines))
+    staged = sum(len(rows.tables[table]) for table in ("patient", "observation"))
+    assert staged + len(rows.refused) + sum(rows.report["skipped"].values()) == rows.report["lines"]
+
+
+@given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_line_never_harms_its_neighbours(place: int, damage: bytes) -> None:
+    damaged = (GOOD[:place] + damage + GOOD[place + 1 :]).replace(b"\n", b" ")
+    rows = read_lines(b"\n".join((GOOD, damaged, GOOD)))
+    assert [row["_line"] for row in rows.tables["observation"] if row["_line"] != "2"] == ["1", "3"]

@@ -1,0 +1,102 @@
+"""NDJSON files and exports become rows; the command line brings them in."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from library.contracts.runs import RunState
+from library.contracts.web import UrlNotAllowed
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from tests.faults.harness import environment_of
+from tests.support.imports import Imports, imports
+from tests.support.sandbox import SAMPLE
+
+
+async def imported(importing: Imports, path: Path, **more: Any) -> Any:
+    landed = await importing.starter.land_fhir(path)
+    return await importing.closed(await importing.starter.import_fhir(landed, subject=path.name, **more))
+
+
+async def test_a_file_is_loaded_once_under_the_server_file(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    async with imports(settings, pool, store) as importing:
+        patients = await imported(importing, SAMPLE / "Patient.ndjson")
+        run = await imported(importing, SAMPLE / "Observation.ndjson")
+        again = await imported(importing, SAMPLE / "Observation.ndjson")
+        reloaded = await imported(importing, SAMPLE / "Observation.ndjson", reload=True)
+    assert [each.result for each in (patients, run, again, reloaded)] == [
+        "loaded",
+        "loaded",
+        "already_loaded",
+        "loaded",
+    ]
+    assert again.counts == run.counts
+    assert run.subject == "Observation.ndjson"
+    rows = await pool.fetch("SELECT server, count(*) FROM fhir.observation GROUP BY 1")
+    assert [tuple(row) for row in rows] == [("file", 1541)]
+    assert await pool.fetchval("SELECT count(*) FROM fhir.patient") == 9
+
+
+async def test_the_same_file_can_be_loaded_as_a_servers_too(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    async with imports(settings, pool, store) as importing:
+        await imported(importing, SAMPLE / "Patient.ndjson")
+        await imported(importing, SAMPLE / "Patient.ndjson", server="sandbox")
+    rows = await pool.fetch("SELECT server, count(*) FROM fhir.patient GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("file", 9), ("sandbox", 9)]
+
+
+async def test_an_export_of_a_server_is_asked_for_waited_for_and_loaded(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store, faults={"unavailable": 0.3, "times": 3, "retry_after": 0.1}) as importing:
+        run = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        assert (run.state, run.result, run.error) == (RunState.COMPLETED, "loaded", None)
+        assert (run.subject, run.report["files"]) == ("$export of sandbox", 2)
+        assert run.counts["fhir.observation"]["inserted"] == 1541  # type: ignore[index,call-overload]
+        await importing.assert_equal("01906", "02302", "00000")
+        again = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        assert again.result == "already_loaded"
+
+
+async def test_an_export_elsewhere_than_at_a_server_of_the_settings_is_guarded(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        for url in ("http://127.0.0.1:9/$export", "https://169.254.169.254/manifest", "file:///etc/passwd"):
+            with pytest.raises(UrlNotAllowed):
+                await importing.starter.import_fhir_from(url)
+
+
+async def test_the_command_imports_zip_codes_and_files_side_by_side(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        servers = {"sandbox": {"base_url": importing.sandbox.url}}
+        environment = environment_of(settings) | {
+            "WARDFLOW_FHIR__SERVERS": json.dumps(servers),
+            "WARDFLOW_STACK__FOLDER": str(tmp_path),
+        }
+
+        async def command(*words: str) -> tuple[int, Any]:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "service.cli", "import", *words, "--json"),
+                env=os.environ | environment,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await process.communicate()
+            return process.returncode or 0, json.loads(out)
+
+        code, told = await command("zipcode", "01906", "02114")
+        assert (code, [each["result"] for each in told]) == (0, ["loaded", "loaded"])
+        await importing.assert_equal("01906", "02114")
+        code, told = await command("zipcode", "00000", "no-zip-code")
+        assert (code, [each["error_type"] for each in told]) == (1, ["", "InvalidZipcode"])
+        code, told = await command("fhir", str(SAMPLE))
+        assert (code, [each["name"] for each in told]) == (0, ["Observation.ndjson", "Patient.ndjson"])

@@ -1,0 +1,96 @@
+"""Patients and observations from NDJSON files: a landed one, or those of an export."""
+
+from temporalio import workflow
+
+from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, PLAN, STAGE
+from workflows.runs import act, loaded, recorded, together
+
+with workflow.unsafe.imports_passed_through():
+    from activities.fhir import FhirImportActivities
+    from activities.fhir_files import FhirFileActivities
+    from library.contracts.fhir import FinishImport
+    from library.contracts.fhir_files import (
+        BeginExport,
+        DownloadExported,
+        FetchManifest,
+        ImportFhir,
+        Manifest,
+        StageFhir,
+    )
+    from library.contracts.loads import LoadResult
+    from library.contracts.objects import ObjectRef
+    from library.contracts.runs import RunTotals
+
+_AT_ONCE = 3
+"""Files of an export that are under way side by side."""
+
+
+@workflow.defn(name="import-fhir")
+class ImportFhirWorkflow:
+    """A landed file → staged → loaded; or an export's files, each downloaded → landed → staged → loaded."""
+
+    @workflow.run
+    async def run(self, request: ImportFhir) -> LoadResult | RunTotals:
+        """Import one file, or all of an export."""
+        if request.landed is not None:
+            file = request.landed
+
+            async def one(run_id: str) -> LoadResult:
+                return await _load(run_id, request, file, None)
+
+            return await recorded("fhir", file.key, one)
+
+        async def export(run_id: str) -> RunTotals:
+            manifest = request.manifest or await _manifest(run_id, request)
+            begin = await _files(run_id, request, manifest)
+            if begin < manifest.files:
+                workflow.continue_as_new(request.model_copy(update={"manifest": manifest, "begin": begin}))
+            return await act(
+                PLAN,
+                FhirImportActivities.finish_import,
+                FinishImport(run_id=run_id, server=request.server, report={"files": manifest.files}),
+            )
+
+        return await recorded("fhir", None, export, one_load=False)
+
+
+async def _manifest(run_id: str, request: ImportFhir) -> Manifest:
+    link = await act(
+        FETCH,
+        FhirFileActivities.begin_export,
+        BeginExport(run_id=run_id, server=request.server, url=request.url or ""),
+    )
+    return await act(
+        EXPORT, FhirFileActivities.fetch_manifest, FetchManifest(run_id=run_id, server=request.server, link=link)
+    )
+
+
+async def _files(run_id: str, request: ImportFhir, manifest: Manifest) -> int:
+    """Bring in files side by side, until none is left or the history is long; returns the first that was not begun."""
+    begin = request.begin
+
+    async def one_after_the_other() -> None:
+        nonlocal begin
+        info = workflow.info()
+        while begin < manifest.files and info.get_current_history_length() < request.events:
+            number, begin = begin, begin + 1
+            landed = await act(
+                EXPORTED_FILE,
+                FhirFileActivities.download_exported,
+                DownloadExported(run_id=run_id, server=request.server, manifest=manifest.object, number=number),
+            )
+            await _load(run_id, request, landed, manifest)
+
+    await together(*(one_after_the_other() for _ in range(_AT_ONCE)))
+    return begin
+
+
+async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: Manifest | None) -> LoadResult:
+    wanted = StageFhir(
+        run_id=run_id,
+        server=request.server,
+        landed=landed,
+        at=manifest.at if manifest else None,
+        reload=request.reload,
+    )
+    return await loaded(await act(STAGE, FhirFileActivities.stage_fhir, wanted))
