@@ -89,6 +89,7 @@ class StackSettings(_Section):
 
     Attributes:
         folder: data, logs, keys and `stack.json` of the embedded stack.
+        fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
@@ -99,6 +100,8 @@ class StackSettings(_Section):
     s3_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
+    fhir_sandbox: bool = True
+    fhir_sandbox_port: int | None = None
 
 
 class WorkerSettings(_Section):

@@ -1,12 +1,11 @@
 """The API's process."""
 
-import socket
-
 import structlog
 import uvicorn
 
 from config.settings import Settings
 from service.api.app import create_app
+from service.listening import listen
 from service.resources import download_guard, object_store, warehouse_dsn
 
 _log = structlog.get_logger(__name__)
@@ -23,7 +22,7 @@ def serve(settings: Settings) -> None:
     warehouse_dsn(settings)
     download_guard(settings)
     object_store(settings).close()
-    listening = socket.create_server((settings.api.host, settings.api.port))
+    listening = listen(settings.api.host, settings.api.port)
     _log.info("api started", host=settings.api.host, port=listening.getsockname()[1])
     config = uvicorn.Config(
         create_app(settings),

@@ -36,7 +36,7 @@ def fhir(
     reuse: Annotated[
         float, typer.Option(help="Seconds that a repeated search is answered from what it found before.")
     ] = Options.reuse,
-    token: Annotated[str, typer.Option(help="A bearer token that callers need.", envvar="SANDBOX_TOKEN")] = "",
+    token: Annotated[str, typer.Option(help="A bearer token that callers need.")] = "",
     fault: Annotated[
         list[str] | None,
         typer.Option(help="NAME=VALUE, such as `unavailable=0.1` or `latency=0.5`; service/sandbox/faults.py has all."),

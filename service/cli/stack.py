@@ -31,7 +31,7 @@ def up(
         bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
     ] = False,
 ) -> None:
-    """Run the embedded stack: Postgres, Temporal, S3, then bootstrap, worker and API."""
+    """Run the embedded stack: Postgres, Temporal, S3 and a FHIR sandbox, then bootstrap, worker and API."""
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):

@@ -17,7 +17,6 @@ class Call:
         kind: such as `search Patient`, `page Observation`, `read Patient`, `put`, `export file`.
         what: which resource, page or search; the same for every repeat.
         began: seconds since the server started or its calls were cleared.
-        faults: that were played on it.
     """
 
     kind: str

@@ -1,5 +1,7 @@
 """The sandbox as a process, or as a thread beside a test."""
 
+import asyncio
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from service.listening import SignallessServer, listen
 from service.sandbox.app import Options, make_app
 from service.sandbox.faults import Faults
 from service.sandbox.files import SAMPLE
@@ -17,9 +20,9 @@ _LONGEST_HEAD = 1024 * 1024
 """Bytes of a request's head: longer URLs than any server takes must be refused by the app, as such."""
 
 
-def server(app: Starlette) -> uvicorn.Server:
+def server(app: Starlette) -> SignallessServer:
     """What serves the app, to be run on sockets that are open already."""
-    return uvicorn.Server(
+    return SignallessServer(
         uvicorn.Config(
             app,
             http="h11",
@@ -42,10 +45,19 @@ def serve(paths: Sequence[Path], host: str, port: int, options: Options, faults:
     if not paths and SAMPLE.is_dir():
         paths = (SAMPLE,)
     app, sandbox = make_app(paths, options, faults)
-    listening = socket.create_server((host, port))
+    listening = listen(host, port)
     url = f"http://{host}:{listening.getsockname()[1]}{options.base_path}"
     counts = {kind: sum(1 for _ in sandbox.resources.all(kind)) for kind in sandbox.resources.kinds()}
     _log.info("fhir sandbox started", url=url, **counts)
     print(url, flush=True)  # noqa: T201 - the one result of the command, for scripts
-    server(app).run(sockets=[listening])
+    asyncio.run(_until_told_to_end(server(app), listening))
     _log.info("fhir sandbox ended")
+
+
+async def _until_told_to_end(serving: SignallessServer, listening: socket.socket) -> None:
+    def end() -> None:
+        serving.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    await serving.serve([listening])

@@ -21,6 +21,8 @@ ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "worker", "api")
+OURS = ("worker", "api", "fhir_sandbox")
+"""Nothing of the bootstrap needs these."""
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
 
@@ -80,7 +82,10 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Their imports take seconds on a cold or busy machine, and are no part of how long a server takes to answer.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
-    results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in PARTS))
+    # On real servers nobody misses it.
+    beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
+    names = (*PARTS, *beside)
+    results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
     problems = _stack_problems(folder, supervisor, recorded, entries)
@@ -93,7 +98,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
                 "Make room: a full disk stops Postgres and the object store.",
             )
         )
-    if all(part.state == "running" for part in parts if part.name not in ("worker", "api")):
+    if all(part.state == "running" for part in parts if part.name not in OURS):
         problems += await _bootstrap_problems(settings, check_bootstrap)
     return Report(
         wardflow=version("wardflow"),

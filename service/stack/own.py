@@ -1,6 +1,10 @@
-"""Worker and API: our own processes, started with our own environment; they find their servers in `stack.json`."""
+"""Worker, API and FHIR sandbox: our own processes, started with our own environment.
+
+Worker and API find their servers in `stack.json`.
+"""
 
 import os
+import ssl
 import sys
 from pathlib import Path
 
@@ -9,6 +13,9 @@ import httpx
 from config.settings import Settings
 from service.stack.part import Health, Part
 from service.stack.ports import Ports
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
 
 
 async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
@@ -31,10 +38,26 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
     )
 
 
+async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> Part:
+    """Choose the port of the FHIR server with sample data, and say how to start it."""
+    name = "fhir_sandbox"
+    address = f"http://127.0.0.1:{ports.choose(name, settings.stack.fhir_sandbox_port)}"
+    url = f"{address}/fhir"
+    return Part(
+        name=name,
+        command=(sys.executable, "-m", "service.cli", "sandbox", "fhir", "--port", address.rpartition(":")[2]),
+        environment=os.environ,
+        log=folder / "logs" / f"{name}.log",
+        check=lambda: health(f"{url}/metadata"),
+        entries={name: {"url": url, "health_url": f"{url}/metadata"}},
+        address=url,
+    )
+
+
 async def health(health_url: str) -> Health:
     """Ready is what the worker itself calls so."""
     try:
-        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=_NO_TLS) as client:
             answer = await client.get(health_url)
     except httpx.HTTPError as error:
         return Health(problem=f"It does not answer: {error or type(error).__name__}")

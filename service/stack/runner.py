@@ -71,6 +71,7 @@ class Stack:
             "s3": partial(s3.make, self.settings, self._folder, self._credentials, self._ports),
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
             **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
+            "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
         }
         external = elsewhere(self.settings)
         for name in names:
@@ -194,12 +195,19 @@ async def run_stack(
 
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
-    await stack.start(*SERVERS)
-    stack.on_progress(Progress("bootstrap", "starting"))
-    await bootstrap(stack.settings)
-    stack.on_progress(Progress("bootstrap", "done"))
-    if with_worker:
-        await stack.start(*OWN)
+    # Nothing of the stack needs the sandbox, so nothing waits for it but the word that all is there.
+    beside = asyncio.create_task(stack.start(*(("fhir_sandbox",) if stack.settings.stack.fhir_sandbox else ())))
+    try:
+        await stack.start(*SERVERS)
+        stack.on_progress(Progress("bootstrap", "starting"))
+        await bootstrap(stack.settings)
+        stack.on_progress(Progress("bootstrap", "done"))
+        if with_worker:
+            await stack.start(*OWN)
+        await beside
+    finally:
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
     stack.announce()
 
 

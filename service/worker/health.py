@@ -1,15 +1,15 @@
 """The worker's own small page: `/health/live`, `/health/ready`, `/metrics`. It has no token and stays on loopback."""
 
 import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.listening import SignallessServer, listen
 
 type Probe = Callable[[], Awaitable[object]]
 """Raises what is wrong."""
@@ -63,20 +63,12 @@ async def probe(part: Probe) -> str:
     return "ok"
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals alone: the worker has its own way with them, and the page ends after the work."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class HealthServer:
     """Serves the page beside the worker, in the same event loop."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        self._server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
-        self._socket = socket.create_server((host, port))
+        self._server = SignallessServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._socket = listen(host, port)
         self.port: int = self._socket.getsockname()[1]
 
     async def serve(self) -> None:

@@ -102,7 +102,7 @@ def test_the_doctor_finds_nothing_wrong(wardflow: Wardflow) -> None:
     report = answer(wardflow("doctor", "--json"))
     assert report["problems"] == []
     assert {part["name"]: part["state"] for part in report["parts"]} == dict.fromkeys(
-        ("postgres", "s3", "temporal", "worker", "api"), "running"
+        ("postgres", "s3", "temporal", "worker", "api", "fhir_sandbox"), "running"
     )
 
 

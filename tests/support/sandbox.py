@@ -2,7 +2,7 @@
 
 import json
 import os
-import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,11 +14,15 @@ from typing import Any
 
 import httpx
 
+from service.listening import listen
 from service.sandbox.app import Options, make_app
 from service.sandbox.faults import Faults
 from service.sandbox.process import server
 
 SAMPLE = Path(__file__).parents[1] / "data" / "fhir"
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients' `verify`: the default reads all certificates of the system, which takes longer than most tests."""
 
 type Resource = Mapping[str, Any]
 
@@ -109,7 +113,7 @@ def running_sandbox(
     paths: Sequence[Path] = (SAMPLE,), options: Options | None = None, **faults: Any
 ) -> Iterator[RunningSandbox]:
     """A sandbox in a thread, on two free loopback ports."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    sockets = [listen("127.0.0.1", 0) for _ in range(2)]
     ports = [each.getsockname()[1] for each in sockets]
     options = replace(options or Options(), another_port=ports[1])
     app, _ = make_app(paths, options, Faults(**faults))
@@ -118,7 +122,7 @@ def running_sandbox(
     thread.start()
     first, second = (f"http://127.0.0.1:{port}" for port in ports)
     try:
-        with httpx.Client(base_url=first, trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=first, trust_env=False, verify=NO_TLS, timeout=60) as client:
             yield RunningSandbox(first + options.base_path, second + options.base_path, client)
     finally:
         serving.should_exit = True
@@ -140,7 +144,7 @@ def sandbox_process(paths: Sequence[Path] = (SAMPLE,), *words: str) -> Iterator[
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url, "it has ended at once"
-        with httpx.Client(base_url=httpx.URL(url).join("/"), trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=httpx.URL(url).join("/"), trust_env=False, verify=NO_TLS, timeout=60) as client:
             yield RunningSandbox(url, "", client)
     finally:
         process.terminate()

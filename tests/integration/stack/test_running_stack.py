@@ -56,7 +56,7 @@ def test_every_server_listens_on_loopback_only(folder: Path) -> None:
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN or not connection.raddr
     ]
-    assert len(sockets) >= 10  # Postgres, Temporal's services, SeaweedFS's parts
+    assert len(sockets) >= 10  # Postgres, Temporal's services, SeaweedFS's parts, the FHIR sandbox
     assert {address.ip for address in sockets} == {"127.0.0.1"}
 
 
@@ -88,11 +88,13 @@ def test_only_the_owner_of_the_folder_can_read_it(folder: Path) -> None:
 def test_the_stack_file_names_every_address_process_and_log(stack: Settings, folder: Path) -> None:
     state = read_state(folder)
     assert state["wardflow"]["pid"] == lock.holder(folder)
-    for part in ("postgres", "temporal", "s3"):
+    for part in ("postgres", "temporal", "s3", "fhir_sandbox"):
         assert psutil.pid_exists(state[part]["pid"])
         assert Path(state[part]["log"]).is_file()
     with urlopen(state["temporal_ui"]["url"], timeout=5) as page:  # noqa: S310 - our own address
         assert page.status == 200
+    patients = httpx.get(f"{state['fhir_sandbox']['url']}/Patient?address-postalcode=01906", trust_env=False)
+    assert patients.json()["total"] == 2
     assert Settings(stack=stack.stack).postgres.dsn == stack.postgres.dsn
 
 
@@ -156,6 +158,7 @@ async def test_the_doctor_misses_only_the_worker_and_tells_no_secret(folder: Pat
         "temporal": "running",
         "worker": "not running",
         "api": "not running",
+        "fhir_sandbox": "running",
     }
     versions = {part.name: part.version for part in report.parts}
     assert versions["postgres"].startswith("18.")
@@ -195,12 +198,14 @@ async def test_killed_servers_come_back_on_their_ports_with_their_data(stack: Se
     after = read_state(folder)
     assert after["postgres"]["url"] == before["postgres"]["url"]
     assert after["temporal"] == before["temporal"]
+    assert after["fhir_sandbox"] == before["fhir_sandbox"]
 
 
 async def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_start_finds_the_data(
     stack: Settings, folder: Path
 ) -> None:
     servers = processes_of(folder)
+    sandbox = read_state(folder)["fhir_sandbox"]["url"]
     psutil.Process(read_state(folder)["wardflow"]["pid"]).kill()
     until(lambda: lock.holder(folder) is None)
     report = await examine(settings_in(folder))
@@ -209,6 +214,7 @@ async def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_start
     anew = ensure_running(settings_in(folder), say=print, command=SUPERVISE)
     assert running(folder)["postgres"]["pid"] not in {process.pid for process in servers}
     assert anew.postgres.dsn == stack.postgres.dsn  # the same port and password
+    assert running(folder)["fhir_sandbox"]["url"] == sandbox
     assert await kept(anew) == 1
     assert object_store(anew).get_object("wardflow", "secret.txt").read() == b"patient"
 

@@ -135,6 +135,13 @@ def test_a_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> 
         assert not (tmp_path / "stack.json").exists()
 
 
+def test_a_stack_without_a_fhir_sandbox_is_a_setting(tmp_path: Path) -> None:
+    with supervised(tmp_path, NOWHERE["postgres"] | NOWHERE["s3"] | {"WARDFLOW_STACK__FHIR_SANDBOX": "false"}):
+        state = running(tmp_path)
+        assert "temporal" in state
+        assert "fhir_sandbox" not in state
+
+
 def test_a_process_that_is_not_of_the_stack_is_left_alone(tmp_path: Path) -> None:
     with supervised(tmp_path / "another", NOWHERE["postgres"] | NOWHERE["s3"]):
         assert leftovers(tmp_path) == []

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.sandbox import RunningSandbox
+from tests.support.sandbox import NO_TLS, RunningSandbox
 
 
 @pytest.fixture
@@ -13,5 +13,5 @@ def sandbox(fhir_sandbox: RunningSandbox) -> RunningSandbox:
 
 @pytest.fixture
 def client(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, trust_env=False, timeout=20) as made:
+    with httpx.Client(base_url=sandbox.url, trust_env=False, verify=NO_TLS, timeout=20) as made:
         yield made
