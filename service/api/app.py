@@ -21,7 +21,7 @@ from library.access.tokens import Scope as Needed
 from library.access.tokens import Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, codec, fhir, health, quarantine, runs, web_ui
+from service.api import beds, codec, fhir, fhir_imports, health, quarantine, runs, web_ui
 from service.api.context import Context
 from service.api.problems import PROBLEM, add_problem_handlers, problem
 from service.api.security import needs
@@ -100,13 +100,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(runs.router)
     app.include_router(beds.router)
     app.include_router(fhir.router)
+    app.include_router(fhir_imports.router)
     app.include_router(quarantine.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
     app.add_middleware(
         BodyLimits,
-        by_path={"/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD, "/codec/decode": _HISTORY},
+        by_path={
+            "/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD,
+            "/fhir/bulk": settings.fhir.max_file_bytes + fhir_imports.UPLOAD_OVERHEAD,
+            "/codec/decode": _HISTORY,
+        },
     )
     app.middleware("http")(_around)
 

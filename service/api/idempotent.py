@@ -63,15 +63,16 @@ class Idempotent(APIRoute):
     def get_route_handler(self) -> Handler:
         """The handler, with what is asked before and after it."""
         carry_out = super().get_route_handler()
-        scope = (self.openapi_extra or {}).get("x-scope")
+        extra = self.openapi_extra or {}
+        scopes = [Scope(extra[name]) for name in ("x-scope", "x-scope-also") if name in extra]
 
         async def handle(request: Request) -> Response:
             key = request.headers.get(HEADER)
-            if key is None or request.method != "POST" or scope is None:
+            if key is None or request.method != "POST" or not scopes:
                 return await carry_out(request)
             api = context(request)
             caller = await _bearer(api, request)
-            if caller is None or not caller.may(Scope(scope)):
+            if caller is None or not all(map(caller.may, scopes)):
                 return await carry_out(request)  # which refuses, before it reads a byte of the body
             if not _KEY.fullmatch(key):
                 raise Unprocessable(

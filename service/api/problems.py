@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.errors import ObjectMissing, WardflowError
-from library.contracts.fhir import InvalidZipcode, UnknownServer
+from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 
@@ -94,6 +94,7 @@ class UnsupportedMediaType(ApiError):
 
 _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (WorkbookTooLarge, HTTPStatus(413)),
+    (PageTooLarge, HTTPStatus(413)),
     (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),

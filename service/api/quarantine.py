@@ -1,6 +1,5 @@
 """`/quarantine`: what was refused, and why."""
 
-import base64
 import json
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ from library.access.tokens import Principal, Scope
 from library.warehouse.queries import pages
 from library.warehouse.queries import quarantine as queries
 from service.api.context import Context, context
-from service.api.fhir_items import RejectionItem
 from service.api.pages import After, Limit, link_to_next, listed, wants_csv
 from service.api.problems import Forbidden, NotFound, Unprocessable
 from service.api.security import Caller, needs
@@ -62,7 +60,7 @@ async def rejections(
 @router.get("/{rejection_id}", **needs(Scope.OPERATE, 404))
 async def rejection(
     api: Api, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=_BIGINT)], raw: Raw = False
-) -> RejectionItem:
+) -> Response:
     """One of them."""
     if raw:
         _refuse_unless_seen(caller)
@@ -72,7 +70,8 @@ async def rejection(
         raise NotFound(
             "There is no rejection with this id.", advice="`GET /quarantine` lists them.", field="rejection_id"
         )
-    return RejectionItem(**(await _shown(api, caller, items) if raw else items)[0])
+    shown = await _shown(api, caller, items) if raw else items
+    return Response(json.dumps(shown[0]), media_type="application/json")
 
 
 def _refuse_unless_seen(caller: Principal) -> None:
@@ -87,15 +86,4 @@ async def _shown(api: Context, caller: Principal, items: list[dict[str, Any]]) -
     """Rejections with their raw forms as people can read them; which ones is in the audit first."""
     ids = [item["id"] for item in items]
     await api.audit.record(str(caller.token_id), "read_raw_rejections", "/quarantine", rejections=ids)
-    return [item | readable(item["raw"]) for item in items]
-
-
-def readable(digits: str | None) -> dict[str, str | None]:
-    """Bytes, given as hexadecimal digits, as text where they are one."""
-    if digits is None:
-        return {"raw": None, "raw_encoding": None}
-    raw = bytes.fromhex(digits)
-    try:
-        return {"raw": raw.decode(), "raw_encoding": "utf-8"}
-    except UnicodeDecodeError:
-        return {"raw": base64.b64encode(raw).decode(), "raw_encoding": "base64"}
+    return [queries.readable(item) for item in items]

@@ -35,24 +35,34 @@ Caller = Annotated[Principal, Depends(principal)]
 """The caller, in routes that have to know."""
 
 
-def needs(scope: Scope, *statuses: int, csv: bool = False, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def needs(
+    scope: Scope,
+    *statuses: int,
+    also: Scope | None = None,
+    csv: bool = False,
+    body: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Keyword arguments of a route that only bearers of a scope may call.
 
     Args:
         scope: what the caller's token has to have.
         statuses: of problems that the route has beside those that every route has.
+        also: a second scope that it has to have.
         csv: whether the route's rows can be had as CSV.
         body: the OpenAPI request body of a route that reads its own.
     """
 
     async def check(caller: Caller) -> None:
-        if not caller.may(scope):
-            raise Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
+        for each in (scope, *([also] if also else [])):
+            if not caller.may(each):
+                raise Forbidden(f"Your token does not have the scope '{each}'.", advice="Ask for a token that has it.")
 
     responses = problems(401, 403, 422, 503, *statuses)
     if csv:
         responses[200] = {"description": "Items, or with `Accept: text/csv` all rows.", "content": _ITEMS}
     extra: dict[str, Any] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
+    if also:
+        extra["x-scope-also"] = str(also)
     return {"dependencies": [Depends(check)], "openapi_extra": extra, "responses": responses}
 
 

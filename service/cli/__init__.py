@@ -14,6 +14,7 @@ _WHERE = {
     "ingest": "ingest",
     "import": "imports",
     "runs": "runs",
+    "quarantine": "quarantine",
     "sql": "sql",
     "access": "access",
     "api": "processes",

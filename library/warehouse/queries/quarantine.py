@@ -1,5 +1,9 @@
 """Questions about what was refused."""
 
+import base64
+from collections.abc import Mapping
+from typing import Any
+
 from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query
 
@@ -50,3 +54,14 @@ def _query(demanded: Conditions, raw: bool) -> Query:
         order=("id",),
         descending=True,
     )
+
+
+def readable(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item with its raw form as text where that is one, else in base64; `raw_encoding` says which."""
+    if item[RAW] is None:
+        return {**item, "raw_encoding": None}
+    raw = bytes.fromhex(item[RAW])
+    try:
+        return {**item, RAW: raw.decode(), "raw_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {**item, RAW: base64.b64encode(raw).decode(), "raw_encoding": "base64"}

@@ -2,12 +2,16 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
 
+from config.logging import configure_logging
+from config.settings import LogSettings
 from library.access.patients import pseudonym
 from library.access.tokens import Scope
 from library.objects.store import ObjectStore
@@ -42,6 +46,17 @@ READS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("/zipcodes/02139", "/zipcodes/{zipcode}", {"zipcode": "02139"}),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def logging_as_it_is_outside_of_tests() -> Iterator[None]:
+    """Of all there is."""
+    handlers, level = logging.getLogger().handlers, logging.getLogger().level
+    configure_logging(LogSettings(level="DEBUG"))
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers = handlers
+    logging.getLogger().setLevel(level)
 
 
 @pytest_asyncio.fixture(autouse=True)
