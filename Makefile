@@ -51,9 +51,10 @@ install-dev: .venv/.development
 
 LOCK := .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.12 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
-lock: install-dev ## resolve the dependencies anew: requirement files with hashes, and no host in them
+lock: install-dev ## resolve the dependencies anew: requirement files and Kafka's jars with hashes, and no host in them
 	$(LOCK) pyproject.toml --group build -o requirements/product.txt
 	$(LOCK) pyproject.toml --group dev --group build -c requirements/product.txt -o requirements/development.txt
+	.venv/bin/python -m service.stack.jars --lock
 
 clean: ## remove the environment; data under .wardflow stays
 	rm -rf .venv

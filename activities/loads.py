@@ -40,7 +40,7 @@ class LoadActivities:
         """One load, for activities of a source that bring several."""
         with observe_load(request) as observed:
             try:
-                result = await self.loader.load(request, attempt=_attempt(), beat=activity.heartbeat)
+                result = await self.loader.load(request, attempt=this_attempt(), beat=activity.heartbeat)
             except asyncio.CancelledError:
                 # A cancellation that came while Postgres committed has come too late: what is loaded is loaded.
                 done = await ledger.find(self.pool, request.identity.load_id, run_id=request.run_id)
@@ -58,7 +58,7 @@ class LoadActivities:
         return result
 
 
-def _attempt() -> Attempt:
+def this_attempt() -> Attempt:
     """Attempts of one activity follow each other: a newer one ends the sessions that an older one left."""
     info = activity.info()
     owner = f"{info.workflow_run_id} {info.activity_id}"

@@ -84,20 +84,71 @@ class ObjectStoreSettings(_Section):
     region: str = "us-east-1"
 
 
+class KafkaSettings(_Section):
+    """Any Kafka cluster.
+
+    Attributes:
+        enabled: off to do without Kafka: then neither streams nor records.
+        bootstrap_servers: host:port, several parted by commas; `None`: the embedded broker.
+        sasl_mechanism, sasl_user, sasl_password: where `security_protocol` begins with SASL.
+        ca_file: certificates to trust instead of the system's.
+        patient_topic, admissions_topic, lab_results_topic: names of the topics of records.
+        partitions, replication: of a topic that `wardflow migrate` makes; a topic that is there is left as it is.
+        request_timeout: seconds that one request may take.
+    """
+
+    enabled: bool = True
+    bootstrap_servers: str | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_user: str | None = None
+    sasl_password: SecretStr | None = None
+    ca_file: Path | None = None
+    patient_topic: str = "patient"
+    admissions_topic: str = "admissions"
+    lab_results_topic: str = "lab_results"
+    partitions: int = Field(default=4, ge=1)
+    replication: int = Field(default=1, ge=1)
+    request_timeout: float = 15.0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that `wardflow migrate` makes."""
+        return (self.patient_topic, self.admissions_topic, self.lab_results_topic)
+
+
+class LakeSettings(_Section):
+    """The lake: Delta tables in the bucket of the object store.
+
+    Attributes:
+        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
+        keep_hours: for how long files of older versions of a table stay.
+    """
+
+    append_seconds: float = Field(default=60.0, gt=0)
+    append_bytes: int = 64 * MEBIBYTE
+    keep_hours: int = Field(default=168, ge=24)
+
+
 class StackSettings(_Section):
     """The embedded stack.
 
     Attributes:
         folder: data, logs, keys and `stack.json` of the embedded stack.
+        jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
+        maven_repository: where they are fetched from; `None`: from where everybody does.
         fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
     folder: Path = Path(".wardflow")
+    jars: Path | None = None
+    maven_repository: str | None = None
     postgres_port: int | None = None
     temporal_port: int | None = None
     temporal_ui_port: int | None = None
     s3_port: int | None = None
+    kafka_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
     fhir_sandbox: bool = True
@@ -110,24 +161,49 @@ class WorkerSettings(_Section):
     Attributes:
         queues: the task queues that it serves.
         queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores.
+        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores;
+            `streams` has one for each partition and archive, of which few hold a connection at a time.
+        tuner: `slots`: as many at once as the slots say; `resources`: these are the most, and fewer steps begin while
+            the machine has less than it should have left.
+        target_cpu, target_memory: shares of the machine that `resources` fills up to.
         graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
         host, port: where health and metrics are served; loopback unless set, since they have no token.
         deployment_name, build_id: worker versioning; off while `build_id` is empty.
     """
 
-    queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "fhir")
+    queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "fhir", "streams")
     queue_prefix: str = ""
     workflows_slots: int = 50
     io_slots: int = 16
     compute_slots: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2))
     load_slots: int = 4
+    tuner: Literal["slots", "resources"] = "slots"
+    target_cpu: float = Field(default=0.9, gt=0, le=1)
+    target_memory: float = Field(default=0.8, gt=0, le=1)
     fhir_slots: int = 16
+    streams_slots: int = 32
     graceful_shutdown: float = 20.0
     host: str = "127.0.0.1"
     port: int = 0
     deployment_name: str = "wardflow"
     build_id: str = ""
+
+
+class StreamSettings(_Section):
+    """Draining topics into the warehouse.
+
+    Attributes:
+        batch_records, batch_bytes: of one transaction at most.
+        record_bytes: a record with a larger value is refused.
+        seconds: that one activity drains before the next one does.
+        wait: seconds that a look at an idle partition waits for a record.
+    """
+
+    batch_records: int = Field(default=20_000, ge=1)
+    batch_bytes: int = 16 * MEBIBYTE
+    record_bytes: int = MEBIBYTE
+    seconds: float = Field(default=60.0, gt=0, le=120)
+    wait: float = Field(default=1.0, gt=0, le=10)
 
 
 class EncryptionSettings(_Section):
@@ -306,6 +382,9 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     temporal: TemporalSettings = TemporalSettings()
     s3: ObjectStoreSettings = ObjectStoreSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    streams: StreamSettings = StreamSettings()
+    lake: LakeSettings = LakeSettings()
     stack: StackSettings = StackSettings()
     worker: WorkerSettings = WorkerSettings()
     encryption: EncryptionSettings = EncryptionSettings()
@@ -398,6 +477,8 @@ class _StackFileSource(_LaterSource):
             }
         if "s3" in stack and not self._said("s3", "url"):
             found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
+        if "kafka" in stack and not self._said("kafka", "bootstrap_servers"):
+            found["kafka"] = {"bootstrap_servers": stack["kafka"]["bootstrap_servers"]}
         if "api" in stack and not self._said("api", "url"):
             found["api"] = {"url": stack["api"]["url"]}
         if "fhir_sandbox" in stack:

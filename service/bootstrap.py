@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -30,18 +32,28 @@ from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
 from library.access.tokens import Scope, Tokens
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.lake import TidyLake
+from library.contracts.streams import TopicMissing
+from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
-from service.resources import WarehouseUnavailable, object_store, warehouse, warehouse_dsn
+from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
+from workflows.lake import TidyLakeWorkflow
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
+from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
 UPKEEP = "upkeep"
+KEEP_DRAINS = "keep-drains"
+TIDY_LAKE = "tidy-lake"
+_MINUTE = timedelta(minutes=1)
+_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
+"""Which of two records is newer is not for their producers' clocks to say."""
 
 
 async def migrate(settings: Settings) -> None:
-    """Make schema, read-only role, bucket, namespace, search attributes and schedules, or bring them up to date."""
+    """Make what must exist, in every server, or bring it up to date; `wardflow migrate` says what that is."""
     if settings.encryption.enabled:
         if settings.environment == "production" and settings.encryption.key_ring is None:
             raise ConfigurationError(
@@ -50,7 +62,10 @@ async def migrate(settings: Settings) -> None:
             )
         KeyRing.read_or_make(settings.key_ring_file)
     await asyncio.gather(
-        _migrate_warehouse(settings), asyncio.to_thread(_migrate_store, settings), _migrate_temporal(settings)
+        _migrate_warehouse(settings),
+        asyncio.to_thread(_migrate_store, settings),
+        _migrate_temporal(settings),
+        _migrate_kafka(settings),
     )
 
 
@@ -88,13 +103,15 @@ async def check(settings: Settings) -> list[str]:
             problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
     except WardflowError as error:
         problems.append(error.message)
+    problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
-        await client.get_schedule_handle(settings.worker.queue_prefix + UPKEEP).describe()
+        for schedule in (UPKEEP, TIDY_LAKE):
+            await client.get_schedule_handle(settings.worker.queue_prefix + schedule).describe()
     except WardflowError as error:
         problems.append(error.message)
     except RPCError as error:
-        problems.append(f"The schedule '{UPKEEP}' is missing ({error.status.name}): run `wardflow migrate`.")
+        problems.append(f"The schedule '{schedule}' is missing ({error.status.name}): run `wardflow migrate`.")
     return problems
 
 
@@ -115,11 +132,39 @@ def _migrate_store(settings: Settings) -> None:
     store.close()
 
 
+async def _migrate_kafka(settings: Settings) -> None:
+    kafka = settings.kafka
+    if kafka.enabled:
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, _BY_THE_BROKER) for name in kafka.topics]
+        async with Cluster(kafka_connection(settings)) as cluster:
+            await cluster.make_topics(topics)
+
+
+async def _check_kafka(settings: Settings) -> list[str]:
+    if not settings.kafka.enabled:
+        return []
+    problems = []
+    try:
+        async with Cluster(kafka_connection(settings)) as cluster:
+            for name in settings.kafka.topics:
+                try:
+                    await cluster.leaders(name)
+                except TopicMissing:
+                    problems.append(f"The topic {name} does not exist: run `wardflow migrate`.")
+    except WardflowError as error:
+        problems.append(error.message)
+    return problems
+
+
 async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule_upkeep(client, settings)
+    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, _MINUTE)
+    if settings.kafka.enabled:
+        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, _MINUTE)
+    tidy = TidyLake(keep_hours=settings.lake.keep_hours)
+    await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
 
 
 async def _make_namespace(client: Client, settings: Settings) -> None:
@@ -159,24 +204,32 @@ async def _register_search_attributes(client: Client) -> None:
         )
 
 
-async def _schedule_upkeep(client: Client, settings: Settings) -> None:
-    """Each minute, one at a time: buffered by one, since a skipped run would be lost without a word."""
-    name = settings.worker.queue_prefix + UPKEEP
-    upkeep = Schedule(
+async def _schedule(
+    client: Client,
+    settings: Settings,
+    name: str,
+    workflow: Callable[..., Awaitable[Any]],
+    every: timedelta,
+    *arguments: object,
+) -> None:
+    """One at a time: buffered by one, since a skipped run would be lost without a word."""
+    name = settings.worker.queue_prefix + name
+    schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            UpkeepWorkflow.run,
+            workflow,
+            args=arguments,
             id=name,
             task_queue=settings.worker.queue_prefix + WORKFLOWS,
-            execution_timeout=timedelta(seconds=55),
+            execution_timeout=every - timedelta(seconds=5),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=timedelta(minutes=1))]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=timedelta(minutes=1)),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=every),
     )
 
     def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=upkeep)
+        return ScheduleUpdate(schedule=schedule)
 
     try:
-        await client.create_schedule(name, upkeep)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(name).update(anew)

@@ -3,13 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TypedDict
 
 import asyncpg
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
+from library.streams.connection import Connection
+from library.streams.control import Streams
+from library.streams.topics import Topics
 from library.warehouse.failures import DISCONNECTED
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
 
@@ -88,16 +94,78 @@ def object_store(settings: Settings) -> ObjectStore:
     Raises:
         ConfigurationError: its address or keys are neither set nor known from a running stack.
     """
+    return ObjectStore(**_bucket(settings))
+
+
+def lake_storage(settings: Settings) -> LakeStorage:
+    """The same bucket, as the lake's tables use it.
+
+    Raises:
+        ConfigurationError: its address or keys are neither set nor known from a running stack.
+    """
+    return LakeStorage(**_bucket(settings))
+
+
+class _Bucket(TypedDict):
+    url: str
+    access_key: str
+    secret_key: str
+    bucket: str
+    region: str
+
+
+def _bucket(settings: Settings) -> _Bucket:
     s3 = settings.s3
     if s3.url is None or s3.access_key is None or s3.secret_key is None:
         raise ConfigurationError(
             "No object store is known here.",
             advice=_NOT_RUNNING.format("WARDFLOW_S3__URL, WARDFLOW_S3__ACCESS_KEY and WARDFLOW_S3__SECRET_KEY"),
         )
-    return ObjectStore(
-        s3.url,
-        access_key=s3.access_key.get_secret_value(),
-        secret_key=s3.secret_key.get_secret_value(),
-        bucket=s3.bucket,
-        region=s3.region,
+    return {
+        "url": s3.url,
+        "access_key": s3.access_key.get_secret_value(),
+        "secret_key": s3.secret_key.get_secret_value(),
+        "bucket": s3.bucket,
+        "region": s3.region,
+    }
+
+
+def kafka_connection(settings: Settings) -> Connection:
+    """How to reach Kafka.
+
+    Raises:
+        ConfigurationError: it is switched off, or neither set nor known from a running stack.
+    """
+    kafka = settings.kafka
+    if not kafka.enabled:
+        raise ConfigurationError("Kafka is switched off here.", advice="Take WARDFLOW_KAFKA__ENABLED=false away.")
+    if kafka.bootstrap_servers is None:
+        raise ConfigurationError(
+            "No Kafka is known here.", advice=_NOT_RUNNING.format("WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
+        )
+    return Connection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism,
+        sasl_user=kafka.sasl_user,
+        sasl_password=kafka.sasl_password.get_secret_value() if kafka.sasl_password else None,
+        ca_file=kafka.ca_file,
+        request_timeout=kafka.request_timeout,
     )
+
+
+def topics(settings: Settings) -> Topics:
+    """The declared topics, by the names that the settings give them."""
+    kafka = settings.kafka
+    return Topics.named(
+        patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic
+    )
+
+
+def streams(settings: Settings, pool: Pool) -> Streams:
+    """What steers drains.
+
+    Raises:
+        ConfigurationError: no Kafka is known here.
+    """
+    return Streams(kafka_connection(settings), topics(settings), Offsets(pool))

@@ -7,21 +7,22 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.settings import Settings, StackSettings
+from config.settings import KafkaSettings, Settings, StackSettings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool
 from service import bootstrap
 from service.resources import object_store, warehouse_dsn
 from service.stack.runner import embedded_stack
 from tests.support.databases import drop_database, make_database, named
+from tests.support.kafka import Kafka
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
 
 @pytest_asyncio.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    """Postgres, Temporal and S3, with everything that `wardflow migrate` makes."""
+    """Postgres, Temporal and S3, with everything that `wardflow migrate` makes; Kafka is a fixture of its own."""
     folder = tmp_path_factory.mktemp("stack")
-    settings = Settings(environment="test", stack=StackSettings(folder=folder))
+    settings = Settings(environment="test", stack=StackSettings(folder=folder), kafka=KafkaSettings(enabled=False))
     async with embedded_stack(settings) as running:
         await bootstrap.migrate(running)
         yield running
@@ -36,6 +37,20 @@ async def settings(servers: Settings) -> AsyncIterator[Settings]:
     worker = servers.worker.model_copy(update={"queue_prefix": f"{name}-"})
     yield servers.model_copy(update={"postgres": postgres, "worker": worker})
     await drop_database(warehouse_dsn(servers), name)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaSettings]:
+    """A Kafka broker, started when the first test asks for it."""
+    settings = Settings(environment="test", stack=StackSettings(folder=tmp_path_factory.mktemp("kafka")))
+    async with embedded_stack(settings, parts=("kafka",)) as running:
+        yield running.kafka
+
+
+@pytest.fixture
+def kafka(broker: KafkaSettings) -> Kafka:
+    """Topics of this test alone, on the session's broker."""
+    return Kafka.on(broker)
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows.fhir_searches import Sliding, history_is_long
-from workflows.policies import PLAN
+from workflows.policies import IMPORT_BOOKS
 from workflows.runs import act, recorded, together
 
 with workflow.unsafe.imports_passed_through():
@@ -53,7 +53,7 @@ class ImportZipcodeWorkflow:
             if plan is None or searches is None:
                 found = await self._patients(run_id, request)
                 plan = await act(
-                    PLAN,
+                    IMPORT_BOOKS,
                     FhirImportActivities.plan_searches,
                     PlanSearches(run_id=run_id, server=request.server, zipcode=request.zipcode),
                 )
@@ -65,7 +65,7 @@ class ImportZipcodeWorkflow:
                 )
             _refuse_failed(searches)
             return await act(
-                PLAN,
+                IMPORT_BOOKS,
                 FhirImportActivities.finish_import,
                 FinishImport(
                     run_id=run_id, server=request.server, zipcode=request.zipcode, report={"pages": searches.pages}

@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, PLAN, STAGE
+from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, IMPORT_BOOKS, STAGE
 from workflows.runs import act, loaded, recorded, together
 
 with workflow.unsafe.imports_passed_through():
@@ -46,7 +46,7 @@ class ImportFhirWorkflow:
             if begin < manifest.files:
                 workflow.continue_as_new(request.model_copy(update={"manifest": manifest, "begin": begin}))
             return await act(
-                PLAN,
+                IMPORT_BOOKS,
                 FhirImportActivities.finish_import,
                 FinishImport(run_id=run_id, server=request.server, report={"files": manifest.files}),
             )

@@ -11,7 +11,8 @@ IO = "io"
 COMPUTE = "compute"
 LOAD = "load"
 FHIR = "fhir"
-QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR)
+STREAMS = "streams"
+QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
 """Failures of Temporal itself that it would retry although no repeat can help."""
@@ -22,7 +23,7 @@ class ActivityPolicy:
     """How long an activity may take, and how often it is tried.
 
     Attributes:
-        queue: what bounds it: database connections (load), cores (compute), calls a second (fhir), nothing much (io).
+        queue: what bounds it: connections (load), cores (compute), calls a second (fhir), partitions (streams).
         attempt: of one attempt.
         overall: of all attempts together, waiting for a worker included.
         heartbeat: after which silence an attempt counts as lost.
@@ -59,6 +60,9 @@ BOOKKEEPING: dict[str, Any] = {
 """A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
 Tried for a day, so that no run stays open because a server was away."""
 
+IMPORT_BOOKS = ActivityPolicy(queue=IO, attempt=timedelta(minutes=5), overall=timedelta(days=1))
+"""What an import plans and sums up in Postgres, beside its loads."""
+
 DOWNLOAD = ActivityPolicy(
     queue=IO,
     attempt=timedelta(minutes=15),
@@ -93,9 +97,6 @@ FETCH = ActivityPolicy(
 )
 """A page of a search: a call has a deadline of its own. Busy servers say when to come again; others get hours."""
 
-PLAN = ActivityPolicy(queue=IO, attempt=timedelta(minutes=2), overall=timedelta(days=1))
-"""Part an import into searches, sum it up when it ends: statements over as many patients as it has."""
-
 EXPORT = ActivityPolicy(
     queue=FHIR,
     attempt=timedelta(minutes=10),
@@ -116,3 +117,31 @@ EXPORTED_FILE = ActivityPolicy(
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Once a minute: what fails is tried again in the next."""
+
+DRAIN = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=5),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(seconds=15),
+    longest_retry=timedelta(seconds=10),
+)
+"""A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
+
+KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
+"""Once a minute, as the upkeep."""
+
+ARCHIVE = ActivityPolicy(
+    queue=STREAMS,
+    attempt=timedelta(minutes=15),
+    overall=timedelta(days=1),
+    heartbeat=timedelta(minutes=2),
+)
+"""Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
+
+TIDY_LAKE = ActivityPolicy(
+    queue=COMPUTE,
+    attempt=timedelta(minutes=50),
+    overall=timedelta(minutes=55),
+    heartbeat=timedelta(minutes=15),
+)
+"""Compaction and vacuum of every table, each hour: beats with every table."""

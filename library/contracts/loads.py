@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from library.contracts.base import Contract
 from library.contracts.objects import ObjectRef
 
-_LOADS = UUID("6f7c2f6e-8f43-4b5e-9a68-1f3c0c6f2a11")
+LOADS = UUID("6f7c2f6e-8f43-4b5e-9a68-1f3c0c6f2a11")
 """Namespace of load ids; changing it would make every load a new one."""
 
 
@@ -40,7 +40,7 @@ class LoadIdentity(Contract):
     @property
     def load_id(self) -> UUID:
         """The ledger's key."""
-        return uuid5(_LOADS, self.text)
+        return uuid5(LOADS, self.text)
 
 
 class StagedObject(Contract):
@@ -90,6 +90,14 @@ class DatasetCounts(Contract):
     unchanged: int = 0
     deleted: int = 0
     warned: dict[str, int] = Field(default_factory=dict)
+
+    def __add__(self, other: "DatasetCounts") -> "DatasetCounts":
+        """What became of both loads' rows."""
+        warned = {name: self.warned.get(name, 0) + other.warned.get(name, 0) for name in {*self.warned, *other.warned}}
+        numbers = {
+            name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields if name != "warned"
+        }
+        return DatasetCounts(**numbers, warned=warned)
 
 
 class LoadOutcome(StrEnum):

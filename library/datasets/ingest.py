@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     Text,
@@ -29,7 +30,10 @@ class Load(SQLModel, table=True):
 
     Attributes:
         id: derived from `identity`, so that a repeat of the same load has the same id.
-        identity: source, sha256, reader version, and the counter of a `--reload`: what makes a load the same load.
+        identity: what makes a load the same load: source, sha256, reader version, and the counter of a `--reload`; of
+            a drain topic, partition, generation, and the offset at which its activity began.
+        scope: what else tells loads of a source apart: a server, a topic's partition.
+        object_key, object_sha256, object_size: of the landed object; of a drain there is none.
         counts: by dataset: staged, rejected, repeated, inserted, updated, unchanged, deleted, warned by expectation.
         report: what the reader said of the object as a whole.
     """
@@ -46,9 +50,9 @@ class Load(SQLModel, table=True):
     identity: str = Field(sa_type=Text, unique=True)
     source: str = Field(sa_type=Text)
     scope: str = Field(sa_type=Text)
-    object_key: str = Field(sa_type=Text)
-    object_sha256: str = Field(sa_type=Text)
-    object_size: int = Field(sa_type=BigInteger)
+    object_key: str | None = Field(default=None, sa_type=Text)
+    object_sha256: str | None = Field(default=None, sa_type=Text)
+    object_size: int | None = Field(default=None, sa_type=BigInteger)
     reader_version: int = Field(sa_type=SmallInteger)
     reload: int = Field(sa_type=SmallInteger)
     run_id: str = Field(sa_type=Text)
@@ -62,15 +66,18 @@ class Rejection(SQLModel, table=True):
     """A row that was refused, with everything that spoke against it and its raw form.
 
     Attributes:
-        line: of the object, counted from 1.
+        object_key, line: the landed object that it is from, and the line in it, counted from 1.
+        topic, incarnation, partition, offset: of the record, where it is from a stream.
         reasons: names of expectations, or `column: what is wrong with it`, never the value.
-        raw: the row as it came, up to 64 KB; longer ones are found in the object, at the line.
+        raw: the row as it came, up to 64 KB; longer ones are found where it came from.
     """
 
     __tablename__ = "rejection"
     __table_args__ = (
         Index("rejection_object", "object_key"),
         Index("rejection_load", "load_id"),
+        Index("rejection_record", "topic", "partition", "offset", postgresql_where=text("topic IS NOT NULL")),
+        CheckConstraint("num_nonnulls(object_key, topic) = 1", name="rejection_origin"),
         {"schema": SCHEMA},
     )
 
@@ -78,8 +85,12 @@ class Rejection(SQLModel, table=True):
     load_id: UUID
     source: str = Field(sa_type=Text)
     dataset: str = Field(sa_type=Text)
-    object_key: str = Field(sa_type=Text)
-    line: int = Field(sa_type=BigInteger)
+    object_key: str | None = Field(default=None, sa_type=Text)
+    line: int | None = Field(default=None, sa_type=BigInteger)
+    topic: str | None = Field(default=None, sa_type=Text)
+    incarnation: int | None = Field(default=None, sa_type=Integer)
+    partition: int | None = Field(default=None, sa_type=Integer)
+    offset: int | None = Field(default=None, sa_type=BigInteger)
     reasons: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     raw: bytes | None = Field(default=None, sa_type=LargeBinary)
     rejected_at: datetime = Field(
@@ -125,3 +136,43 @@ class Run(SQLModel, table=True):
     started_at: datetime = Field(sa_type=DateTime(timezone=True))
     finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     one_load: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="true"))
+
+
+class StreamOffset(SQLModel, table=True):
+    """How far a partition of a topic has been drained: moved by the transaction that loads the records.
+
+    Attributes:
+        topic_id: Kafka's own id of the topic, which changes when it is made anew.
+        incarnation: counts how often it was, from 1.
+        generation: counts rewinds, from 1; rows, loads and this row itself carry it, so that a replay is neither taken
+            for done nor mixed up with a drain that does not know of the rewind yet.
+        next_offset: of the first record that is not loaded yet.
+        paused: drains leave it alone until it is resumed.
+        state: `stopped`: it cannot go on until somebody rewinds it.
+        reason: why it stopped, or what its drain fails with at present.
+        reached_at: the broker's timestamp of the last record that was loaded.
+        end_offset: where the partition ended when it was last looked at (`looked_at`).
+        updated_at: when the offset was last moved.
+    """
+
+    __tablename__ = "stream_offset"
+    __table_args__ = (
+        CheckConstraint("state IN ('draining', 'stopped')", name="stream_offset_state"),
+        {"schema": SCHEMA},
+    )
+
+    topic: str = Field(sa_type=Text, primary_key=True)
+    partition: int = Field(sa_type=Integer, primary_key=True)
+    topic_id: str = Field(sa_type=Text)
+    incarnation: int = Field(sa_type=Integer)
+    generation: int = Field(sa_type=Integer)
+    next_offset: int = Field(sa_type=BigInteger)
+    paused: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
+    state: str = Field(sa_column=Column(Text, nullable=False, server_default="draining"))
+    reason: str | None = Field(default=None, sa_type=Text)
+    reached_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    end_offset: int | None = Field(default=None, sa_type=BigInteger)
+    looked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    updated_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )

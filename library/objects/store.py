@@ -169,6 +169,12 @@ class ObjectStore:
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
 
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly below a prefix that have objects below them."""
+        with _named_errors(prefix):
+            found = list(self._client.list_objects(self._bucket, prefix=prefix))
+        return [each.object_name.removeprefix(prefix).rstrip("/") for each in found if each.is_dir and each.object_name]
+
     def _send(self, path: Path, ref: ObjectRef, stored: int, progress: Progress = lambda _: None) -> None:
         """Send a file of `stored` bytes; one that is compressed was held against its sha256 when it was made."""
         with path.open("rb") as file:

@@ -1,12 +1,44 @@
 """Between COPY and MERGE: which staged rows stand. Nothing here touches a row that others can see."""
 
 from dataclasses import dataclass, field
+from typing import Self
+from uuid import UUID
 
 from library.contracts.errors import ExpectationFailed, StagedObjectMalformed
 from library.contracts.loads import LoadRequest
 from library.datasets.declaration import Action, Dataset
 from library.warehouse import statements
 from library.warehouse.pool import Connection
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a load are from, as `ingest.rejection` says it.
+
+    Attributes:
+        place: its columns that name what was read, with what they hold.
+        position: its column that says where in there a row was.
+    """
+
+    load_id: UUID
+    source: str
+    place: dict[str, object]
+    position: str
+
+    @classmethod
+    def of_object(cls, request: LoadRequest) -> Self:
+        """A landed object, and the lines in it."""
+        return cls(request.identity.load_id, request.identity.source, {"object_key": request.landed.key}, "line")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that every rejection of the load has alike, and the one of the position."""
+        return ("load_id", "source", *self.place, self.position)
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """What those columns hold, but for the position."""
+        return (self.load_id, self.source, *self.place.values())
 
 
 @dataclass
@@ -31,7 +63,7 @@ class Tally:
         self.left -= rows
 
 
-async def check(connection: Connection, request: LoadRequest, tally: Tally) -> None:
+async def check(connection: Connection, origin: Origin, tally: Tally) -> None:
     """Hold the staged rows against what the dataset expects, and move those that must not be loaded to the rejections.
 
     Raises:
@@ -45,9 +77,11 @@ async def check(connection: Connection, request: LoadRequest, tally: Tally) -> N
         if rule.action is Action.FAIL:
             raise ExpectationFailed(f"{count} rows of {dataset.name} do not meet '{rule.name}'.")
     if any(rule.action is Action.QUARANTINE for rule in failed):
-        tally.refuse(await _reject(connection, request, statements.reject_failures(dataset, tuple(failed))))
+        tally.refuse(
+            await _reject(connection, origin, statements.reject_failures(dataset, tuple(failed), origin.columns))
+        )
     if dataset.parent is not None:
-        tally.refuse(await _reject(connection, request, statements.reject_orphans(dataset)))
+        tally.refuse(await _reject(connection, origin, statements.reject_orphans(dataset, origin.columns)))
     warnings = [rule for rule in failed if rule.action is Action.WARN]
     if warnings:  # counted anew, without the rows that were refused for something else
         counts = await connection.fetchrow(statements.count_failures(dataset, warnings))
@@ -76,7 +110,7 @@ async def enter_readers_rejections(connection: Connection, request: LoadRequest,
         "WITH entered AS (INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
         "SELECT $1, $2, dataset, $3, line, reasons, raw FROM pg_temp.staged_rejections RETURNING dataset) "
         "SELECT dataset, count(*) AS rows FROM entered GROUP BY dataset",
-        *_place(request),
+        *Origin.of_object(request).values,
     )
     by_name = {tally.dataset.name: tally for tally in tallies}
     for row in rows:
@@ -91,9 +125,5 @@ def affected(status: str) -> int:
     return int(status.rsplit(" ", 1)[1])
 
 
-async def _reject(connection: Connection, request: LoadRequest, statement: str) -> int:
-    return affected(await connection.execute(statement, *_place(request)))
-
-
-def _place(request: LoadRequest) -> tuple[object, str, str]:
-    return request.identity.load_id, request.identity.source, request.landed.key
+async def _reject(connection: Connection, origin: Origin, statement: str) -> int:
+    return affected(await connection.execute(statement, *origin.values))

@@ -4,6 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import JsonValue
+
+from library.contracts.drains import DrainIdentity
 from library.contracts.loads import DatasetCounts, LoadIdentity, LoadOutcome, LoadRequest, LoadResult
 from library.warehouse.pool import Connection, Pool
 
@@ -111,4 +114,35 @@ def _result(row: Any, run_id: str) -> LoadResult:  # noqa: ANN401 - asyncpg has 
         counts={name: DatasetCounts.model_validate(entry) for name, entry in row["counts"].items()},
         report=row["report"],
         committed_at=row["committed_at"],
+    )
+
+
+async def add_to(
+    connection: Connection,
+    identity: DrainIdentity,
+    *,
+    run_id: str,
+    reader_version: int,
+    started_at: datetime,
+    counts: dict[str, DatasetCounts],
+    report: dict[str, JsonValue],
+) -> None:
+    """Enter what a drain's activity has loaded, this batch included; the commit that follows makes it true."""
+    await connection.execute(
+        """
+        INSERT INTO ingest.load (id, identity, source, scope, reader_version, reload, run_id, counts, report,
+                                 started_at, committed_at)
+        VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, clock_timestamp())
+        ON CONFLICT (id) DO UPDATE
+        SET counts = excluded.counts, report = excluded.report, committed_at = excluded.committed_at
+        """,
+        identity.load_id,
+        identity.text,
+        identity.source,
+        identity.scope,
+        reader_version,
+        run_id,
+        {name: entry.model_dump() for name, entry in counts.items()},
+        report,
+        started_at,
     )

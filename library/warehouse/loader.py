@@ -10,18 +10,27 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 
-from library.contracts.errors import LoadInterrupted, ObjectMissing, StagedObjectMalformed
-from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, LoadResult, StagedObject
+from library.contracts.errors import ObjectMissing, StagedObjectMalformed
+from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
 from library.objects.store import ObjectStore
 from library.warehouse import ledger, statements
-from library.warehouse.checks import Tally, affected, check, enter_readers_rejections, keep_last_of_each_key
-from library.warehouse.failures import BAD_CELL, DISCONNECTED, MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate, translate
+from library.warehouse.checks import (
+    Origin,
+    Tally,
+    affected,
+    check,
+    enter_readers_rejections,
+    keep_last_of_each_key,
+)
+from library.warehouse.failures import BAD_CELL, DISCONNECTED, sqlstate, translate
+from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, repeated_alone
 from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
@@ -33,24 +42,11 @@ _WORTH_ANALYZING = 20_000
 _FETCHED_AHEAD = 4 * 1024 * 1024
 """Bytes up to which a staged object is fetched before its turn: of small ones, the way there costs more than they."""
 
-_MEETINGS = 4
-"""How often a load that met another one begins its merge again before it gives its connection back."""
-
 type Fetched = Mapping[str, bytes]
 """Contents of objects, by their keys."""
 
 type Reached = Callable[[str], None]
 """Called with the name of each step that was reached; tests freeze or kill the process there."""
-
-
-@dataclass(frozen=True)
-class LoadLimits:
-    """Limits of a load's transaction, time-outs in seconds; see `config.settings.PostgresSettings`."""
-
-    lock: float
-    statement: float
-    idle_in_transaction: float
-    work_mem: str
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class Loader:
     async def _transaction(self, load: _Load, salvaged: Mapping[str, Salvaged]) -> LoadResult:
         ahead = {} if salvaged else await self._fetch_ahead(load)
         async with self._pool.acquire() as connection, transaction(connection):
-            await self._set_limits(connection, load.attempt.session_name(load.request.identity.load_id))
+            await self._limits.set(connection, load.attempt.session_name(load.request.identity.load_id))
             tallies = [
                 await self._copy(connection, load, dataset, entry, salvaged.get(dataset.name), ahead)
                 for dataset, entry in load.entries
@@ -162,36 +158,18 @@ class Loader:
             if load.request.rejections is not None:
                 await self._copy_rejections(connection, load.request.rejections, load.beat, ahead)
             load.reached("copied")
+            origin = Origin.of_object(load.request)
             async with watched(self._pool, connection, load.beat):
                 if load.request.rejections is not None:
                     await enter_readers_rejections(connection, load.request, tallies)
                 for tally in tallies:
-                    await check(connection, load.request, tally)
+                    await check(connection, origin, tally)
                 for tally in tallies:
                     await keep_last_of_each_key(connection, tally)
                 load.reached("checked")
-                result = await self._merge_or_repeat(connection, load, tallies)
+                result = await repeated_alone(connection, partial(self._merge, connection, load, tallies))
                 load.reached("merged")
                 return result
-
-    async def _set_limits(self, connection: Connection, session_name: str) -> None:
-        await connection.execute(
-            "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS limits (name, value)",
-            [
-                "application_name",
-                "lock_timeout",
-                "statement_timeout",
-                "idle_in_transaction_session_timeout",
-                "work_mem",
-            ],
-            [
-                session_name,
-                f"{self._limits.lock * 1000:.0f}ms",
-                f"{self._limits.statement * 1000:.0f}ms",
-                f"{self._limits.idle_in_transaction * 1000:.0f}ms",
-                self._limits.work_mem,
-            ],
-        )
 
     async def _fetch_ahead(self, load: _Load) -> Fetched:
         """The small ones of the load's objects, side by side."""
@@ -258,62 +236,17 @@ class Loader:
             raise
         return affected(status)
 
-    async def _merge_or_repeat(self, connection: Connection, load: _Load, tallies: list[Tally]) -> LoadResult:
-        """Claim, lock and merge in a savepoint: a load that meets another repeats this much, and not its COPY."""
-        alone = False
-        for _ in range(_MEETINGS):
-            try:
-                async with connection.transaction():
-                    return await self._merge(connection, load, tallies, alone=alone)
-            except asyncpg.PostgresError as error:
-                state = sqlstate(error)
-                if state not in MET_ANOTHER_LOAD or (state == UNIQUE_VIOLATION and alone):
-                    raise
-            alone = True
-        raise LoadInterrupted(f"The load met others {_MEETINGS} times.")
-
-    async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], *, alone: bool) -> LoadResult:
-        load_id, version = load.request.identity.load_id, load.request.identity.reader_version
-        if not await ledger.claim(connection, load.request, started_at=load.started_at):
+    async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], alone: bool) -> LoadResult:
+        request = load.request
+        if not await ledger.claim(connection, request, started_at=load.started_at):
             raise _AlreadyLoadedError
-        await self._lock(connection, load.request, tallies, alone=alone)
-        counts = {}
-        for tally in tallies:
-            dataset = tally.dataset
-            deleted = 0
-            if dataset.parent is not None:
-                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
-            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
-            if self._catalogue.children(dataset):
-                await connection.execute(statements.create_winners(dataset, version))
-            counts[dataset.name] = DatasetCounts(
-                staged=tally.staged,
-                rejected=tally.rejected,
-                repeated=tally.repeated,
-                inserted=merged["inserted"],
-                updated=merged["updated"],
-                unchanged=tally.left - merged["inserted"] - merged["updated"],
-                deleted=deleted,
-                warned=tally.warned,
-            )
-        await ledger.replace_rejections(connection, load.request)
-        result = await ledger.complete(connection, load_id, counts)
-        return result.model_copy(update={"outcome": LoadOutcome.LOADED})
-
-    async def _lock(self, connection: Connection, request: LoadRequest, tallies: list[Tally], *, alone: bool) -> None:
-        """Take the transaction's advisory locks, in an order that is the same for all.
-
-        Loads of one landed object exclude each other. A dataset whose loads seldom meet is shared at first, and had
-        alone when the load repeats; one that has children is always had alone, since a parent that is unchanged is
-        not written and so does not keep two loads of its children apart. Children go with their parent.
-        """
+        # Loads of one landed object exclude each other.
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"object {request.landed.key}"
         )
-        for tally in tallies:
-            dataset = tally.dataset
-            if dataset.parent is not None:
-                continue
-            shared = not (alone or dataset.loads_meet or self._catalogue.children(dataset))
-            function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-            await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")
+        await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+        load_id, version = request.identity.load_id, request.identity.reader_version
+        counts = await merge_staged(connection, self._catalogue, tallies, load_id, version)
+        await ledger.replace_rejections(connection, request)
+        result = await ledger.complete(connection, load_id, counts)
+        return result.model_copy(update={"outcome": LoadOutcome.LOADED})

@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from library.datasets import access, beds, fhir, ingest
+from library.datasets import access, beds, fhir, ingest, records
 
-SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, access.SCHEMA)
+SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA, access.SCHEMA)
 """Every schema of the warehouse."""
-READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA)
+READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA)
 """Those that the read-only role may read: who may do what, and did, is not for every reader."""
 
 METADATA: MetaData = SQLModel.metadata

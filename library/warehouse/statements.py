@@ -1,6 +1,6 @@
 """The SQL of a load, made from a dataset's declaration. Names are quoted; no value is ever put into a text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.dialects import postgresql
 
@@ -52,10 +52,19 @@ def _same(names: Iterable[str], left: str, right: str) -> str:
 
 
 def create_staged(dataset: Dataset) -> str:
-    """A table like the staged CSV."""
+    """A table like the staged CSV, for one transaction; one that a stream kept on this connection gives way."""
+    return f"DROP TABLE IF EXISTS {staged(dataset)}; CREATE TEMP TABLE {_staged_form(dataset)} ON COMMIT DROP"
+
+
+def keep_staged(dataset: Dataset) -> str:
+    """The same for many small loads: kept by the connection, empty after each commit, so that no catalog bloats."""
+    return f"CREATE TEMP TABLE IF NOT EXISTS {_staged_form(dataset)} ON COMMIT DELETE ROWS"
+
+
+def _staged_form(dataset: Dataset) -> str:
     places = [f"{quote(LINE)} bigint NOT NULL"] + ([f"{quote(PARENT)} bigint NOT NULL"] if dataset.parent else [])
     cells = [f"{quote(column.name)} {sql_type(column)}" for column in dataset.columns]
-    return f"CREATE TEMP TABLE {quote(staged_name(dataset))} ({', '.join(places + cells)}) ON COMMIT DROP"
+    return f"{quote(staged_name(dataset))} ({', '.join(places + cells)})"
 
 
 def built_in_expectations(dataset: Dataset) -> tuple[Expectation, ...]:
@@ -73,8 +82,14 @@ def count_failures(dataset: Dataset, expectations: Iterable[Expectation]) -> str
     return f"SELECT {counts} FROM {staged(dataset)}"
 
 
-def reject_failures(dataset: Dataset, expectations: Iterable[Expectation]) -> str:
-    """Move the rows that fail any of the expectations to the rejections ($1 load, $2 source, $3 object)."""
+def reject_failures(dataset: Dataset, expectations: Iterable[Expectation], origin: Sequence[str]) -> str:
+    """Move the rows that fail any of the expectations to the rejections.
+
+    Args:
+        dataset: whose rows.
+        expectations: that they have to meet.
+        origin: columns of `ingest.rejection` that say whence a row is: $1, $2 and so on, the last one from its line.
+    """
     rules = [rule for rule in expectations if rule.action is Action.QUARANTINE]
     literals = [quote_literal(rule.name) for rule in rules]
     failed = " OR ".join(f"({rule.predicate}) IS NOT TRUE" for rule in rules)
@@ -82,12 +97,12 @@ def reject_failures(dataset: Dataset, expectations: Iterable[Expectation]) -> st
         f"CASE WHEN ({rule.predicate}) IS NOT TRUE THEN {literal} END"
         for rule, literal in zip(rules, literals, strict=True)
     )
-    return _move_to_rejections(dataset, failed, f"array_remove(ARRAY[{names}], NULL)")
+    return _move_to_rejections(dataset, failed, f"array_remove(ARRAY[{names}], NULL)", origin)
 
 
-def reject_orphans(dataset: Dataset) -> str:
+def reject_orphans(dataset: Dataset, origin: Sequence[str]) -> str:
     """Move children whose parent's row was refused, or never staged, to the rejections (parameters as above)."""
-    return _move_to_rejections(dataset, f"NOT EXISTS ({_own_parent(dataset)})", "ARRAY['parent refused']")
+    return _move_to_rejections(dataset, f"NOT EXISTS ({_own_parent(dataset)})", "ARRAY['parent refused']", origin)
 
 
 def drop_orphans(dataset: Dataset) -> str:
@@ -107,12 +122,13 @@ def _parent(dataset: Dataset) -> Dataset:
     return dataset.parent
 
 
-def _move_to_rejections(dataset: Dataset, failed: str, reasons: str) -> str:
+def _move_to_rejections(dataset: Dataset, failed: str, reasons: str, origin: Sequence[str]) -> str:
+    alike = ", ".join(f"${number}" for number in range(1, len(origin)))
     return (
         f"WITH refused AS (DELETE FROM {staged(dataset)} s WHERE {failed} RETURNING *), "
         f"named AS (SELECT {quote(LINE)} AS line, {reasons} AS reasons, {raw_form(dataset)} AS raw FROM refused) "
-        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
-        f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, line, reasons, "
+        f"INSERT INTO ingest.rejection ({_columns(origin)}, dataset, reasons, raw) "
+        f"SELECT {alike}, line, {quote_literal(dataset.name)}, reasons, "
         f"CASE WHEN length(raw) <= {RAW_LIMIT} THEN raw END FROM named"
     )
 

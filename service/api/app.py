@@ -10,6 +10,7 @@ from http import HTTPStatus
 import httpx
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +22,7 @@ from library.access.tokens import Scope as Needed
 from library.access.tokens import Tokens
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import beds, codec, fhir, fhir_imports, health, quarantine, runs, web_ui
+from service.api import access, beds, codec, fhir, fhir_imports, health, quarantine, runs, web_ui
 from service.api.context import Context
 from service.api.problems import PROBLEM, add_problem_handlers, problem
 from service.api.security import needs
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(fhir.router)
     app.include_router(fhir_imports.router)
     app.include_router(quarantine.router)
+    app.include_router(access.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
     # As a middleware inside `_around`, so that its plain answer becomes a problem document too.
@@ -115,7 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.middleware("http")(_around)
 
-    @app.get("/metrics", tags=["health"], **needs(Needed.OPERATE))
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, **needs(Needed.OPERATE))
     async def metrics() -> Response:
         """Prometheus: requests of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -3,10 +3,10 @@
 import asyncio
 import shutil
 import tempfile
-from datetime import date, datetime
+from datetime import date
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -20,9 +20,11 @@ from library.contracts.objects import ObjectRef
 from library.warehouse.queries import beds
 from library.warehouse.queries import beds_catalogue as catalogue
 from library.warehouse.queries.pages import fetch_page
+from service.api import items
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
+from service.api.parameters import Moment
 from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
 from service.api.runs import RunAnswer, Started, accepted, one
 from service.api.security import Caller, needs
@@ -35,13 +37,11 @@ UPLOAD_OVERHEAD = 64 * 1024
 
 Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
 Quarter = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
-Basis = Annotated[Literal["overnight", "day_only"] | None, Query(description="Beds open overnight, or by day only.")]
-Sector = Annotated[
-    Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"] | None, Query()
-]
+Basis = Annotated[items.Basis | None, Query(description="Beds open overnight, or by day only.")]
+Sector = Annotated[items.Sector | None, Query()]
 Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
 AsOf = Annotated[date | None, Query(description="Only what was published by this day.")]
-KnownAt = Annotated[datetime | None, Query(description="Only what had been landed here by this moment (with a zone).")]
+KnownAt = Annotated[Moment | None, Query(description="Only what had been landed here by this moment (with a zone).")]
 
 
 class UploadForm(BaseModel):
@@ -62,8 +62,6 @@ class Trigger(BaseModel):
 def _editions(
     year: Year = None, quarter: Quarter = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
 ) -> beds.Editions:
-    if known_at is not None and known_at.utcoffset() is None:
-        raise Unprocessable("known_at: a time without a zone.", advice="Add Z or an offset.", field="known_at")
     return beds.Editions(year, quarter, basis, as_of, known_at)
 
 
@@ -75,6 +73,7 @@ Editions = Annotated[beds.Editions, Depends(_editions)]
     status_code=HTTPStatus.ACCEPTED,
     **needs(
         Scope.OPERATE,
+        400,
         413,
         415,
         body={"content": {"multipart/form-data": {"schema": UploadForm.model_json_schema()}}, "required": True},
@@ -100,7 +99,7 @@ async def upload(request: Request, response: Response, api: Api, caller: Caller)
     return accepted(response, handle)
 
 
-@router.post("/trigger-pipeline", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE))
+@router.post("/trigger-pipeline", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413))
 async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller) -> Started:
     """Download a workbook from an allowed host and ingest it."""
     handle = await api.starter.ingest_workbook_from(wanted.url)
@@ -114,7 +113,7 @@ async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     return await one(api, run_id, caller)
 
 
-@router.get("/occupancy", **needs(Scope.READ_BEDS, csv=True))
+@router.get("/occupancy", **needs(Scope.READ_BEDS, items=items.OccupancyItem))
 async def occupancy(
     request: Request,
     api: Api,
@@ -140,10 +139,10 @@ async def occupancy(
         sort=sort,
         descending=descending,
     )
-    return await listed(request, api, query, limit=limit, after=after)
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
-@router.get("/occupancy-by-specialty", **needs(Scope.READ_BEDS, csv=True))
+@router.get("/occupancy-by-specialty", **needs(Scope.READ_BEDS, items=items.SpecialtyItem))
 async def occupancy_by_specialty(
     request: Request,
     api: Api,
@@ -156,22 +155,22 @@ async def occupancy_by_specialty(
 ) -> Response:
     """Occupied beds, a day, by organisation and consultant main specialty."""
     query = beds.specialty_occupancy(editions, specialty=specialty, organisation=organisation, region=region)
-    return await listed(request, api, query, limit=limit, after=after)
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
-@router.get("/available-periods", **needs(Scope.READ_BEDS, csv=True))
+@router.get("/available-periods", **needs(Scope.READ_BEDS, items=items.PeriodItem))
 async def available_periods(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
     """Quarters, each with its editions."""
-    return await listed(request, api, catalogue.periods(), limit=limit, after=after)
+    return await listed(request, api.reader, catalogue.periods(), limit=limit, after=after)
 
 
-@router.get("/summary", **needs(Scope.READ_BEDS, csv=True))
+@router.get("/summary", **needs(Scope.READ_BEDS, items=items.SummaryItem))
 async def summary(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
     """England by quarter: organisations, beds, rate."""
-    return await listed(request, api, catalogue.summary(), limit=limit, after=after)
+    return await listed(request, api.reader, catalogue.summary(), limit=limit, after=after)
 
 
-@router.get("/organization/{code}", **needs(Scope.READ_BEDS, 404, csv=True))
+@router.get("/organization/{code}", **needs(Scope.READ_BEDS, 404, items=items.OccupancyItem))
 async def organisation_history(
     request: Request,
     api: Api,
@@ -183,10 +182,10 @@ async def organisation_history(
     query = beds.occupancy(beds.Editions(), organisation=code.upper())
     if after is None and (await fetch_page(api.reader, query, limit=1)).items == b"[]":
         raise NotFound("No organisation has this code.", field="code")
-    return await listed(request, api, query, limit=limit, after=after)
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
-@router.get("/organization-name/{text}", **needs(Scope.READ_BEDS, 404, csv=True))
+@router.get("/organization-name/{text}", **needs(Scope.READ_BEDS, 404, items=items.OrganisationItem))
 async def organisations_called(
     request: Request,
     api: Api,
@@ -198,16 +197,16 @@ async def organisations_called(
     query = catalogue.organisations_called(text)
     if after is None and (await fetch_page(api.reader, query, limit=1)).items == b"[]":
         raise NotFound("No organisation has a name like this.", field="text")
-    return await listed(request, api, query, limit=limit, after=after)
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
-@router.get("/editions", **needs(Scope.READ_BEDS, csv=True))
+@router.get("/editions", **needs(Scope.READ_BEDS, items=items.EditionItem))
 async def editions(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
     """Every edition, with its provenance and warnings."""
-    return await listed(request, api, catalogue.editions(), limit=limit, after=after)
+    return await listed(request, api.reader, catalogue.editions(), limit=limit, after=after)
 
 
-@router.get("/editions/{edition_id}", **needs(Scope.READ_BEDS, 404))
+@router.get("/editions/{edition_id}", **needs(Scope.READ_BEDS, 404, model=items.EditionItem))
 async def edition(edition_id: UUID, api: Api) -> Response:
     """One edition."""
     page = await fetch_page(api.reader, catalogue.edition(edition_id), limit=1)
@@ -218,7 +217,11 @@ async def edition(edition_id: UUID, api: Api) -> Response:
     return Response(page.items[1:-1], media_type="application/json")
 
 
-@router.get("/editions/{edition_id}/workbook", response_class=StreamingResponse, **needs(Scope.READ_BEDS, 404))
+@router.get(
+    "/editions/{edition_id}/workbook",
+    response_class=StreamingResponse,
+    **needs(Scope.READ_BEDS, 404, media_type="application/octet-stream"),
+)
 async def workbook(edition_id: UUID, api: Api) -> StreamingResponse:
     """The original file, as it was landed."""
     found = await catalogue.workbook_of(api.reader, edition_id)

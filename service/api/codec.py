@@ -72,7 +72,7 @@ async def may_decode(request: Request, api: Api) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=_cross_origin(request, api))
 
 
-@router.post("/decode", responses=problems(401, 403, 422, 503), openapi_extra={"x-scope": str(Scope.OPERATE)})
+@router.post("/decode", responses=problems(400, 401, 403, 413, 422, 503), openapi_extra={"x-scope": str(Scope.OPERATE)})
 async def decode(
     wanted: EncodedPayloads, request: Request, response: Response, api: Api, caller: Operator
 ) -> EncodedPayloads:

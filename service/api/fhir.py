@@ -14,7 +14,7 @@ from library.datasets.fhir import search_name
 from library.warehouse.queries import fhir as queries
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
-from service.api.fhir_items import LastImport, Zipcode, ZipcodeOnServer
+from service.api.fhir_items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
 from service.api.pages import After, Limit, listed
 from service.api.patient_data import OnSeveralServers, audited
 from service.api.problems import NotFound, Unprocessable
@@ -114,7 +114,7 @@ async def zipcode(
     )
 
 
-@router.get("/patients", **needs(Scope.READ_PATIENTS, csv=True))
+@router.get("/patients", **needs(Scope.READ_PATIENTS, items=PatientItem))
 async def patients(
     request: Request,
     api: Api,
@@ -141,11 +141,11 @@ async def patients(
         born_from=birth_date_from,
         born_to=birth_date_to,
     )
-    found = listed(request, api, queries.patients(wanted), limit=limit, after=after)
+    found = listed(request, api.reader, queries.patients(wanted), limit=limit, after=after)
     return await audited(api, caller, request, found)
 
 
-@router.get("/patients/{patient_id}", **needs(Scope.READ_PATIENTS, 404, 409))
+@router.get("/patients/{patient_id}", **needs(Scope.READ_PATIENTS, 404, 409, model=PatientItem))
 async def patient(request: Request, api: Api, caller: Caller, patient_id: PatientId, server: Server = None) -> Response:
     """One patient; the id of patients of two servers needs the server too."""
 
@@ -157,7 +157,7 @@ async def patient(request: Request, api: Api, caller: Caller, patient_id: Patien
     return await audited(api, caller, request, reading())
 
 
-@router.get("/patients/{patient_id}/observations", **needs(Scope.READ_PATIENTS, 404, 409, csv=True))
+@router.get("/patients/{patient_id}/observations", **needs(Scope.READ_PATIENTS, 404, 409, items=ObservationItem))
 async def observations_of_patient(
     request: Request,
     api: Api,
@@ -182,12 +182,12 @@ async def observations_of_patient(
             begin=begin,
             end=to,
         )
-        return await listed(request, api, queries.observations(wanted), limit=limit, after=after)
+        return await listed(request, api.reader, queries.observations(wanted), limit=limit, after=after)
 
     return await audited(api, caller, request, reading())
 
 
-@router.get("/observations", **needs(Scope.READ_PATIENTS, 409, csv=True))
+@router.get("/observations", **needs(Scope.READ_PATIENTS, 409, items=ObservationItem))
 async def observations(
     request: Request,
     api: Api,
@@ -210,7 +210,7 @@ async def observations(
         if patient_id is not None and server is None:
             of = _only(await queries.servers_of_observations(api.reader, patient_id))
         wanted = queries.ObservationFilters(of, patient_id, code, category, begin, to, min_value, max_value)
-        return await listed(request, api, queries.observations(wanted), limit=limit, after=after)
+        return await listed(request, api.reader, queries.observations(wanted), limit=limit, after=after)
 
     return await audited(api, caller, request, reading())
 

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from library.warehouse.pool import Pool
 from library.warehouse.queries import pages
-from service.api.context import Context
 
 Limit = Annotated[int, Query(ge=1, le=pages.MOST, description="Items of a page at most.")]
 After = Annotated[
@@ -18,11 +18,11 @@ After = Annotated[
 CSV = "text/csv"
 
 
-async def listed(request: Request, api: Context, query: pages.Query, *, limit: int, after: str | None) -> Response:
+async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int, after: str | None) -> Response:
     """The answer to a query: a page of JSON, or all rows as CSV."""
     if wants_csv(request.headers.get("accept", "")):
-        return StreamingResponse(pages.stream_csv(api.reader, query), HTTPStatus.OK, media_type=CSV)
-    page = await pages.fetch_page(api.reader, query, limit=limit, after=after)
+        return StreamingResponse(pages.stream_csv(pool, query), HTTPStatus.OK, media_type=CSV)
+    page = await pages.fetch_page(pool, query, limit=limit, after=after)
     headers = link_to_next(request, page)
     return Response(b'{"items": ' + page.items + b"}", HTTPStatus.OK, headers, media_type="application/json")
 

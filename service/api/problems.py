@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from library.access.tokens import NoSuchToken
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.errors import ObjectMissing, WardflowError
 from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
@@ -101,6 +102,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (InvalidZipcode, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UnknownServer, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (NoSuchToken, HTTPStatus.NOT_FOUND),
 )
 
 

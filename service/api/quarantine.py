@@ -11,6 +11,7 @@ from library.access.tokens import Principal, Scope
 from library.warehouse.queries import pages
 from library.warehouse.queries import quarantine as queries
 from service.api.context import Context, context
+from service.api.fhir_items import RejectionItem
 from service.api.pages import After, Limit, link_to_next, listed, wants_csv
 from service.api.problems import Forbidden, NotFound, Unprocessable
 from service.api.security import Caller, needs
@@ -28,7 +29,7 @@ Raw = Annotated[
 ]
 
 
-@router.get("", **needs(Scope.OPERATE, csv=True))
+@router.get("", **needs(Scope.OPERATE, items=RejectionItem))
 async def rejections(
     request: Request,
     api: Api,
@@ -48,7 +49,7 @@ async def rejections(
         _refuse_unless_seen(caller)
     query = queries.rejections(source=source, run_id=run, reason=reason, raw=raw)
     if not raw:
-        return await listed(request, api, query, limit=limit, after=after)
+        return await listed(request, api.reader, query, limit=limit, after=after)
     if limit > _MOST_RAW or wants_csv(request.headers.get("accept", "")):
         raise Unprocessable(f"raw: raw forms come as JSON, at most {_MOST_RAW} a page.", field="raw")
     page = await pages.fetch_page(api.reader, query, limit=limit, after=after)
@@ -57,7 +58,7 @@ async def rejections(
     return Response(json.dumps({"items": items}), HTTPStatus.OK, headers, media_type="application/json")
 
 
-@router.get("/{rejection_id}", **needs(Scope.OPERATE, 404))
+@router.get("/{rejection_id}", **needs(Scope.OPERATE, 404, model=RejectionItem))
 async def rejection(
     api: Api, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=_BIGINT)], raw: Raw = False
 ) -> Response:

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -41,10 +41,11 @@ class RunAnswer(Run):
     history: str | None = Field(default=None, description="Its history in Temporal's Web UI.")
 
 
-class RunList(BaseModel):
-    """A page of runs."""
+class RunEvent(BaseModel):
+    """An event of a run's stream."""
 
-    items: list[Run]
+    event: Literal["run"]
+    data: str = Field(description="The run, as `GET /runs/{run_id}` answers it.")
 
 
 class Started(BaseModel):
@@ -54,7 +55,7 @@ class Started(BaseModel):
     state: RunState = RunState.RUNNING
 
 
-@router.get("", response_model=RunList, **needs(Scope.OPERATE))
+@router.get("", **needs(Scope.OPERATE, items=Run))
 async def list_runs(
     request: Request,
     api: Api,
@@ -66,7 +67,8 @@ async def list_runs(
 ) -> Response:
     """List runs, the newest first; those that concern patients only with `read:patients` too."""
     await _ask_temporal(api)
-    return await listed(request, api, queries.runs(state, source, seen_sources(caller)), limit=limit, after=after)
+    query = queries.runs(state, source, seen_sources(caller))
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
 @router.get("/{run_id}", **needs(Scope.OPERATE, 404))
@@ -76,7 +78,11 @@ async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     return await one(api, run_id, caller)
 
 
-@router.get("/{run_id}/events", response_class=StreamingResponse, **needs(Scope.OPERATE, 404))
+@router.get(
+    "/{run_id}/events",
+    response_class=StreamingResponse,
+    **needs(Scope.OPERATE, 404, media_type="text/event-stream", schema=RunEvent.model_json_schema()),
+)
 async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
     first = await one(api, run_id, caller)

@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 
 from library.access.tokens import Principal, Scope
 from service.api.context import Context, context
+from service.api.items import Items
 from service.api.problems import Forbidden, Unauthenticated, problems
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create`.")
@@ -35,11 +37,17 @@ Caller = Annotated[Principal, Depends(principal)]
 """The caller, in routes that have to know."""
 
 
+_TEXT = {"type": "string"}
+
+
 def needs(
     scope: Scope,
     *statuses: int,
     also: Scope | None = None,
-    csv: bool = False,
+    items: type[BaseModel] | None = None,
+    model: type[BaseModel] | None = None,
+    media_type: str | None = None,
+    schema: Mapping[str, Any] = _TEXT,
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of a route that only bearers of a scope may call.
@@ -48,7 +56,10 @@ def needs(
         scope: what the caller's token has to have.
         statuses: of problems that the route has beside those that every route has.
         also: a second scope that it has to have.
-        csv: whether the route's rows can be had as CSV.
+        items: what the items of its list are; the list can be had as CSV too.
+        model: what its answer is, where the route writes that itself.
+        media_type: of an answer that is not JSON.
+        schema: of that answer; of each event, where it is a stream of them.
         body: the OpenAPI request body of a route that reads its own.
     """
 
@@ -58,21 +69,20 @@ def needs(
                 raise Forbidden(f"Your token does not have the scope '{each}'.", advice="Ask for a token that has it.")
 
     responses = problems(401, 403, 422, 503, *statuses)
-    if csv:
-        responses[200] = {"description": "Items, or with `Accept: text/csv` all rows.", "content": _ITEMS}
-    extra: dict[str, Any] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
-    if also:
-        extra["x-scope-also"] = str(also)
-    return {"dependencies": [Depends(check)], "openapi_extra": extra, "responses": responses}
-
-
-_ITEMS = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {"items": {"type": "array", "items": {"type": "object"}}},
-            "required": ["items"],
+    made: dict[str, Any] = {"dependencies": [Depends(check)], "responses": responses}
+    if items is not None:
+        responses[200] = {
+            "description": "A page of items, or with `Accept: text/csv` all rows.",
+            "content": {"text/csv": {"schema": _TEXT}},
+            "headers": {"Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}},
         }
-    },
-    "text/csv": {"schema": {"type": "string"}},
-}
+        # A class that is known only when it runs.
+        made["response_model"] = Items[items]  # type: ignore[valid-type]
+    if model is not None:
+        made["response_model"] = model
+    if media_type is not None:
+        responses[200] = {"content": {media_type: {"schema": schema}}}
+    made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
+    if also:
+        made["openapi_extra"]["x-scope-also"] = str(also)
+    return made

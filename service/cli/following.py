@@ -13,6 +13,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from config.settings import Settings
+from library.access.audit import LOCAL, Audit
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import Run, RunState
@@ -104,7 +105,7 @@ async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = 
     async with warehouse(settings, size=4) as pool:
         with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
             following = _Following(
-                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE)
+                Starter(settings, client, store, pool), RunLog(pool), progress, asyncio.Semaphore(_AT_ONCE), Audit(pool)
             )
             followed = await asyncio.gather(*(following.one(each) for each in wanted))
     store.close()
@@ -117,6 +118,7 @@ class _Following:
     runs: RunLog
     progress: Progress
     gate: asyncio.Semaphore
+    audit: Audit
 
     async def one(self, wanted: Wanted) -> Followed:
         bar = Bar(self.progress, self.progress.add_task("", name=wanted.name, state="waiting", total=None))
@@ -138,6 +140,7 @@ class _Following:
         async with self.gate:
             handle = await wanted.start(self.starter, bar)
         bar.show("running")
+        await self.audit.record(LOCAL, "start_run", handle.id)
         watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
         try:
             await _ended(handle)

@@ -48,9 +48,11 @@ def migrate(
         typer.Option(help="For developers: write a revision with what the models have and the schema lacks."),
     ] = None,
 ) -> None:
-    """Make everything that must exist, or bring it up to date: schema, role, bucket, namespace, schedules."""
+    """Make everything that must exist, or bring it up to date: schema, role, bucket, topics, namespace, schedules."""
     run(bootstrap)
     if write:
         out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), write))}")
         return
-    out.print("[green]✓[/] Schema, read-only role, bucket, namespace, search attributes and schedules are up to date.")
+    out.print(
+        "[green]✓[/] Schema, read-only role, bucket, topics, namespace, search attributes and schedules are up to date."
+    )

@@ -48,12 +48,9 @@ def list_rejections(
     if as_json:
         print_json(found)
         return
-    lines = table("id>", "dataset", "reasons", "line>", "object", "run")
+    lines = table("id>", "dataset", "reasons", "where", "run")
     for each in found:
-        reasons = "; ".join(each["reasons"])
-        lines.add_row(
-            str(each["id"]), each["dataset"], reasons, f"{each['line']:,}", each["object_key"], each["run_id"] or ""
-        )
+        lines.add_row(str(each["id"]), each["dataset"], "; ".join(each["reasons"]), _where(each), each["run_id"] or "")
     out.print(lines)
 
 
@@ -82,8 +79,14 @@ def show(
             shown = "; ".join(value) if isinstance(value, list) else str(value)
             out.print(f"{name:<13}{shown}", markup=False)
     if found["raw"] is None:
-        out.print(f"\nIt is too long to be kept: see line {found['line']:,} of the object.", markup=False)
+        out.print(f"\nIt is too long to be kept: see {_where(found)}.", markup=False)
     else:
         # What moves a terminal's cursor or worse is shown, and not done.
         plain = (each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in found["raw"])
         out.print("\n" + "".join(plain), markup=False)
+
+
+def _where(rejected: Mapping[str, Any]) -> str:
+    if rejected["topic"] is None:
+        return f"{rejected['object_key']}, line {rejected['line']}"
+    return f"{rejected['topic']}, partition {rejected['partition']}, offset {rejected['offset']}"

@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.abandoned import AbandonedRuns
 from config.settings import Settings
+from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.pool import Pool
@@ -133,6 +134,8 @@ def cancel(run_id: RunId) -> None:
         async with warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
+            if found.state is RunState.RUNNING:
+                await Audit(pool).record(LOCAL, "cancel_run", found.id)
         if found.state is not RunState.RUNNING:
             return f"The run has ended already: {found.state}."
         client = await connect(settings)

@@ -31,7 +31,7 @@ def up(
         bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
     ] = False,
 ) -> None:
-    """Run the embedded stack: Postgres, Temporal, S3 and a FHIR sandbox, then bootstrap, worker and API."""
+    """Run the embedded stack: Postgres, Temporal, S3, Kafka and a FHIR sandbox, then bootstrap, worker and API."""
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
@@ -77,7 +77,7 @@ class _Shown:
     def __call__(self, progress: Progress) -> None:
         if progress.state == "starting":
             self._awaited.append(progress.subject)
-        elif progress.subject in self._awaited:
+        elif progress.state != "fetching" and progress.subject in self._awaited:
             self._awaited.remove(progress.subject)
         self._show_what_is_awaited(progress)
         if progress.state != "starting" or not console.is_terminal:

@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.stack import lock, own, postgres, s3, temporal
+from service.resources import kafka_connection
+from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
 
 ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
-PARTS = ("postgres", "s3", "temporal", "worker", "api")
+PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
 OURS = ("worker", "api", "fhir_sandbox")
 """Nothing of the bootstrap needs these."""
 
@@ -82,9 +83,10 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Their imports take seconds on a cold or busy machine, and are no part of how long a server takes to answer.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
+    needed = [name for name in PARTS if name != "kafka" or settings.kafka.enabled]
     # On real servers nobody misses it.
     beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
-    names = (*PARTS, *beside)
+    names = (*needed, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
@@ -126,7 +128,7 @@ def _stack_problems(folder: Path, supervisor: int | None, recorded: State, entri
             Problem(
                 "Nothing runs, and no servers are named by settings.",
                 "Start everything by `wardflow up --detach`, or name servers by WARDFLOW_POSTGRES__DSN, "
-                "WARDFLOW_TEMPORAL__ADDRESS and WARDFLOW_S3__URL.",
+                "WARDFLOW_TEMPORAL__ADDRESS, WARDFLOW_S3__URL and WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.",
             )
         ]
     return []
@@ -145,9 +147,9 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
     report = PartReport(
         name=name,
         state="not answering" if health.problem else "running",
-        address=_public(entry.get("address") or entry["url"]),
+        address=_public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"]),
         pid=entry.get("pid"),
-        version=health.version,
+        version=health.version or entry.get("version", ""),
         log=log,
     )
     if not health.problem:
@@ -166,6 +168,8 @@ def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:
             return temporal.health(settings)
         case "s3":
             return s3.health(entry["url"])
+        case "kafka":
+            return kafka.health(kafka_connection(settings))
         case _:
             return own.health(entry["health_url"])
 

@@ -66,7 +66,7 @@ class Progress:
     """
 
     subject: str
-    state: Literal["starting", "healthy", "elsewhere", "done", "died", "running", "ending", "ended"]
+    state: Literal["starting", "fetching", "healthy", "elsewhere", "done", "died", "running", "ending", "ended"]
     detail: str = ""
 
 

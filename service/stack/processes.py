@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,15 @@ ORPHANS_MAY_TAKE = 5.0
 
 
 class CommandFailed(WardflowError):
-    """A helper program of the stack ended with an error."""
+    """A helper program of the stack ended with an error.
+
+    Attributes:
+        said: the end of its output.
+    """
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(f"{message}: {said}")
+        self.said = said
 
 
 def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
@@ -58,7 +66,9 @@ async def end(process: subprocess.Popen[bytes], part: Part) -> None:
     process.wait()
 
 
-async def run_to_end(command: tuple[str, ...], *, user: str = "", text: str = "") -> None:
+async def run_to_end(
+    command: tuple[str, ...], *, user: str = "", text: str = "", environment: Mapping[str, str] | None = None
+) -> None:
     """Run a helper program; its output is only of interest when it fails.
 
     Raises:
@@ -66,7 +76,7 @@ async def run_to_end(command: tuple[str, ...], *, user: str = "", text: str = ""
     """
     process = await asyncio.create_subprocess_exec(
         *_leashed(command, signal.SIGKILL, user),
-        env=server_environment(),
+        env=server_environment() if environment is None else dict(environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -80,7 +90,7 @@ async def run_to_end(command: tuple[str, ...], *, user: str = "", text: str = ""
         raise
     if process.returncode:
         said = output.decode(errors="replace")[-2_000:].strip()
-        raise CommandFailed(f"{Path(command[0]).name} failed ({process.returncode}): {said}")
+        raise CommandFailed(f"{Path(command[0]).name} failed ({process.returncode})", said)
 
 
 def leftovers(folder: Path) -> list[psutil.Process]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.stack import lock, own, postgres, s3, temporal
+from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.credentials import Credentials
 from service.stack.files import make_private_folder
 from service.stack.part import MakePart, OnProgress, Progress
@@ -23,7 +23,7 @@ from service.stack.processes import end_leftovers
 from service.stack.state import StackFile, elsewhere, read_state, with_addresses, without_stale_addresses
 from service.stack.supervisor import Supervisor
 
-SERVERS = ("postgres", "s3", "temporal")
+SERVERS = ("postgres", "s3", "temporal", "kafka")
 """They start side by side, and end one after the other, the last one first."""
 OWN = ("worker", "api")
 """Our own processes: they start after the bootstrap."""
@@ -61,7 +61,7 @@ class Stack:
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self, *names: str) -> None:
-        """Start parts side by side, except those that the settings name elsewhere; return when all are healthy.
+        """Start parts side by side; return when all are healthy. What the settings name elsewhere is left to others.
 
         Raises:
             WardflowError: one of them does not come up.
@@ -70,10 +70,12 @@ class Stack:
             "postgres": partial(postgres.make, self.settings, self._folder, self._credentials, self._ports),
             "s3": partial(s3.make, self.settings, self._folder, self._credentials, self._ports),
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
+            "kafka": partial(kafka.make, self.settings, self._folder, self._ports, self.on_progress),
             **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
             "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
         }
         external = elsewhere(self.settings)
+        names = tuple(name for name in names if name != "kafka" or self.settings.kafka.enabled)
         for name in names:
             if name in external:
                 self.on_progress(Progress(name, "elsewhere", "named by its setting"))
@@ -89,6 +91,8 @@ class Stack:
         deadline = time.monotonic() + HEALTHY_WITHIN
         while late := [each.name for each in started if not each.healthy.is_set()]:
             self.raise_failure()
+            if any(each.preparing for each in started):  # a download takes as long as it takes
+                deadline = time.monotonic() + HEALTHY_WITHIN
             if time.monotonic() < deadline:
                 await asyncio.sleep(0.02)
                 continue

@@ -69,6 +69,9 @@ def with_addresses(settings: Settings, state: State) -> Settings:
         update = {"url": s3["url"], "bucket": s3["bucket"]}
         update |= {name: _secret(s3[name]) for name in ("access_key", "secret_key")}
         sections["s3"] = settings.s3.model_copy(update=update)
+    if kafka := state.get("kafka"):
+        update = {"bootstrap_servers": kafka["bootstrap_servers"]}
+        sections["kafka"] = settings.kafka.model_copy(update=update)
     return settings.model_copy(update=sections)
 
 
@@ -89,6 +92,9 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
     if settings.s3.url == stale.get("s3", {}).get("url"):
         update = {"url": fresh.s3.url, "access_key": fresh.s3.access_key, "secret_key": fresh.s3.secret_key}
         sections["s3"] = settings.s3.model_copy(update=update)
+    if settings.kafka.bootstrap_servers == stale.get("kafka", {}).get("bootstrap_servers"):
+        update = {"bootstrap_servers": fresh.kafka.bootstrap_servers}
+        sections["kafka"] = settings.kafka.model_copy(update=update)
     return settings.model_copy(update=sections)
 
 
@@ -109,6 +115,8 @@ def elsewhere(settings: Settings) -> State:
             "access_key": _text(settings.s3.access_key),
             "secret_key": _text(settings.s3.secret_key),
         }
+    if settings.kafka.enabled and settings.kafka.bootstrap_servers:
+        entries["kafka"] = {"bootstrap_servers": settings.kafka.bootstrap_servers}
     return entries
 
 

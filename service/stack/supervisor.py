@@ -27,11 +27,13 @@ class Supervisor:
 
     Attributes:
         healthy: set while the process answers.
+        preparing: while the part is made ready to start.
     """
 
     def __init__(self, name: str, make: MakePart, folder: Path, stack_file: StackFile, on_progress: OnProgress) -> None:
         self.name = name
         self.healthy = asyncio.Event()
+        self.preparing = False
         self._make = make
         self._folder = folder
         self._stack_file = stack_file
@@ -51,7 +53,9 @@ class Supervisor:
         while True:
             if self._part is None or not settled:
                 # Not only the first time: a port can be taken by others between the choice and the server's bind.
+                self.preparing = True
                 self._part = await self._make()
+                self.preparing = False
             settled = await self._live(self._part) or settled
             deaths.append(time.monotonic())
             reason = f"it ended with {_named(self._process)}"

@@ -16,10 +16,13 @@ from service.resources import object_store, warehouse
 from service.temporal import connect
 from service.worker.health import HealthServer, health_app
 from service.worker.wiring import Resources, workers
-from workflows.policies import QUEUES
+from workflows.policies import LOAD, QUEUES, STREAMS
 
 _log = structlog.get_logger(__name__)
 
+
+_DRAINS_AT_ONCE = 4
+"""Batches whose transactions run side by side before others wait for a connection."""
 
 _LEAVING = 3.0
 """Seconds that a worker gets beyond its graceful time to say good-bye to Temporal."""
@@ -40,7 +43,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     client = await connect(settings, runtime=_runtime(sdk_metrics))
     store = object_store(settings)
     # A load holds a connection, and needs a second one to be watched by: one of all loads' would leave none for that.
-    connections = settings.postgres.pool_size + 2 * settings.worker.load_slots
+    # A drain holds one during a batch's transaction only.
+    loads = (settings.worker.load_slots if LOAD in queues else 0) + (_DRAINS_AT_ONCE if STREAMS in queues else 0)
+    connections = settings.postgres.pool_size + 2 * loads
     async with warehouse(settings, size=connections, name="wardflow worker") as pool:
         resources = Resources(settings, client, pool, store)
         made = workers(resources, queues)

@@ -4,12 +4,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import Worker, WorkerDeploymentConfig
+from temporalio.worker import (
+    FixedSizeSlotSupplier,
+    ResourceBasedSlotConfig,
+    ResourceBasedSlotSupplier,
+    ResourceBasedTunerConfig,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerTuner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.abandoned import AbandonedRuns
@@ -17,27 +25,36 @@ from activities.beds import WorkbookActivities
 from activities.boundary import ErrorBoundary
 from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
 from activities.fhir_files import FhirFileActivities
+from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
 from activities.staging import Stager
+from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
-from config.settings import Settings
+from config.settings import Settings, WorkerSettings
 from library.access.idempotency import IdempotencyKeys
-from library.datasets import beds, fhir
+from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue
+from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
+from library.streams.drain import Drain, DrainLimits
 from library.warehouse.fhir_imports import FhirImports
-from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
+from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.resources import download_guard, file_guard
+from library.warehouse.stream_loader import StreamLoader
+from service.resources import download_guard, file_guard, kafka_connection, lake_storage, streams, topics
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
 from workflows.fhir_files import ImportFhirWorkflow
-from workflows.policies import COMPUTE, FHIR, IO, LOAD, WORKFLOWS
+from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
+from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
+from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS))
+CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS, *records.DATASETS))
 """Every dataset that can be loaded."""
 
 ALL_WORKFLOWS: tuple[type, ...] = (
@@ -45,6 +62,10 @@ ALL_WORKFLOWS: tuple[type, ...] = (
     ImportZipcodeWorkflow,
     ImportObservationsWorkflow,
     ImportFhirWorkflow,
+    DrainTopicWorkflow,
+    KeepDrainsWorkflow,
+    ArchiveTopicWorkflow,
+    TidyLakeWorkflow,
     UpkeepWorkflow,
 )
 
@@ -92,12 +113,20 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
     pages = FhirActivities(stager, resources.fhir, imports)
     files = FhirFileActivities(stager, resources.fhir, file_guard(settings))
     imported = FhirImportActivities(imports, loads, settings.fhir)
-    abandoned = AbandonedRuns(pool, runs, resources.client)
-    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), imports)
+    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool), imports)
+    drains = _streams(resources, limits)
+    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
+    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
-        IO: [upkeep.keep_up, workbooks.download_workbook, imported.plan_searches, imported.finish_import],
-        COMPUTE: [workbooks.stage_workbook, files.stage_fhir],
+        IO: [
+            upkeep.keep_up,
+            drains.keep_drains,
+            workbooks.download_workbook,
+            imported.plan_searches,
+            imported.finish_import,
+        ],
+        COMPUTE: [workbooks.stage_workbook, files.stage_fhir, lake.tidy_lake],
         LOAD: [loads.load_staged, imported.load_pages],
         FHIR: [
             pages.fetch_patient_page,
@@ -107,7 +136,32 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
             files.fetch_manifest,
             files.download_exported,
         ],
+        STREAMS: [drains.drain_partition, lake.archive_topic],
     }
+
+
+def _streams(resources: Resources, limits: LoadLimits) -> StreamActivities:
+    """The activities of streams; without Kafka they find nothing to do."""
+    settings, pool = resources.settings, resources.pool
+    starter = DrainStarter(resources.client, settings.worker.queue_prefix, WORKFLOWS)
+    if not settings.kafka.enabled or settings.kafka.bootstrap_servers is None:
+        return StreamActivities(None, None, starter)
+    wanted, loader = settings.streams, StreamLoader(pool, CATALOGUE, limits)
+    drain = Drain(
+        kafka_connection(settings),
+        topics(settings),
+        Offsets(pool),
+        loader,
+        DrainLimits(
+            batch_records=wanted.batch_records,
+            batch_bytes=wanted.batch_bytes,
+            record_bytes=wanted.record_bytes,
+            seconds=wanted.seconds,
+            wait=wanted.wait,
+        ),
+        ThreadPoolExecutor(2, thread_name_prefix="decode"),
+    )
+    return StreamActivities(drain, streams(settings, pool), starter)
 
 
 def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
@@ -119,6 +173,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
         COMPUTE: options.compute_slots,
         LOAD: options.load_slots,
         FHIR: options.fhir_slots,
+        STREAMS: options.streams_slots,
     }
     made = []
     for queue in queues:
@@ -130,7 +185,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
                 "max_concurrent_workflow_tasks": options.workflows_slots,
             }
             if queue == WORKFLOWS
-            else {"activities": by_queue[queue], "max_concurrent_activities": slots[queue]}
+            else {"activities": by_queue[queue], "tuner": _tuner(options, slots[queue])}
         )
         if queue == FHIR:  # held by Temporal, over all workers
             serves["max_task_queue_activities_per_second"] = resources.settings.fhir.rate
@@ -148,6 +203,22 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
             )
         )
     return made
+
+
+def _tuner(options: WorkerSettings, slots: int) -> WorkerTuner:
+    """How many activities of a queue run at once.
+
+    The slots stay the bound where the machine decides too: connections and threads are made for so many.
+    """
+    if options.tuner == "slots":
+        return WorkerTuner.create_fixed(activity_slots=slots)
+    targets = ResourceBasedTunerConfig(options.target_memory, options.target_cpu)
+    return WorkerTuner.create_composite(
+        activity_supplier=ResourceBasedSlotSupplier(ResourceBasedSlotConfig(1, slots), targets),
+        workflow_supplier=FixedSizeSlotSupplier(1),
+        local_activity_supplier=FixedSizeSlotSupplier(1),
+        nexus_supplier=FixedSizeSlotSupplier(1),
+    )
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

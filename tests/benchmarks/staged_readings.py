@@ -10,7 +10,8 @@ from config.settings import Settings
 from library.contracts.loads import LoadIdentity, LoadRequest, StagedObject
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
-from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
 from library.warehouse.staging import staged_columns

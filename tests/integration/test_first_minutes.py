@@ -75,6 +75,18 @@ def test_a_refused_file_among_good_ones_gives_its_reason_and_the_exit_code(wardf
 
 
 @pytest.mark.usefixtures("demo")
+def test_what_commands_start_is_in_the_audit(wardflow: Wardflow) -> None:
+    api = next(part for part in answer(wardflow("doctor", "--json"))["parts"] if part["name"] == "api")
+    folder = Path(answer(wardflow("doctor", "--json"))["folder"])
+    headers = {"Authorization": f"Bearer {(folder / 'token').read_text().strip()}"}
+    with httpx.Client(base_url=api["address"], trust_env=False, headers=headers) as client:
+        audited = client.get("/access/audit?actor=local&action=start_run").json()["items"]
+        runs = client.get("/runs?limit=1000").json()["items"]
+    assert len(audited) >= 8
+    assert {each["subject"] for each in audited} <= {run["workflow_id"] for run in runs}
+
+
+@pytest.mark.usefixtures("demo")
 def test_runs_can_be_listed_and_shown_with_their_decoded_steps(wardflow: Wardflow) -> None:
     runs = answer(wardflow("runs", "list", "--json", "--state", "completed"))
     shown = answer(wardflow("runs", "show", "--json", runs[-1]["id"]))
@@ -102,7 +114,7 @@ def test_the_doctor_finds_nothing_wrong(wardflow: Wardflow) -> None:
     report = answer(wardflow("doctor", "--json"))
     assert report["problems"] == []
     assert {part["name"]: part["state"] for part in report["parts"]} == dict.fromkeys(
-        ("postgres", "s3", "temporal", "worker", "api", "fhir_sandbox"), "running"
+        ("postgres", "s3", "temporal", "kafka", "worker", "api", "fhir_sandbox"), "running"
     )
 
 

@@ -12,7 +12,8 @@ from library.contracts.loads import LoadResult
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
 from library.sources.fhir.staging import SOURCE, fhir_identity, stage_ndjson
-from library.warehouse.loader import Loader, LoadLimits
+from library.warehouse.loader import Loader
+from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
 from service.worker.wiring import CATALOGUE

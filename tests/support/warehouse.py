@@ -13,7 +13,8 @@ from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
-from library.warehouse.loader import Loader, LoadLimits, Reached
+from library.warehouse.loader import Loader, Reached
+from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
 from library.warehouse.staging import Staging

@@ -61,8 +61,7 @@ OBSERVATION_COLUMNS = (
 
 _COMPONENTS = (
     f"array_to_json(ARRAY(SELECT row_to_json(c) FROM (SELECT position, {', '.join(_MEASURED)} "  # noqa: S608
-    "FROM fhir.observation_component WHERE observation_id = o.id AND server = o.server ORDER BY position) c)) "
-    "AS components"
+    "FROM fhir.observation_component WHERE observation_id = q.id AND server = q.server ORDER BY position) c))"
 )
 _LONGEST_SPAN = timedelta(days=366)
 """Between the first and the last day that a birth date of partial precision can be."""
@@ -152,20 +151,21 @@ def patient(patient_id: str, server: str | None) -> Query:
 def observations(wanted: ObservationFilters) -> Query:
     """Observations with their components, the newest first."""
     demanded = Conditions()
-    demanded.add("o.patient_id = {}", wanted.patient_id)
-    demanded.add("o.server = {}", wanted.server)
-    demanded.add("o.codes @> ARRAY[{}::text]", wanted.code)
-    demanded.add("o.categories @> ARRAY[{}::text]", wanted.category)
-    demanded.add("o.sort_time >= {}", wanted.begin)
-    demanded.add("o.sort_time <= {}", wanted.end)
-    demanded.add("o.value_number >= {}", wanted.min_value)
-    demanded.add("o.value_number <= {}", wanted.max_value)
+    demanded.add("patient_id = {}", wanted.patient_id)
+    demanded.add("server = {}", wanted.server)
+    demanded.add("codes @> ARRAY[{}::text]", wanted.code)
+    demanded.add("categories @> ARRAY[{}::text]", wanted.category)
+    demanded.add("sort_time >= {}", wanted.begin)
+    demanded.add("sort_time <= {}", wanted.end)
+    demanded.add("value_number >= {}", wanted.min_value)
+    demanded.add("value_number <= {}", wanted.max_value)
     return Query(
-        select=f"SELECT o.*, {_COMPONENTS} FROM fhir.observation o {demanded.where}",  # noqa: S608 - constants
+        select=f"SELECT * FROM fhir.observation {demanded.where}",  # noqa: S608 - constants
         columns=OBSERVATION_COLUMNS,
         arguments=tuple(demanded.arguments),
         order=("sort_time", "id", "server"),
         descending=True,
+        expressions={"components": _COMPONENTS},
     )
 
 

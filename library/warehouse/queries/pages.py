@@ -4,8 +4,8 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -15,6 +15,9 @@ from library.warehouse.pool import Pool
 
 MOST = 1_000
 """Rows of a JSON page at most."""
+
+
+_TYPES: dict[str, Sequence[str]] = {}
 
 
 class CursorInvalid(WardflowError):
@@ -28,11 +31,13 @@ class Query:
     """A query whose rows can be paged.
 
     Attributes:
-        select: SQL without ORDER BY.
-        columns: those of its columns that items show.
+        select: SQL without ORDER BY: what pages are cut from, and no more than that takes.
+        columns: what items show.
         arguments: of the SQL's parameters.
         order: columns of the rows that together are unique and never null: what pages are cut by.
         descending: the direction of all of them.
+        joins: SQL that brings more to the rows of a page, which are `q`; each of them is joined once.
+        expressions: of columns that are not just one of `q`'s, by name.
     """
 
     select: str
@@ -40,13 +45,24 @@ class Query:
     arguments: tuple[object, ...]
     order: tuple[str, ...]
     descending: bool = False
+    joins: str = ""
+    expressions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """The list of what items show."""
+        return ", ".join(f"{self.expressions.get(name, 'q.' + name)} AS {name}" for name in self.columns)
+
+    @property
+    def ordering(self) -> str:
+        """ORDER BY for rows that are `q`."""
+        direction = " DESC" if self.descending else ""
+        return "ORDER BY " + ", ".join(f"q.{name}{direction}" for name in self.order)
 
     @property
     def ordered(self) -> str:
         """The whole query."""
-        direction = " DESC" if self.descending else ""
-        order = ", ".join(name + direction for name in self.order)
-        return f"SELECT {', '.join(self.columns)} FROM ({self.select}) q ORDER BY {order}"  # noqa: S608 - constants
+        return f"SELECT {self.shown} FROM ({self.select}) q {self.joins} {self.ordering}"  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,6 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
     Raises:
         CursorInvalid: `after` is no cursor of this query.
     """
-    direction, beyond = (" DESC", "<") if query.descending else ("", ">")
     arguments = list(query.arguments)
     where = ""
     if after is not None:
@@ -71,14 +86,14 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
         places = [f"${len(arguments) + number}" for number in range(1, len(keys) + 1)]
         casts = await _types(pool, query)
         typed = ", ".join(f"{place}::text::{kind}" for place, kind in zip(places, casts, strict=True))
-        where = f"WHERE ROW({', '.join(query.order)}) {beyond} ROW({typed})"
+        where = f"WHERE ROW({', '.join(query.order)}) {'<' if query.descending else '>'} ROW({typed})"
         arguments += keys
-    order = ", ".join(name + direction for name in query.order)
-    keys_as_text = ", ".join(f"{name}::text" for name in query.order)
-    shown = ", ".join(f"q.{name}" for name in query.columns)
+    keys_as_text = ", ".join(f"q.{name}::text" for name in query.order)
     statement = (
-        f"SELECT (SELECT row_to_json(i) FROM (SELECT {shown}) i)::text AS item, ARRAY[{keys_as_text}] AS keys "  # noqa: S608
-        f"FROM (SELECT * FROM ({query.select}) q {where} ORDER BY {order} LIMIT {limit + 1:d}) q ORDER BY {order}"
+        f"SELECT (SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, "  # noqa: S608 - constants
+        f"ARRAY[{keys_as_text}] AS keys "
+        f"FROM (SELECT * FROM ({query.select}) q {where} {query.ordering} LIMIT {limit + 1:d}) q {query.joins} "
+        f"{query.ordering}"
     )
     try:
         rows = await pool.fetch(statement, *arguments)
@@ -111,9 +126,13 @@ async def stream_csv(pool: Pool, query: Query) -> AsyncIterator[bytes]:
 
 
 async def _types(pool: Pool, query: Query) -> Sequence[str]:
-    async with pool.acquire() as connection:
-        statement = await connection.prepare(f"SELECT {', '.join(query.order)} FROM ({query.select}) q")  # noqa: S608
-        return [attribute.type.name for attribute in statement.get_attributes()]
+    """The types of the columns that pages are cut by; asked once, since the schema is that of this program."""
+    asked = f"SELECT {', '.join(query.order)} FROM ({query.select}) q"  # noqa: S608 - constants
+    if asked not in _TYPES:
+        async with pool.acquire() as connection:
+            statement = await connection.prepare(asked)
+            _TYPES[asked] = tuple(attribute.type.name for attribute in statement.get_attributes())
+    return _TYPES[asked]
 
 
 def _encoded(keys: Sequence[str]) -> str:

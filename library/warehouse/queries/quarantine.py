@@ -7,8 +7,21 @@ from typing import Any
 from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query
 
-_OWN = ("id", "source", "dataset", "object_key", "line", "reasons", "rejected_at", "load_id")
-COLUMNS = (*_OWN, "run_id")
+COLUMNS = (
+    "id",
+    "source",
+    "dataset",
+    "object_key",
+    "line",
+    "topic",
+    "incarnation",
+    "partition",
+    "offset",
+    "reasons",
+    "rejected_at",
+    "load_id",
+    "run_id",
+)
 RAW = "raw"
 """The row as it came, in hexadecimal digits; only in queries that ask for it."""
 
@@ -25,34 +38,32 @@ def rejections(
         raw: whether their raw forms are wanted too.
     """
     demanded = Conditions()
-    demanded.add("r.source = {}", source)
+    demanded.add("source = {}", source)
     demanded.add(
-        "r.load_id IN (SELECT id FROM ingest.load WHERE run_id = {} "
+        "load_id IN (SELECT id FROM ingest.load WHERE run_id = {} "
         "UNION SELECT unnest(load_ids) FROM ingest.run WHERE id = {})",
         run_id,
     )
-    demanded.add("EXISTS (SELECT FROM unnest(r.reasons) one WHERE starts_with(one, {}))", reason)
+    demanded.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
     return _query(demanded, raw)
 
 
 def rejection(rejection_id: int, *, raw: bool = False) -> Query:
     """One of them."""
     demanded = Conditions()
-    demanded.add("r.id = {}", rejection_id)
+    demanded.add("id = {}", rejection_id)
     return _query(demanded, raw)
 
 
 def _query(demanded: Conditions, raw: bool) -> Query:
-    shown = [*(f"r.{column}" for column in _OWN), "l.run_id", *(["encode(r.raw, 'hex') AS raw"] if raw else [])]
     return Query(
-        select=(
-            f"SELECT {', '.join(shown)} FROM ingest.rejection r "  # noqa: S608 - constants of the program
-            f"LEFT JOIN ingest.load l ON l.id = r.load_id {demanded.where}"
-        ),
+        select=f"SELECT * FROM ingest.rejection {demanded.where}",  # noqa: S608 - constants of the program
         columns=(*COLUMNS, RAW) if raw else COLUMNS,
         arguments=tuple(demanded.arguments),
         order=("id",),
         descending=True,
+        joins="LEFT JOIN ingest.load l ON l.id = q.load_id",
+        expressions={"run_id": "l.run_id", RAW: "encode(q.raw, 'hex')"},
     )
 
 

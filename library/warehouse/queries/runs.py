@@ -7,7 +7,7 @@ from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query
 
 
-def runs(states: Sequence[RunState] | None, source: str | None, sources: Sequence[str] | None) -> Query:
+def runs(states: Sequence[RunState] | None, source: str | None, sources: Sequence[str] | None = None) -> Query:
     """Runs, the newest first.
 
     Args:

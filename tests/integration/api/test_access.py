@@ -9,12 +9,14 @@ from library.access.tokens import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
 PUBLIC = {"/health/live", "/health/ready"}
 VALUES = {
     "run_id": "none",
     "code": "RJ1",
     "text": "guys",
-    "edition_id": "00000000-0000-0000-0000-000000000000",
+    "edition_id": NOBODY,
+    "token_id": NOBODY,
     "zipcode": "02139",
     "patient_id": "none",
     "rejection_id": "1",

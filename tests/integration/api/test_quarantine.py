@@ -30,6 +30,10 @@ async def refused(pool: Pool, store: ObjectStore) -> None:
         "VALUES (gen_random_uuid(), 'beds', 'beds.occupancy', 'landed/beds/x', 7, '{no_negative_beds}')"
     )
     await pool.execute(
+        'INSERT INTO ingest.rejection (load_id, source, dataset, topic, incarnation, partition, "offset", reasons) '
+        "VALUES (gen_random_uuid(), 'patient_flow', 'patient_flow.event', 'admissions', 1, 2, 345, '{x}')"
+    )
+    await pool.execute(
         "INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, started_at, load_ids) "
         "SELECT 'repeat', 'w', 'w', 'fhir', 's', 'completed', 'done', now(), ARRAY[id] FROM ingest.load "
         "WHERE run_id = 'one'"
@@ -45,7 +49,7 @@ async def operator(api: Client) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("query", "lines"),
     [
-        ("", [7, 2, 3, 2]),
+        ("", [None, 7, 2, 3, 2]),
         ("source=fhir", [2, 3, 2]),
         ("source=none", []),
         ("run=one", [3, 2]),
@@ -56,11 +60,11 @@ async def operator(api: Client) -> dict[str, str]:
         ("reason=birthDate", [2]),
         ("reason=not", [2, 3]),
         ("source=fhir&run=one&reason=birth", [2]),
-        ("limit=1", [7, 2, 3, 2]),
+        ("limit=1", [None, 7, 2, 3, 2]),
     ],
 )
 async def test_rejections_are_found_by_source_run_and_reason_the_newest_first(
-    api: Client, operator: dict[str, str], query: str, lines: list[int]
+    api: Client, operator: dict[str, str], query: str, lines: list[int | None]
 ) -> None:
     items = await found(api, operator, f"/quarantine?{query}")
     assert [item["line"] for item in items] == lines
@@ -71,9 +75,15 @@ async def test_rejections_are_found_by_source_run_and_reason_the_newest_first(
     assert "SENTINEL" not in json.dumps(items)
 
 
+async def test_a_record_of_a_stream_says_where_it_is(api: Client, operator: dict[str, str]) -> None:
+    (shown,) = await found(api, operator, "/quarantine?source=patient_flow")
+    place = {"topic": "admissions", "incarnation": 1, "partition": 2, "offset": 345, "object_key": None, "line": None}
+    assert shown | place == shown
+
+
 async def test_csv_has_all_rows(api: Client, operator: dict[str, str]) -> None:
     answer = await api.http.get("/quarantine?limit=1", headers=operator | {"Accept": "text/csv"})
-    assert [row["line"] for row in csv.DictReader(io.StringIO(answer.text))] == ["7", "2", "3", "2"]
+    assert [row["line"] for row in csv.DictReader(io.StringIO(answer.text))] == ["", "7", "2", "3", "2"]
 
 
 async def test_raw_forms_are_for_whom_may_read_of_patients_and_each_is_in_the_audit(

@@ -18,6 +18,7 @@ NOWHERE = {
     "postgres": {"WARDFLOW_POSTGRES__DSN": "postgresql://nobody@127.0.0.1:1/none"},
     "temporal": {"WARDFLOW_TEMPORAL__ADDRESS": "127.0.0.1:1"},
     "s3": {"WARDFLOW_S3__URL": "http://127.0.0.1:1"},
+    "kafka": {"WARDFLOW_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"},
 }
 """Environments that say that somebody else runs a part, so that a test starts only those that it is about."""
 

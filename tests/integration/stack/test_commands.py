@@ -51,7 +51,7 @@ def test_a_port_is_the_one_of_last_time_if_it_is_free(tmp_path: Path) -> None:
 def test_up_says_which_port_is_busy_and_leaves_nothing_running(
     tmp_path: Path, busy_port: int, detach: tuple[str, ...]
 ) -> None:
-    others_elsewhere = NOWHERE["postgres"] | NOWHERE["s3"]
+    others_elsewhere = NOWHERE["postgres"] | NOWHERE["s3"] | NOWHERE["kafka"]
     refused = wardflow(tmp_path, "up", *detach, WARDFLOW_STACK__TEMPORAL_PORT=str(busy_port), **others_elsewhere)
     assert refused.returncode == 1
     assert f"Port {busy_port} for temporal is busy" in refused.stdout + refused.stderr
@@ -78,8 +78,9 @@ def test_the_doctor_says_that_nothing_runs_and_how_to_change_that(tmp_path: Path
 
 
 def test_the_doctor_says_which_servers_do_not_answer(tmp_path: Path) -> None:
-    answer = wardflow(tmp_path, "doctor", **NOWHERE["postgres"], **NOWHERE["temporal"], **NOWHERE["s3"])
+    everything = {name: value for each in NOWHERE.values() for name, value in each.items()}
+    answer = wardflow(tmp_path, "doctor", **everything)
     assert answer.returncode == 1
-    for part in ("Postgres", "Temporal", "S3"):
+    for part in ("Postgres", "Temporal", "S3", "Kafka"):
         assert f"{part} does not answer" in answer.stdout
     assert "Traceback" not in answer.stdout + answer.stderr

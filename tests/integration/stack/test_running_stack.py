@@ -56,7 +56,7 @@ def test_every_server_listens_on_loopback_only(folder: Path) -> None:
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN or not connection.raddr
     ]
-    assert len(sockets) >= 10  # Postgres, Temporal's services, SeaweedFS's parts, the FHIR sandbox
+    assert len(sockets) >= 13  # Postgres, Temporal's services, SeaweedFS's parts, Kafka's two, the FHIR sandbox
     assert {address.ip for address in sockets} == {"127.0.0.1"}
 
 
@@ -81,14 +81,14 @@ def test_only_the_owner_of_the_folder_can_read_it(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     for file in ("stack.json", "credentials.json", "lock", "ports.json"):
         assert (folder / file).stat().st_mode & 0o777 == 0o600, file
-    for data in ("postgres", "temporal", "s3", "logs"):
+    for data in ("postgres", "temporal", "s3", "kafka", "logs"):
         assert (folder / data).stat().st_mode & 0o777 == 0o700, data
 
 
 def test_the_stack_file_names_every_address_process_and_log(stack: Settings, folder: Path) -> None:
     state = read_state(folder)
     assert state["wardflow"]["pid"] == lock.holder(folder)
-    for part in ("postgres", "temporal", "s3", "fhir_sandbox"):
+    for part in ("postgres", "temporal", "s3", "kafka", "fhir_sandbox"):
         assert psutil.pid_exists(state[part]["pid"])
         assert Path(state[part]["log"]).is_file()
     with urlopen(state["temporal_ui"]["url"], timeout=5) as page:  # noqa: S310 - our own address
@@ -156,6 +156,7 @@ async def test_the_doctor_misses_only_the_worker_and_tells_no_secret(folder: Pat
         "postgres": "running",
         "s3": "running",
         "temporal": "running",
+        "kafka": "running",
         "worker": "not running",
         "api": "not running",
         "fhir_sandbox": "running",
@@ -164,6 +165,7 @@ async def test_the_doctor_misses_only_the_worker_and_tells_no_secret(folder: Pat
     assert versions["postgres"].startswith("18.")
     assert versions["temporal"].startswith("1.")
     assert "SeaweedFS" in versions["s3"]
+    assert versions["kafka"] == "4.3.1"
     assert [problem.message for problem in report.problems] == [
         "worker is not running.",
         "api is not running.",

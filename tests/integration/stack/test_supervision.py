@@ -126,7 +126,7 @@ async def test_servers_of_a_killed_stack_are_not_taken_for_somebody_elses(tmp_pa
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> None:
-    with supervised(tmp_path, NOWHERE["postgres"] | NOWHERE["s3"]) as supervisor:
+    with supervised(tmp_path, NOWHERE["postgres"] | NOWHERE["s3"] | NOWHERE["kafka"]) as supervisor:
         assert leftovers(tmp_path)
         supervisor.send_signal(number)
         output, _ = supervisor.communicate(timeout=20)
@@ -143,7 +143,7 @@ def test_a_stack_without_a_fhir_sandbox_is_a_setting(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_not_of_the_stack_is_left_alone(tmp_path: Path) -> None:
-    with supervised(tmp_path / "another", NOWHERE["postgres"] | NOWHERE["s3"]):
+    with supervised(tmp_path / "another", NOWHERE["postgres"] | NOWHERE["s3"] | NOWHERE["kafka"]):
         assert leftovers(tmp_path) == []
         assert leftovers(tmp_path / "another")
 

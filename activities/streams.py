@@ -1,0 +1,81 @@
+"""Activities of streams: drain a partition for a minute, and keep every partition's drain under way."""
+
+from dataclasses import dataclass
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from activities.loads import this_attempt
+from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, KeepDrains, KeptDrains
+from library.contracts.errors import ConfigurationError
+from library.streams.control import Streams
+from library.streams.drain import Drain
+
+_log = structlog.get_logger(__name__)
+_WORKFLOW = "drain-topic"
+
+
+@dataclass(frozen=True)
+class DrainStarter:
+    """Starts drains: one workflow a partition, wherever it is started from.
+
+    Attributes:
+        prefix: of the deployment's queues and workflow ids.
+        queue: of workflows.
+    """
+
+    client: Client
+    prefix: str
+    queue: str
+
+    async def start(self, topic: str, partition: int) -> None:
+        """Start a partition's drain, or leave the one that is under way."""
+        await self.client.start_workflow(
+            _WORKFLOW,
+            DrainTopic(topic=topic, partition=partition),
+            id=f"{self.prefix}drain-{topic}-{partition}",
+            task_queue=self.prefix + self.queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )
+
+
+@dataclass(frozen=True)
+class StreamActivities:
+    """From Kafka into the warehouse.
+
+    Attributes:
+        drain, streams: `None` where no Kafka is set.
+    """
+
+    drain: Drain | None
+    streams: Streams | None
+    starter: DrainStarter
+
+    @activity.defn(name="drain_partition")
+    async def drain_partition(self, asked: DrainTopic) -> DrainDone:
+        """Drain for up to a minute; a worker that is told to stop ends after the batch that it is at."""
+        if self.drain is None:
+            raise ConfigurationError("This worker knows no Kafka.", advice="Set WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.")
+        done = await self.drain.run(
+            asked,
+            run_id=activity.info().workflow_run_id or "",
+            attempt=this_attempt(),
+            beat=activity.heartbeat,
+            ending=activity.is_worker_shutdown,
+        )
+        if done.records or done.outcome is not DrainOutcome.TIME:
+            _log.info("drained", topic=asked.topic, partition=asked.partition, **done.model_dump(mode="json"))
+        return done
+
+    @activity.defn(name="keep_drains")
+    async def keep_drains(self, _: KeepDrains) -> KeptDrains:
+        """Start the drain of every partition that Kafka lists now, unless it is paused, stopped or under way."""
+        if self.streams is None:
+            return KeptDrains()
+        partitions = await self.streams.to_drain()
+        for topic, partition in partitions:
+            await self.starter.start(topic, partition)
+        return KeptDrains(partitions=len(partitions))

@@ -1,0 +1,161 @@
+"""Reads a topic from where its bronze table ends and appends it there, by the minute or by 64 MB."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import pyarrow as pa
+
+from library.contracts.lake import Archived, Gap
+from library.contracts.streams import OffsetOutOfRange, TopicInfo, TopicMadeAnew
+from library.lake.bronze import BronzeTable
+from library.lake.rows import as_rows
+from library.lake.storage import LakeStorage
+from library.streams.cluster import Cluster
+from library.streams.connection import Connection
+from library.streams.reader import Batch, Reader
+
+_READ_BYTES = 8 * 1024 * 1024
+_READ_RECORDS = 20_000
+_WAIT = 1.0
+"""Seconds that one read waits for records: so often it is told that the archive lives."""
+
+
+@dataclass(frozen=True)
+class AppendEvery:
+    """When what was read is appended; every append makes a file and a version, so not by the batch.
+
+    Attributes:
+        seconds: after the first record was read.
+        size: bytes that were read.
+    """
+
+    seconds: float = 60.0
+    size: int = 64 * 1024 * 1024
+
+
+class Archive:
+    """One process's work on one topic. Two at once do no harm: what one has appended, the other is refused."""
+
+    def __init__(
+        self, connection: Connection, storage: LakeStorage, topic: str, every: AppendEvery | None = None
+    ) -> None:
+        self._connection = connection
+        self._storage = storage
+        self._topic = topic
+        self._every = every or AppendEvery()
+
+    async def go_on(self, seconds: float, progress: Callable[[int], object] = lambda _: None) -> Archived:
+        """Archive for a time, beginning where the table ends; what was read by then is appended at the end.
+
+        Args:
+            seconds: for how long; partitions that are new are seen by the next call.
+            progress: told, about each second, how many records there have been.
+
+        Raises:
+            TopicMissing: there is no such topic.
+            KafkaUnavailable, LakeUnavailable, LakeOvertaken: a later call goes on from what the table says.
+        """
+        until = monotonic() + seconds
+        table = await asyncio.to_thread(BronzeTable.open, self._storage, self._topic)
+        async with Cluster(self._connection) as cluster:
+            run = _Run(table, await cluster.topic(self._topic), self._every)
+        try:
+            while monotonic() < until:
+                if not run.going:  # stopped, all of them: the next call looks again
+                    progress(run.records)
+                    await asyncio.sleep(_WAIT)
+                    continue
+                try:
+                    await self._read_on(run, until, progress)
+                except OffsetOutOfRange as error:
+                    await run.meet(error)
+        except TopicMadeAnew:
+            pass  # the next call begins with the new one; what was read before is of the old one, and is kept
+        await run.append()
+        return run.result()
+
+    async def _read_on(self, run: "_Run", until: float, progress: Callable[[int], object]) -> None:
+        async with Reader(self._connection, self._topic, run.going, topic_id=run.topic_id) as reader:
+            while (left := until - monotonic()) > 0:
+                wait = min(_WAIT, left)
+                await run.take(await reader.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait=wait))
+                progress(run.records)
+
+
+class _Run:
+    """One call's state: what the table has, what was read and is not appended yet, and what was met on the way."""
+
+    def __init__(self, table: BronzeTable, info: TopicInfo, every: AppendEvery) -> None:
+        self.topic_id = info.topic_id
+        self.records = 0
+        self._size = 0
+        self._appends = 0
+        self._table = table
+        self._every = every
+        self._incarnation = table.incarnation(info.topic_id)
+        self._positions: dict[int, int] = {}
+        self._gaps: list[Gap] = []
+        self._stopped: dict[int, str] = {}
+        self._rows: list[pa.RecordBatch] = []
+        self._ends: dict[int, int] = {}
+        self._pending = 0
+        self._since = 0.0
+        for held in info.partitions:
+            known = table.next_offset(self._incarnation, held.partition)
+            self._positions[held.partition] = held.beginning if known is None else known
+
+    @property
+    def going(self) -> dict[int, int]:
+        """The partitions that go on, and from where."""
+        return {each: offset for each, offset in self._positions.items() if each not in self._stopped}
+
+    async def take(self, batches: Sequence[Batch]) -> None:
+        """Keep what was read, and append when it is time."""
+        for batch in batches:
+            self._positions[batch.partition] = self._ends[batch.partition] = batch.end
+            if batch.records:
+                self._since = self._since or monotonic()
+                # As columns at once: they take a third of the memory that the records take.
+                self._rows.append(as_rows(self._table.topic, self._incarnation, batch.records))
+                self.records += len(batch.records)
+                self._pending += batch.size
+        if self._rows and (self._pending >= self._every.size or monotonic() - self._since >= self._every.seconds):
+            await self.append()
+
+    async def meet(self, error: OffsetOutOfRange) -> None:
+        """Go on behind what retention has removed, and say so; stop where the topic has lost what the table holds.
+
+        There, offsets are given a second time, to other records: what they are is not for an archive to guess.
+        """
+        if error.offset < error.beginning:
+            self._gaps.append(Gap(partition=error.partition, first=error.offset, end=error.beginning))
+            self._positions[error.partition] = error.beginning
+        elif error.offset > error.end:
+            self._stopped[error.partition] = error.message
+        else:
+            await asyncio.sleep(_WAIT)  # it is there by now
+
+    async def append(self) -> None:
+        """Append what was read; nothing where there is nothing."""
+        if not self._rows:
+            return
+        gaps = [gap for gap in self._gaps if self._ends.get(gap.partition, 0) > gap.end]
+        await asyncio.to_thread(self._table.append, self.topic_id, self._rows, self._ends, gaps)
+        self._appends += 1
+        self._size += self._pending
+        self._rows, self._ends, self._pending, self._since = [], {}, 0, 0.0
+
+    def result(self) -> Archived:
+        """What was done."""
+        return Archived(
+            topic=self._table.topic,
+            incarnation=self._incarnation,
+            records=self.records,
+            size=self._size,
+            appends=self._appends,
+            positions=dict(sorted(self._positions.items())),
+            gaps=tuple(self._gaps),
+            stopped=self._stopped,
+        )

@@ -1,0 +1,32 @@
+"""Records of Kafka as rows of a bronze table."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from library.lake.bronze import SCHEMA
+from library.streams.reader import Record
+
+_HEADERS = SCHEMA.field("headers").type
+_MICROSECONDS = 1_000
+_REPRESENTABLE = 253_402_300_800_000
+"""Milliseconds of the year 10000: later ones fit into no program's timestamps, and neither does -1, Kafka's "none"."""
+
+
+def as_rows(topic: str, incarnation: int, records: Sequence[Record]) -> pa.RecordBatch:
+    """Every record as it is: nothing is decoded, nothing refused."""
+    count = len(records)
+    times = [each.timestamp * _MICROSECONDS if 0 <= each.timestamp < _REPRESENTABLE else None for each in records]
+    return pa.record_batch(
+        [
+            pa.repeat(pa.scalar(topic, pa.string()), count),
+            pa.repeat(pa.scalar(incarnation, pa.int32()), count),
+            pa.array([each.partition for each in records], pa.int32()),
+            pa.array([each.offset for each in records], pa.int64()),
+            pa.array(times, pa.timestamp("us", "UTC")),
+            pa.array([each.key for each in records], pa.binary()),
+            pa.array([each.value for each in records], pa.binary()),
+            pa.array([list(each.headers) for each in records], _HEADERS),
+        ],
+        schema=SCHEMA,
+    )

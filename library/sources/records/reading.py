@@ -1,0 +1,237 @@
+"""From bytes to a row, or to everything that speaks against them: one thing for the drain and for the API.
+
+Nearly all records are well-formed and go the quick way, through msgspec alone. It does not see a name that stands
+twice, and of several mistakes it tells one; so whatever is not plain goes the exact way, which names every field.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn, cast, get_args
+from uuid import UUID
+
+import msgspec
+
+from library.sources.records.moments import moment
+from library.sources.records.wire import Admission, LabResult, Patient, Row, Time, Wire
+
+_SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+_MOST_DIGITS = 400
+"""Digits beyond which a number is beyond a double, whatever they are."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with a field; the text never quotes what was sent.
+
+    Attributes:
+        field: its name in snake_case, as sent where we do not know it; empty: the record as a whole.
+    """
+
+    field: str
+    text: str
+
+    @property
+    def reason(self) -> str:
+        """For `ingest.rejection`."""
+        return f"{self.field}: {self.text}" if self.field else self.text
+
+
+class RecordRefused(ValueError):
+    """A record that is none.
+
+    Attributes:
+        errors: everything that speaks against it.
+    """
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__("; ".join(error.reason for error in errors))
+        self.errors = errors
+
+    @property
+    def reasons(self) -> list[str]:
+        """For `ingest.rejection`."""
+        return [error.reason for error in self.errors]
+
+
+@dataclass(frozen=True)
+class RecordKind:
+    """Patients, admissions or laboratory results.
+
+    Attributes:
+        wire: its fields.
+        prefixes: of the seed's names; one that begins with none of them gets the first: `PatientGender`.
+    """
+
+    wire: type[Wire]
+    prefixes: tuple[str, ...]
+
+    def read(self, value: bytes) -> Row:
+        """The record's row.
+
+        Raises:
+            RecordRefused: it has none.
+        """
+        if b"\\" not in value:
+            try:
+                row = (self._decode if b'"patient_id"' in value else self._decode_seed)(value).row()
+            except ValueError:
+                return self.read_exactly(value)  # all of msgspec's errors are such; the exact way says what it is
+            # A flat object without escapes has two marks for each name and each text: more, if a name stands twice.
+            if value.count(b'"') + 2 * row.count(None) == self._quotes:
+                return row
+        return self.read_exactly(value)
+
+    def validate(self, value: bytes) -> list[FieldError]:
+        """What speaks against the record; empty where nothing does."""
+        try:
+            self.read(value)
+        except RecordRefused as refused:
+            return refused.errors
+        return []
+
+    def read_exactly(self, value: bytes) -> Row:
+        """As `read`, for what is not plain."""
+        pairs = _pairs_of(value)
+        errors: list[FieldError] = []
+        found: dict[str, object] = {}
+        for name, content in pairs:
+            field = self._spellings.get(name)
+            if field is None:
+                errors.append(FieldError(name if _SPEAKABLE.fullmatch(name) else "", "there is no such field"))
+            elif field in found:
+                errors.append(FieldError(field, "is there twice"))
+            else:
+                found[field] = content
+        for field, kind in self._types.items():
+            if field not in found:
+                errors.append(FieldError(field, "missing"))
+                continue
+            try:
+                _check(found[field], kind)
+            except ValueError as error:
+                errors.append(FieldError(field, str(error)))
+        if errors:
+            raise RecordRefused(errors)
+        return msgspec.convert(found, self.wire).row()
+
+    @cached_property
+    def _types(self) -> dict[str, Any]:
+        return {field.name: field.type for field in msgspec.structs.fields(self.wire)}
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """Every accepted spelling of each field: ours, and the seed's, with and without the kind before it."""
+        return {
+            spelling: field for field in self._types for spelling in (field, _pascal(field), self.seed_spelling(field))
+        }
+
+    def seed_spelling(self, field: str) -> str:
+        """A field's name as the seed writes it: `PatientGender`, `AdmissionID`."""
+        pascal = _pascal(field)
+        return pascal if pascal.startswith(self.prefixes) else self.prefixes[0] + pascal
+
+    @cached_property
+    def _decode(self) -> Callable[[bytes], Wire]:
+        return msgspec.json.Decoder(self.wire).decode
+
+    @cached_property
+    def _decode_seed(self) -> Callable[[bytes], Wire]:
+        spelt = msgspec.defstruct(
+            f"Seed{self.wire.__name__}",
+            list(self._types.items()),
+            bases=(Wire,),
+            namespace={"row": self.wire.row},
+            rename={field: self.seed_spelling(field) for field in self._types},
+            gc=False,
+        )
+        return cast(Callable[[bytes], Wire], msgspec.json.Decoder(spelt).decode)
+
+    @cached_property
+    def _quotes(self) -> int:
+        return 2 * sum(1 + (_type_of(kind) in (str, UUID)) for kind in self._types.values())
+
+
+PATIENT = RecordKind(Patient, ("Patient",))
+ADMISSION = RecordKind(Admission, ("Admission", "Patient", "Primary"))
+LAB_RESULT = RecordKind(LabResult, ("Lab", "Patient", "Admission"))
+
+
+def _pairs_of(value: bytes) -> "_Pairs":
+    """Names and contents of a JSON object, each as often as it stands there."""
+    try:
+        found = json.loads(
+            value.decode(),
+            object_pairs_hook=_Pairs,
+            parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else math.inf,
+            parse_constant=_no_constant,
+        )
+    except UnicodeDecodeError:
+        raise RecordRefused([FieldError("", "not UTF-8")]) from None
+    except RecursionError:
+        raise RecordRefused([FieldError("", "nested too deeply")]) from None
+    except ValueError:
+        raise RecordRefused([FieldError("", "not JSON")]) from None
+    if not isinstance(found, _Pairs):
+        raise RecordRefused([FieldError("", "not a JSON object")])
+    return found
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object before anything of it is lost."""
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("JSON has no NaN and no Infinity")
+
+
+def _check(content: object, kind: Any) -> None:  # noqa: ANN401 - a type, annotated
+    """Hold a field against its type.
+
+    Raises:
+        ValueError: it is not of that type; the text says what it should be.
+    """
+    if content is None and not _may_be_null(kind):
+        raise ValueError("is null")
+    try:
+        msgspec.convert(content, kind)
+    except msgspec.ValidationError:
+        raise ValueError(f"is not {_description(kind)}") from None
+    if isinstance(content, float) and not math.isfinite(content):
+        raise ValueError(f"is not {_description(kind)}")
+    if isinstance(content, str):
+        if "\0" in content:
+            raise ValueError("holds a NUL character")
+        try:
+            content.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds half a surrogate pair") from None
+        if _plain(kind) is Time:
+            try:
+                moment(content)
+            except ValueError:
+                raise ValueError(f"is not {_description(kind)}") from None
+
+
+def _may_be_null(kind: Any) -> bool:  # noqa: ANN401 - a type, annotated
+    return type(None) in get_args(kind)
+
+
+def _plain(kind: Any) -> Any:  # noqa: ANN401 - a type, annotated
+    return get_args(kind)[0] if _may_be_null(kind) else kind
+
+
+def _type_of(kind: Any) -> Any:  # noqa: ANN401 - a type, annotated
+    return get_args(_plain(kind))[0]
+
+
+def _description(kind: Any) -> str:  # noqa: ANN401 - a type, annotated
+    return str(get_args(_plain(kind))[1].description)
+
+
+def _pascal(field: str) -> str:
+    """`admission_start_date` as the seed writes it: `AdmissionStartDate`."""
+    return "".join("ID" if part == "id" else part.capitalize() for part in field.split("_"))

@@ -1,0 +1,104 @@
+"""The three records as they are on the wire: names, types and limits, said once for stream and API.
+
+A wrong type is never coerced: no text is a number, no fraction a whole number, no true a 1. Every field has to be
+there; null says that there is nothing to say, and only the end of an admission and the units of a value may say that.
+"""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from library.sources.records.moments import moment
+
+type Cell = UUID | str | int | float | datetime | None
+type Row = tuple[Cell, ...]
+
+Uuid = Annotated[UUID, Meta(description="a UUID")]
+Ordinal = Annotated[int, Meta(ge=1, le=2**31 - 1, description="a whole number from 1 to 2147483647")]
+Percentage = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
+Number = Annotated[float, Meta(description="a number that a double can hold")]
+Word = Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
+Sentence = Annotated[str, Meta(min_length=1, max_length=2_000, description="a text of 1 to 2000 characters")]
+Time = Annotated[
+    str, Meta(min_length=8, max_length=40, description="a time as 2024-12-31 23:59:59.000, in ISO 8601, or 12/31/2024")
+]
+
+
+class Wire(Struct, forbid_unknown_fields=True, gc=False):
+    """A record, as decoded: times are texts still."""
+
+    def row(self) -> Row:
+        """The cells of its dataset, in the order of the columns.
+
+        Raises:
+            ValueError: a text is no time.
+        """
+        raise NotImplementedError
+
+
+class Patient(Wire):
+    """A patient."""
+
+    patient_id: Uuid
+    gender: Word
+    date_of_birth: Time
+    race: Word
+    marital_status: Word
+    language: Word
+    population_percentage_below_poverty: Percentage
+
+    def row(self) -> Row:  # noqa: D102 - inherited
+        return (
+            self.patient_id,
+            self.gender,
+            moment(self.date_of_birth),
+            self.race,
+            self.marital_status,
+            self.language,
+            self.population_percentage_below_poverty,
+        )
+
+
+class Admission(Wire):
+    """A stay of a patient."""
+
+    patient_id: Uuid
+    admission_id: Ordinal
+    admission_start_date: Time
+    admission_end_date: Time | None
+    primary_diagnosis_code: Word
+    primary_diagnosis_description: Sentence
+
+    def row(self) -> Row:  # noqa: D102 - inherited
+        end = self.admission_end_date
+        return (
+            self.patient_id,
+            self.admission_id,
+            moment(self.admission_start_date),
+            None if end is None else moment(end),
+            self.primary_diagnosis_code,
+            self.primary_diagnosis_description,
+        )
+
+
+class LabResult(Wire):
+    """One laboratory value."""
+
+    patient_id: Uuid
+    admission_id: Ordinal
+    lab_name: Word
+    lab_value: Number
+    lab_units: Word | None
+    lab_date_time: Time
+
+    def row(self) -> Row:  # noqa: D102 - inherited
+        return (
+            self.patient_id,
+            self.admission_id,
+            self.lab_name,
+            moment(self.lab_date_time),
+            self.lab_value,
+            self.lab_units,
+        )

@@ -1,0 +1,173 @@
+"""A cluster seen from outside its partitions: brokers, topics, their partitions and offsets."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from aiokafka import errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.offset import OffsetRequest
+
+from library.contracts.streams import KafkaUnavailable, PartitionRange, TopicInfo, TopicMissing
+from library.streams.connection import Connection, as_ours, translated
+from library.streams.metadata import TopicMetadataRequest
+
+COMMITTED = 1
+"""Isolation: nothing of open or aborted transactions."""
+
+_BEGINNING = -2
+_END = -1
+
+
+@dataclass(frozen=True)
+class NewTopicSpec:
+    """A topic to be made.
+
+    Attributes:
+        options: as Kafka names them: `cleanup.policy`, `retention.ms`, …
+    """
+
+    name: str
+    partitions: int
+    replication: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Leaders:
+    """A topic's id, and who leads each of its partitions."""
+
+    topic_id: UUID
+    by_partition: Mapping[int, int]
+
+
+class Cluster:
+    """An open connection to a cluster: `async with Cluster(connection) as cluster`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: Any = None
+
+    async def __aenter__(self) -> Self:
+        self._client = AIOKafkaClient(**self._connection.options())
+        try:
+            with translated("the cluster"):
+                await self._client.bootstrap()
+        except BaseException:
+            await self._client.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    def brokers(self) -> int:
+        """How many brokers there were when the connection was opened."""
+        return len(self._client.cluster.brokers())
+
+    async def topic(self, name: str) -> TopicInfo:
+        """What the topic is now, and which offsets its partitions hold.
+
+        Raises:
+            TopicMissing: there is none of that name.
+            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+        """
+        leaders = await self.leaders(name)
+        beginnings = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _BEGINNING))
+        ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
+        ranges = [PartitionRange(partition=each, beginning=beginnings[each], end=ends[each]) for each in sorted(ends)]
+        return TopicInfo(name=name, topic_id=leaders.topic_id, partitions=tuple(ranges))
+
+    async def offsets_at(self, name: str, at: datetime) -> dict[int, int]:
+        """For each partition the offset of its first record from a time on; where there is none, the partition's end.
+
+        Raises:
+            TopicMissing: there is no topic of that name.
+            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+        """
+        leaders = await self.leaders(name)
+        milliseconds = int(at.timestamp() * 1000)
+        found = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, milliseconds))
+        ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
+        return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
+
+    async def make_topics(self, topics: Sequence[NewTopicSpec]) -> list[str]:
+        """Make those that are missing; what is there is left as it is. Return the names of those made.
+
+        Raises:
+            KafkaRefused: a name, a number of replicas or an option that the cluster does not take.
+        """
+        admin = AIOKafkaAdminClient(**self._connection.options())
+        made = []
+        try:
+            with translated("the topics"):
+                await admin.start()
+                wanted = [
+                    NewTopic(each.name, each.partitions, each.replication, topic_configs=dict(each.options))
+                    for each in topics
+                ]
+                answer = await admin.create_topics(wanted)
+            for name, code, *_ in answer.topic_errors:
+                error = errors.for_code(code)
+                if error is errors.NoError:
+                    made.append(name)
+                elif error is not errors.TopicAlreadyExistsError:
+                    raise as_ours(error(), f"the topic {name}")
+        finally:
+            await admin.close()
+        return made
+
+    async def leaders(self, topic: str) -> Leaders:
+        """Who leads the topic's partitions now.
+
+        Raises:
+            TopicMissing: there is no topic of that name.
+            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+        """
+        with translated(f"the topic {topic}"):
+            node = self._client.get_random_node()
+            if node is None:
+                raise KafkaUnavailable("Kafka knows of no broker at this moment.")
+            answer = await self._client.send(node, TopicMetadataRequest(topic))
+            ((code, _, topic_id, _, partitions, *_),) = answer.topics
+            if code:
+                raise errors.for_code(code)(topic)
+        by_partition = {partition: leader for _, partition, leader, *_ in partitions}
+        if -1 in by_partition.values():
+            raise KafkaUnavailable(f"A partition of the topic {topic} has no leader at this moment.")
+        return Leaders(topic_id, by_partition)
+
+    async def send(self, node: int, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
+        """Ask one broker something; aiokafka's errors are the caller's to translate."""
+        return await self._client.send(node, request)
+
+    async def _offsets(self, topic: str, leaders: Leaders, times: Mapping[int, int]) -> dict[int, int]:
+        """The offset of each partition at a time in milliseconds, or at its beginning or end."""
+        by_node: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for partition, milliseconds in times.items():
+            by_node[leaders.by_partition[partition]].append((partition, milliseconds))
+        found = {}
+        with translated(f"the topic {topic}"):
+            for node, asked in by_node.items():
+                answer = await self._client.send(node, OffsetRequest(-1, COMMITTED, [(topic, asked)]))
+                ((_, partitions),) = answer.topics
+                for partition, code, _, offset in partitions:
+                    if code:
+                        raise errors.for_code(code)(topic)
+                    found[partition] = offset
+        return found
+
+
+def require(leaders: Leaders, topic: str, partition: int) -> int:
+    """Who leads the partition.
+
+    Raises:
+        TopicMissing: the topic has no such partition.
+    """
+    if partition not in leaders.by_partition:
+        raise TopicMissing(f"The topic {topic} has no partition {partition}.")
+    return leaders.by_partition[partition]

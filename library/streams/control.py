@@ -1,0 +1,125 @@
+"""Streams as operators see and steer them."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from library.contracts.drains import OffsetNotHeld, StreamPosition, StreamState, StreamStatus, StreamUnknown
+from library.contracts.errors import WardflowError
+from library.contracts.streams import KafkaUnavailable, PartitionRange, TopicInfo, TopicMissing
+from library.streams.cluster import Cluster
+from library.streams.connection import Connection
+from library.streams.topics import Topics
+from library.warehouse.offsets import Offsets
+
+_KAFKA_MAY_TAKE = 2.0
+"""Seconds that a look at Kafka may take where what was last seen of it will do."""
+
+type Target = int | datetime | Literal["earliest", "latest"]
+"""Where to rewind to: an offset, the first record from a time on, or an end of the partition."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Lists, pauses, resumes and rewinds drains."""
+
+    connection: Connection
+    topics: Topics
+    offsets: Offsets
+
+    async def status(self) -> list[StreamStatus]:
+        """Every partition that drains know; where Kafka does not answer at once, with the end that was seen last."""
+        try:
+            async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
+                for feed in self.topics.drained:
+                    await self._look(cluster, feed.topic)
+        except (TimeoutError, WardflowError):
+            pass  # `looked_at` says how old the ends are
+        return await self.offsets.status(feed.topic for feed in self.topics.drained)
+
+    async def to_drain(self) -> list[tuple[str, int]]:
+        """The partitions that Kafka lists now and that are neither paused nor stopped."""
+        found = []
+        async with Cluster(self.connection) as cluster:
+            for feed in self.topics.drained:
+                topic = await self._look(cluster, feed.topic)
+                if topic is None:
+                    continue
+                left_alone = {
+                    each.partition
+                    for each in await self.offsets.of([feed.topic])
+                    if each.paused or each.state is StreamState.STOPPED
+                }
+                found += [(feed.topic, each.partition) for each in topic.partitions if each.partition not in left_alone]
+        return found
+
+    async def pause(self, topic: str) -> list[StreamPosition]:
+        """Let nobody go on with a topic; a batch that is under way does not commit."""
+        await self._known(topic)
+        return await self.offsets.pause(topic, paused=True)
+
+    async def resume(self, topic: str) -> list[StreamPosition]:
+        """Let drains go on with a paused topic; who asks starts them."""
+        await self._known(topic)
+        return await self.offsets.pause(topic, paused=False)
+
+    async def rewind(self, topic: str, to: Target, partition: int | None = None) -> list[StreamPosition]:
+        """Begin a new generation at an offset or a time, for all partitions or one.
+
+        What is replayed is merged as everything is: rows end as they were, or as a mended decoder reads them. Drains
+        that are under way commit nothing any more and go on from there. It is the way on, too, for what is stopped.
+
+        Raises:
+            StreamUnknown: no such topic, or no such partition.
+            OffsetNotHeld: a partition does not hold that offset; nothing was changed.
+            KafkaUnavailable: Kafka does not answer.
+        """
+        self.topics.feed(topic)
+        async with Cluster(self.connection) as cluster:
+            found = await self._look(cluster, topic, begin=True)
+            if found is None:
+                raise TopicMissing(f"Kafka does not know the topic {topic}.")
+            at = await cluster.offsets_at(topic, to) if isinstance(to, datetime) else {}
+        held = {each.partition: each for each in found.partitions if partition in (None, each.partition)}
+        if not held:
+            raise StreamUnknown(f"The topic {topic} has no partition {partition}.")
+        targets = {number: _offset(topic, each, to, at) for number, each in held.items()}
+        return await self.offsets.rewind(topic, topic_id=str(found.topic_id), to=targets)
+
+    async def _known(self, topic: str) -> None:
+        """Have a row for each partition, so that new ones are paused as well; without Kafka those that are there do."""
+        self.topics.feed(topic)
+        try:
+            async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
+                await self._look(cluster, topic, begin=True)
+        except (TimeoutError, KafkaUnavailable):
+            if not await self.offsets.of([topic]):
+                raise KafkaUnavailable("Nothing was drained of this topic yet, and Kafka does not answer.") from None
+
+    async def _look(self, cluster: Cluster, topic: str, *, begin: bool = False) -> TopicInfo | None:
+        """Keep what Kafka says of a topic, with a row for each partition where drains are to find one."""
+        try:
+            found = await cluster.topic(topic)
+        except TopicMissing:
+            return None
+        if begin:
+            for each in found.partitions:
+                await self.offsets.begin(topic, each.partition, topic_id=str(found.topic_id), beginning=each.beginning)
+        await self.offsets.look(topic, {each.partition: each.end for each in found.partitions})
+        return found
+
+
+def _offset(topic: str, held: PartitionRange, to: Target, at: Mapping[int, int]) -> int:
+    if isinstance(to, datetime):
+        return at[held.partition]
+    if to == "earliest":
+        return held.beginning
+    if to == "latest":
+        return held.end
+    if not held.beginning <= to <= held.end:
+        raise OffsetNotHeld(
+            f"Partition {held.partition} of the topic {topic} holds offsets {held.beginning} to {held.end}, not {to}."
+        )
+    return to

@@ -1,0 +1,161 @@
+"""Sends records durably: acknowledged by all replicas, each once, awaited."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from library.contracts.streams import KafkaUnavailable, TopicMissing
+from library.streams.connection import Connection, as_ours, translated
+
+_BATCH_BYTES = 128 * 1024
+"""Bytes of one partition that are sent together while an earlier request is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be sent.
+
+    Attributes:
+        key: decides the partition, where that is not given: records of one key stay in their order.
+        value: `None` for a tombstone, which needs a key.
+        timestamp: milliseconds; `None`: now.
+    """
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Where a record is now."""
+
+    partition: int
+    offset: int
+
+
+class Producer:
+    """One connection that many callers share: `async with Producer(connection) as producer`.
+
+    Args:
+        deliver_within: seconds that `send` waits for the acknowledgements of all its records.
+        stop_within: seconds for what is still under way at the end; without Kafka it would never come to one.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        deliver_within: float = 10.0,
+        stop_within: float = 5.0,
+        max_request_bytes: int = 1024 * 1024,
+    ) -> None:
+        self._connection = connection
+        self._deliver_within = deliver_within
+        self._stop_within = stop_within
+        self._max_request_bytes = max_request_bytes
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Kafka need not be there yet: the first `send` connects."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def send(self, topic: str, records: Sequence[Outgoing]) -> list[Delivered]:
+        """Send records; return, in their order, where they are once all replicas have all of them.
+
+        Raises:
+            KafkaUnavailable: not all were acknowledged in time. Some may be there, and others may still arrive.
+            RecordTooLarge: one is larger than Kafka takes; the others may be there.
+            TopicMissing: there is no such topic.
+            KafkaRefused: no permission, wrong credentials.
+        """
+        subject = f"the topic {topic}"
+        futures, failure = [], None
+        try:
+            with translated(subject):
+                async with asyncio.timeout(self._deliver_within):
+                    producer = await self._started()
+                    for each in records:
+                        try:
+                            futures.append(await _handed_over(producer, topic, each))
+                        except KafkaError as error:  # the others are awaited all the same
+                            failure = error
+                            break
+                    answers = await asyncio.gather(*futures, return_exceptions=True)
+        except KafkaUnavailable as error:
+            if self._knows_no(topic):
+                raise TopicMissing(f"Kafka does not know {subject}.") from error
+            raise
+        failure = failure or next((answer for answer in answers if isinstance(answer, BaseException)), None)
+        if failure is not None:
+            raise as_ours(failure, subject) if isinstance(failure, KafkaError) else failure
+        return [
+            Delivered(answer.partition, answer.offset) for answer in answers if not isinstance(answer, BaseException)
+        ]
+
+    def _knows_no(self, topic: str) -> bool:
+        """Whether there are brokers, and none of them has the topic; aiokafka waits for it until the time is over."""
+        cluster = self._producer.client.cluster if self._producer is not None else None
+        return bool(cluster and cluster.brokers() and cluster.partitions_for_topic(topic) is None)
+
+    async def _started(self) -> Any:  # noqa: ANN401 - aiokafka has no types
+        """A producer that works: one whose sender has failed for good (a sequence of records was lost) is replaced."""
+        async with self._starting:
+            if self._producer is not None and self._producer._sender.sender_task.done():
+                await self._stop()
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._connection.options(),
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=self._max_request_bytes,
+                    max_batch_size=_BATCH_BYTES,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _ended(producer, 0.5)
+                    raise
+                self._producer = producer
+        return self._producer
+
+    async def _stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _ended(producer, self._stop_within)
+
+
+async def _handed_over(producer: Any, topic: str, record: Outgoing) -> Any:  # noqa: ANN401 - aiokafka has no types
+    """The future of a record that aiokafka has taken over."""
+    return await producer.send(
+        topic,
+        record.value,
+        key=record.key,
+        partition=record.partition,
+        timestamp_ms=record.timestamp,
+        headers=list(record.headers),
+    )
+
+
+async def _ended(producer: Any, seconds: float) -> None:  # noqa: ANN401 - aiokafka has no types
+    """Stop it; what it still tries when the time is over is given up."""
+    try:
+        await asyncio.wait_for(producer.stop(), seconds)
+    except (TimeoutError, KafkaError):
+        sender = producer._sender.sender_task
+        await producer.client.close()
+        if sender is not None:
+            sender.cancel()
+            with suppress(TimeoutError, asyncio.CancelledError, KafkaError):
+                await asyncio.wait_for(sender, 1)

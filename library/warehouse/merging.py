@@ -1,0 +1,110 @@
+"""The part of a load that others can meet: locks and MERGE, in a savepoint; one for files and streams."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from library.contracts.errors import LoadInterrupted
+from library.contracts.loads import DatasetCounts
+from library.datasets.declaration import Catalogue
+from library.warehouse import statements
+from library.warehouse.checks import Tally, affected
+from library.warehouse.failures import MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate
+from library.warehouse.pool import Connection
+
+_MEETINGS = 4
+"""How often a load that met another one begins its merge again before it gives its connection back."""
+
+
+@dataclass(frozen=True)
+class LoadLimits:
+    """Limits of a load's transaction, time-outs in seconds; see `config.settings.PostgresSettings`."""
+
+    lock: float
+    statement: float
+    idle_in_transaction: float
+    work_mem: str
+
+    async def set(self, connection: Connection, session_name: str) -> None:
+        """Give them to the transaction, and a name by which its session is found."""
+        await connection.execute(
+            "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS limits (name, value)",
+            [
+                "application_name",
+                "lock_timeout",
+                "statement_timeout",
+                "idle_in_transaction_session_timeout",
+                "work_mem",
+            ],
+            [
+                session_name,
+                f"{self.lock * 1000:.0f}ms",
+                f"{self.statement * 1000:.0f}ms",
+                f"{self.idle_in_transaction * 1000:.0f}ms",
+                self.work_mem,
+            ],
+        )
+
+
+async def repeated_alone[T](connection: Connection, merge: Callable[[bool], Awaitable[T]]) -> T:
+    """Merge in a savepoint: a load that meets another repeats this much, and not its COPY.
+
+    Args:
+        connection: in a transaction.
+        merge: told whether it has to have its datasets alone.
+    """
+    alone = False
+    for _ in range(_MEETINGS):
+        try:
+            async with connection.transaction():
+                return await merge(alone)
+        except asyncpg.PostgresError as error:
+            state = sqlstate(error)
+            if state not in MET_ANOTHER_LOAD or (state == UNIQUE_VIOLATION and alone):
+                raise
+        alone = True
+    raise LoadInterrupted(f"The load met others {_MEETINGS} times.")
+
+
+async def merge_staged(
+    connection: Connection, catalogue: Catalogue, tallies: Sequence[Tally], load_id: UUID, version: int
+) -> dict[str, DatasetCounts]:
+    """Bring the staged rows of datasets in, parents first, and say what became of them."""
+    counts = {}
+    for tally in tallies:
+        dataset = tally.dataset
+        deleted = 0
+        if dataset.parent is not None:
+            deleted = affected(await connection.execute(statements.delete_missing(dataset)))
+        merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+        if catalogue.children(dataset):
+            await connection.execute(statements.create_winners(dataset, version))
+        counts[dataset.name] = DatasetCounts(
+            staged=tally.staged,
+            rejected=tally.rejected,
+            repeated=tally.repeated,
+            inserted=merged["inserted"],
+            updated=merged["updated"],
+            unchanged=tally.left - merged["inserted"] - merged["updated"],
+            deleted=deleted,
+            warned=tally.warned,
+        )
+    return counts
+
+
+async def lock_datasets(connection: Connection, catalogue: Catalogue, tallies: Sequence[Tally], *, alone: bool) -> None:
+    """Take the transaction's advisory locks, in an order that is the same for all.
+
+    A dataset whose loads seldom meet is shared at first, and had alone when the load repeats; one that has children is
+    always had alone, since a parent that is unchanged is not written and so does not keep two loads of its children
+    apart. Children go with their parent.
+    """
+    for tally in tallies:
+        dataset = tally.dataset
+        if dataset.parent is not None:
+            continue
+        shared = not (alone or dataset.loads_meet or catalogue.children(dataset))
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")

@@ -1,0 +1,163 @@
+"""Offsets of drained partitions (`ingest.stream_offset`): the one answer to "how far is it loaded?"."""
+
+from collections.abc import Iterable, Mapping
+
+from library.contracts.drains import StreamPosition, StreamStatus
+from library.streams.batches import Batch
+from library.warehouse.pool import Connection, Pool
+
+_COLUMNS = ", ".join(StreamPosition.model_fields)
+
+
+class Offsets:
+    """Reads and moves them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def begin(self, topic: str, partition: int, *, topic_id: str, beginning: int) -> StreamPosition:
+        """Where to go on; a partition that was never drained begins at its oldest record.
+
+        A new partition of a topic whose other partitions are all paused is paused too.
+        """
+        await self._pool.execute(
+            "INSERT INTO ingest.stream_offset "
+            "(topic, partition, topic_id, incarnation, generation, next_offset, paused) "
+            "SELECT $1, $2, coalesce(max(topic_id), $3), coalesce(max(incarnation), 1), 1, $4, "
+            "coalesce(bool_and(paused), false) "
+            "FROM ingest.stream_offset WHERE topic = $1 ON CONFLICT DO NOTHING",
+            topic,
+            partition,
+            topic_id,
+            beginning,
+        )
+        found = await self.find(topic, partition)
+        if found is None:
+            raise LookupError(f"{topic}/{partition} went as soon as it was there")
+        return found
+
+    async def find(self, topic: str, partition: int) -> StreamPosition | None:
+        """Where a partition stands; `None`: it was never drained."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = $1 AND partition = $2",  # noqa: S608 - constants
+            topic,
+            partition,
+        )
+        return None if row is None else StreamPosition.model_validate(dict(row))
+
+    async def of(self, topics: Iterable[str]) -> list[StreamPosition]:
+        """All partitions of some topics, in their order."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = ANY ($1) ORDER BY topic, partition",  # noqa: S608
+            list(topics),
+        )
+        return [StreamPosition.model_validate(dict(row)) for row in rows]
+
+    async def holds(self, position: StreamPosition) -> bool:
+        """Whether a drain that stands there may go on: not paused, stopped or rewound, and nobody passed it."""
+        return bool(
+            await self._pool.fetchval(
+                "SELECT true FROM ingest.stream_offset WHERE topic = $1 AND partition = $2 AND generation = $3 "
+                "AND next_offset = $4 AND NOT paused AND state = 'draining'",
+                position.topic,
+                position.partition,
+                position.generation,
+                position.next_offset,
+            )
+        )
+
+    async def stop(self, position: StreamPosition, reason: str) -> None:
+        """Say that a partition cannot go on, unless it was rewound meanwhile."""
+        await self._pool.execute(
+            "UPDATE ingest.stream_offset SET state = 'stopped', reason = $4 "
+            "WHERE topic = $1 AND partition = $2 AND generation = $3",
+            position.topic,
+            position.partition,
+            position.generation,
+            reason,
+        )
+
+    async def note(self, topic: str, partition: int, reason: str) -> None:
+        """Say what a drain fails with; its next batch takes it back."""
+        await self._pool.execute(
+            "UPDATE ingest.stream_offset SET reason = $3 WHERE topic = $1 AND partition = $2 AND state = 'draining'",
+            topic,
+            partition,
+            reason,
+        )
+
+    async def look(self, topic: str, ends: Mapping[int, int]) -> None:
+        """Keep where partitions end now."""
+        await self._pool.execute(
+            "UPDATE ingest.stream_offset o SET end_offset = e.end_offset, looked_at = now() "
+            "FROM unnest($2::int[], $3::bigint[]) e (partition, end_offset) "
+            "WHERE o.topic = $1 AND o.partition = e.partition",
+            topic,
+            list(ends),
+            list(ends.values()),
+        )
+
+    async def pause(self, topic: str, *, paused: bool) -> list[StreamPosition]:
+        """Pause all partitions of a topic, or resume them."""
+        await self._pool.execute("UPDATE ingest.stream_offset SET paused = $2 WHERE topic = $1", topic, paused)
+        return await self.of([topic])
+
+    async def status(self, topics: Iterable[str]) -> list[StreamStatus]:
+        """All partitions of some topics, with how far behind and how fast they are."""
+        rows = await self._pool.fetch(
+            f"""
+            WITH rates AS (
+                SELECT scope, sum((report ->> 'records')::bigint)
+                    / greatest(extract(epoch FROM now() - min(started_at)), 1) AS rate
+                FROM ingest.load WHERE committed_at > now() - interval '5 minutes' AND object_key IS NULL
+                GROUP BY scope
+            ), known AS (SELECT {_COLUMNS}, greatest(end_offset - next_offset, 0) AS lag
+                         FROM ingest.stream_offset WHERE topic = ANY ($1))
+            SELECT {_COLUMNS}, coalesce(lag, 0) AS lag, coalesce(rate, 0)::float8 AS rate,
+                CASE WHEN lag > 0 THEN extract(epoch FROM now() - reached_at)::float8
+                     WHEN reached_at IS NOT NULL THEN 0 END AS freshness
+            FROM known LEFT JOIN rates ON scope = topic || '/' || partition
+            ORDER BY topic, partition
+            """,  # noqa: S608 - constants
+            list(topics),
+        )
+        return [StreamStatus.model_validate(dict(row)) for row in rows]
+
+    async def rewind(self, topic: str, *, topic_id: str, to: Mapping[int, int]) -> list[StreamPosition]:
+        """Begin a new generation of partitions, each at an offset; drains of the old one cannot commit any more.
+
+        A topic that was made anew becomes a new incarnation by this.
+        """
+        rows = await self._pool.fetch(
+            "UPDATE ingest.stream_offset SET generation = generation + 1, next_offset = target, "  # noqa: S608 - constants
+            "state = 'draining', reason = NULL, topic_id = $2, "
+            "incarnation = incarnation + CASE WHEN topic_id = $2 THEN 0 ELSE 1 END, updated_at = now() "
+            "FROM unnest($3::int[], $4::bigint[]) wanted (place, target) "
+            f"WHERE topic = $1 AND partition = place RETURNING {_COLUMNS}",
+            topic,
+            topic_id,
+            list(to),
+            list(to.values()),
+        )
+        return sorted(
+            (StreamPosition.model_validate(dict(row)) for row in rows), key=lambda position: position.partition
+        )
+
+
+async def advance(connection: Connection, batch: Batch) -> bool:
+    """Move a partition beyond a batch, so that no other can: waits for one that does, and says `False` if it did."""
+    place = batch.place
+    moved = await connection.fetchval(
+        "UPDATE ingest.stream_offset SET next_offset = $5, reached_at = coalesce($6, reached_at), end_offset = $7, "
+        "looked_at = now(), updated_at = now(), reason = NULL "
+        "WHERE topic = $1 AND partition = $2 AND generation = $3 AND next_offset = $4 "
+        "AND NOT paused AND state = 'draining' RETURNING true",
+        place.topic,
+        place.partition,
+        place.generation,
+        batch.first,
+        batch.following,
+        batch.reached_at,
+        batch.end,
+    )
+    return bool(moved)

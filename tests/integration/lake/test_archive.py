@@ -1,0 +1,227 @@
+"""What Kafka held is in the lake, offset by offset, each once; looked at with DuckDB."""
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from config.settings import Settings
+from library.contracts.lake import Archived, Gap, LakeOvertaken
+from library.contracts.streams import TopicMissing
+from library.lake.archive import AppendEvery, Archive
+from library.lake.bronze import BronzeTable
+from library.lake.rows import as_rows
+from library.lake.storage import LakeStorage
+from library.streams.cluster import Cluster
+from library.streams.producer import Outgoing
+from library.streams.reader import Reader
+from service.resources import lake_storage
+from tests.support.kafka import Kafka
+from tests.support.lake import in_kafka, in_lake
+
+SOON = AppendEvery(seconds=0.2)
+
+
+@pytest.fixture
+def storage(servers: Settings) -> LakeStorage:
+    return lake_storage(servers)
+
+
+async def archived(
+    kafka: Kafka, storage: LakeStorage, topic: str, *, seconds: float = 1.0, every: Any = SOON
+) -> Archived:
+    return await Archive(kafka.connection, storage, topic, every).go_on(seconds)
+
+
+async def test_every_record_is_in_the_lake_as_it_was_in_kafka(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic(partitions=3, max_message_bytes="20000000")
+    await kafka.send(
+        topic,
+        Outgoing(b'{"patient_id": "x"}', key=b"x", headers=(("source", b"api"), ("source", b"\xff")), partition=0),
+        Outgoing(None, key=b"gone", partition=0),
+        Outgoing(b"no key", timestamp=1_700_000_000_123, partition=1),
+        Outgoing(b"\xff\x00 no text", key=b"\x00", partition=1),
+        Outgoing(b"", key=b"", partition=2),
+        Outgoing(secrets.token_bytes(10_000_000), partition=2),
+    )
+    done = await archived(kafka, storage, topic)
+    assert (done.incarnation, done.records, done.positions) == (1, 6, {0: 2, 1: 2, 2: 2})
+    expected = await in_kafka(kafka, topic)
+    assert len(expected) == 6
+    assert in_lake(servers, topic, tmp_path) == expected
+
+
+async def test_an_archive_goes_on_where_the_table_ends_and_repeats_nothing(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, *(b"%d" % number for number in range(1_000)))
+    first = await archived(kafka, storage, topic)
+    nothing = await archived(kafka, storage, topic, seconds=0.3)
+    await kafka.send(topic, *(b"more %d" % number for number in range(10)))
+    second = await archived(kafka, storage, topic)
+    assert [(done.records, done.appends) for done in (first, nothing, second)] == [(1_000, 1), (0, 0), (10, 1)]
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_an_append_is_made_when_the_bound_of_bytes_is_reached(kafka: Kafka, storage: LakeStorage) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, *(bytes(1_000) for _ in range(100)))
+    done = await archived(kafka, storage, topic, every=AppendEvery(seconds=60, size=100_000))
+    assert (done.records, done.appends, done.size) == (100, 1, 100_000)
+
+
+async def test_of_two_archives_of_one_snapshot_the_second_is_refused_and_nothing_is_there_twice(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, *(b"%d" % number for number in range(100)))
+    async with Reader(kafka.connection, topic, {0: 0}) as reader:
+        (batch,) = await reader.read(max_records=60, max_bytes=10**6, wait=5)
+        (rest,) = await reader.read(max_records=60, max_bytes=10**6, wait=5)
+    assert reader.topic_id is not None
+    quicker, zombie = [await asyncio.to_thread(BronzeTable.open, storage, topic) for _ in range(2)]
+    rows = [as_rows(topic, 1, batch.records)]
+    await asyncio.to_thread(quicker.append, reader.topic_id, rows, {0: batch.end})
+    with pytest.raises(LakeOvertaken):
+        await asyncio.to_thread(zombie.append, reader.topic_id, rows, {0: batch.end})
+    # And the one that was quicker goes on from its own append.
+    await asyncio.to_thread(quicker.append, reader.topic_id, [as_rows(topic, 1, rest.records)], {0: rest.end})
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_many_archives_at_once_leave_each_record_once(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic(partitions=4)
+    await kafka.send(topic, *(Outgoing(b"%d" % number, key=b"%d" % number) for number in range(5_000)))
+    every = AppendEvery(seconds=0.05, size=10_000)
+    tries = [archived(kafka, storage, topic, seconds=1.5, every=every) for _ in range(4)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert all(isinstance(each, Archived | LakeOvertaken) for each in results)
+    await archived(kafka, storage, topic)
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_a_topic_made_anew_is_another_incarnation_in_the_same_table(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, b"old", b"older")
+    await archived(kafka, storage, topic)
+    old = await in_kafka(kafka, topic)
+    await kafka.delete_topic(topic)
+    async with Cluster(kafka.connection) as cluster:
+        with pytest.raises(TopicMissing):
+            while True:  # a deletion takes a moment
+                await cluster.leaders(topic)
+    with pytest.raises(TopicMissing):
+        await archived(kafka, storage, topic)
+    await kafka.make_topic()
+    await kafka.send(topic, b"new")
+    done = await archived(kafka, storage, topic)
+    assert (done.incarnation, done.records) == (2, 1)
+    assert in_lake(servers, topic, tmp_path / "1", incarnation=1) == old
+    assert in_lake(servers, topic, tmp_path / "2", incarnation=2) == await in_kafka(kafka, topic)
+
+
+async def test_new_partitions_are_archived_from_their_beginning(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, b"a")
+    await archived(kafka, storage, topic)
+    async with kafka.admin() as admin:
+        from aiokafka.admin import NewPartitions
+
+        await admin.create_partitions({topic: NewPartitions(3)})
+    await kafka.send(topic, b"b", partition=2)
+    assert (await archived(kafka, storage, topic)).positions == {0: 1, 1: 0, 2: 1}
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_what_retention_took_before_its_turn_is_a_gap_that_the_result_and_the_table_tell(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, *(b"%d" % number for number in range(3)))
+    await archived(kafka, storage, topic)
+    before = await in_kafka(kafka, topic)
+    await kafka.send(topic, *(b"%d" % number for number in range(3, 10)))
+    async with kafka.admin() as admin:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=8)})
+    done = await archived(kafka, storage, topic)
+    assert done.gaps == (Gap(partition=0, first=3, end=8),)
+    assert in_lake(servers, topic, tmp_path) == before + await in_kafka(kafka, topic)
+    commits = (tmp_path / "lake" / "bronze" / topic / "_delta_log").glob("*.json")
+    assert any('"gaps":"[{\\"partition\\": 0, \\"first\\": 3, \\"end\\": 8}]"' in each.read_text() for each in commits)
+
+
+async def test_a_partition_that_lost_what_the_table_holds_stops_and_the_others_go_on(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic(partitions=2)
+    await kafka.send(topic, b"a", partition=0)
+    async with Cluster(kafka.connection) as cluster:
+        topic_id = (await cluster.topic(topic)).topic_id
+    (record,) = await kafka.read_all(topic)
+    table = await asyncio.to_thread(BronzeTable.open, storage, topic)
+    await asyncio.to_thread(table.append, topic_id, [as_rows(topic, 1, [record])], {0: 50})
+    await kafka.send(topic, b"b", partition=1)
+    done = await archived(kafka, storage, topic)
+    assert done.positions == {0: 50, 1: 1}
+    assert "50 was to be read next" in done.stopped[0]
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_aborted_records_are_not_in_the_lake(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    async with kafka.transactions() as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"aborted")
+        await producer.abort_transaction()
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"kept")
+    done = await archived(kafka, storage, topic)
+    assert (done.records, done.positions) == (1, {0: 4})
+    assert [row[4] for row in in_lake(servers, topic, tmp_path)] == [b"kept"]
+
+
+async def test_compaction_and_vacuum_while_the_archive_goes_on_change_no_row(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic(partitions=2)
+    sent = 0
+
+    async def send() -> None:
+        nonlocal sent
+        while True:
+            await kafka.send(topic, *(Outgoing(b"%d" % (sent + each), key=b"%d" % each) for each in range(50)))
+            sent += 50
+
+    sending = asyncio.create_task(send())
+    archiving = asyncio.create_task(archived(kafka, storage, topic, seconds=6, every=AppendEvery(seconds=0.05)))
+    compacted = 0
+    while not archiving.done():
+        await asyncio.wait({archiving}, timeout=1.5)
+        table = await asyncio.to_thread(BronzeTable.open, storage, topic)
+        compacted += (await asyncio.to_thread(table.tidy, 24)).files_compacted
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    assert (await archiving).appends > 10
+    await archived(kafka, storage, topic)
+    assert compacted > 10
+    expected = await in_kafka(kafka, topic)
+    assert len(expected) >= sent
+    assert in_lake(servers, topic, tmp_path / "before") == expected
+    table = await asyncio.to_thread(BronzeTable.open, storage, topic)
+    assert (await asyncio.to_thread(table.tidy, 0)).files_removed >= compacted
+    assert in_lake(servers, topic, tmp_path / "after") == expected

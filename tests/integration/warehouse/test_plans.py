@@ -1,0 +1,119 @@
+"""The queries behind `/nhs-data` find their rows by indexes, on as many rows as ten years of both bases have."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest_asyncio
+
+from library.warehouse.pool import Pool
+from library.warehouse.queries import access, beds, runs
+from library.warehouse.queries.beds import Editions, OccupancySort
+from library.warehouse.queries.pages import Query, fetch_page
+
+ROWS = """
+INSERT INTO beds.edition (id, financial_year, quarter, period_end, basis, title, data_quality, warnings, object_key,
+                          object_sha256, landed_at, published, load_id, reader_version)
+SELECT md5('edition' || n)::uuid, (2010 + n / 4) || '-' || lpad(((11 + n / 4) % 100)::text, 2, '0'), n % 4 + 1,
+       date '2010-06-30' + n * 91, 'overnight', 'made up', '{}', '{}', 'k', 's', now(), date '2010-08-30' + n * 91,
+       gen_random_uuid(), 1
+FROM generate_series(0, 59) n;
+INSERT INTO beds.edition_organisation (edition_id, organisation_code, name, parent_code, parent_kind, warnings, load_id,
+    reader_version)
+SELECT id, 'R' || lpad(o::text, 3, '0'), 'Organisation ' || o, 'Y' || o % 7, 'region', '{}', load_id, 1
+FROM beds.edition, generate_series(1, 200) o;
+INSERT INTO beds.occupancy (edition_id, organisation_code, sector, available, occupied, warnings, load_id,
+    reader_version)
+SELECT edition_id, organisation_code, sector, 100 + random() * 900, 50 + random() * 50, '{}', load_id, 1
+FROM beds.edition_organisation,
+     unnest(ARRAY['total', 'general_and_acute', 'learning_disabilities', 'maternity', 'mental_illness']) sector;
+INSERT INTO beds.specialty (code, name, named_for, named_on, load_id, reader_version)
+SELECT (100 + n)::text, 'Specialty ' || n, '2020-01-01', '2020-01-01', gen_random_uuid(), 1
+FROM generate_series(0, 9) n;
+INSERT INTO beds.specialty_occupancy (edition_id, organisation_code, specialty_code, occupied, load_id,
+    reader_version)
+SELECT edition_id, organisation_code, code, random() * 100, o.load_id, 1
+FROM beds.edition_organisation o, beds.specialty;
+INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, started_at)
+SELECT 'run ' || n, 'w ' || n, 'ingest-workbook', 'beds', 's', 'completed', 'done', now() - n * interval '1 minute'
+FROM generate_series(1, 20000) n;
+INSERT INTO access.audit (actor, action, subject) SELECT 'a', 'start_run', 's ' || n FROM generate_series(1, 20000) n;
+"""
+LARGE = {"occupancy", "specialty_occupancy", "edition_organisation", "run", "audit"}
+"""Tables that no query may read whole; editions are few."""
+
+ONE_QUARTER = Editions(year="2015-16", quarter=2)
+
+BY_INDEX: dict[str, tuple[Query, int]] = {
+    "a page of all": (beds.occupancy(Editions()), 3_000),
+    "a page of totals": (beds.occupancy(Editions(), sector="total"), 3_000),
+    "a page, the newest first": (beds.occupancy(Editions(), descending=True), 3_000),
+    "a quarter": (beds.occupancy(ONE_QUARTER, sector="total"), 3_000),
+    "a quarter by rate": (beds.occupancy(ONE_QUARTER, sort=OccupancySort.RATE, descending=True), 3_000),
+    "an organisation": (beds.occupancy(Editions(), organisation="R007"), 3_000),
+    "a region in a quarter": (beds.occupancy(ONE_QUARTER, region="Y3"), 3_000),
+    "specialties of a quarter": (beds.specialty_occupancy(ONE_QUARTER, specialty="100"), 5_000),
+    "specialties of an organisation": (beds.specialty_occupancy(Editions(), organisation="R007"), 5_000),
+    "a page of specialties": (beds.specialty_occupancy(Editions()), 6_000),
+    "runs": (runs.runs(None, None), 300),
+    "the audit": (access.audit(None, None, None), 300),
+}
+"""Each query with the rows that its first page may touch at most, of 60,000 and 120,000."""
+
+
+@pytest_asyncio.fixture
+async def many_rows(pool: Pool) -> Pool:
+    await pool.execute(ROWS)
+    await pool.execute("ANALYZE")
+    return pool
+
+
+class Explaining:
+    """A pool that tells how Postgres carries a page's statement out."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.plan: dict[str, Any] = {}
+
+    async def fetch(self, statement: str, *arguments: object) -> Any:
+        text = await self._pool.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+        self.plan = json.loads(text)[0]["Plan"]
+        return await self._pool.fetch(statement, *arguments)
+
+    def acquire(self) -> Any:
+        return self._pool.acquire()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def touched(plan: dict[str, Any]) -> int:
+    """Rows that scans gave, or threw away."""
+    return sum(
+        int((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
+        for node in nodes(plan)
+        if "Scan" in node["Node Type"] and "Relation Name" in node
+    )
+
+
+async def test_first_and_later_pages_are_found_by_indexes(many_rows: Pool) -> None:
+    wrong = []
+    for name, (query, most) in BY_INDEX.items():
+        explaining = Explaining(many_rows)
+        after = None
+        for page in ("first", "second"):
+            following = (await fetch_page(explaining, query, limit=100, after=after)).following
+            read_whole = [
+                node["Relation Name"]
+                for node in nodes(explaining.plan)
+                if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE and node["Actual Loops"]
+            ]
+            if read_whole or touched(explaining.plan) > most:
+                wrong.append(f"{name}, {page} page: reads {read_whole} whole, touches {touched(explaining.plan)} rows")
+            if following is None:
+                break
+            after = following
+    assert not wrong, "\n".join(wrong)
