@@ -32,9 +32,9 @@ class LakeActivities:
 
     @activity.defn(name="archive_topic")
     async def archive_topic(self, wanted: ArchiveTopic) -> Archived:
-        """Append what a topic has and gets, for some minutes."""
+        """Append what a topic has and gets, for some minutes; a worker that is told to stop appends what it has."""
         archive = Archive(self.connection(), self.storage, wanted.topic, self.every)
-        done = await archive.go_on(wanted.seconds, progress=activity.heartbeat)
+        done = await archive.go_on(wanted.seconds, progress=activity.heartbeat, ending=activity.is_worker_shutdown)
         for gap in done.gaps:
             _log.error("records were gone before they were archived", topic=wanted.topic, **gap.model_dump())
         for partition, reason in done.stopped.items():

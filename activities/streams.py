@@ -1,4 +1,4 @@
-"""Activities of streams: drain a partition for a minute, and keep every partition's drain under way."""
+"""Activities of streams: drain a partition for a minute, and keep every drain and archive under way."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,21 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from activities.loads import this_attempt
+from library.contracts.base import Contract
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, KeepDrains, KeptDrains
 from library.contracts.errors import ConfigurationError
+from library.contracts.lake import ArchiveTopic
 from library.streams.control import Streams
 from library.streams.drain import Drain
 
 _log = structlog.get_logger(__name__)
-_WORKFLOW = "drain-topic"
+_DRAIN = "drain-topic"
+_ARCHIVE = "archive-topic"
 
 
 @dataclass(frozen=True)
 class DrainStarter:
-    """Starts drains: one workflow a partition, wherever it is started from.
+    """Starts drains, one workflow a partition, and archives, one a topic, wherever it is started from.
 
     Attributes:
         prefix: of the deployment's queues and workflow ids.
@@ -32,10 +35,17 @@ class DrainStarter:
 
     async def start(self, topic: str, partition: int) -> None:
         """Start a partition's drain, or leave the one that is under way."""
+        await self._start(_DRAIN, DrainTopic(topic=topic, partition=partition), f"drain-{topic}-{partition}")
+
+    async def archive(self, topic: str) -> None:
+        """Start a topic's archive, or leave the one that is under way."""
+        await self._start(_ARCHIVE, ArchiveTopic(topic=topic), f"archive-{topic}")
+
+    async def _start(self, workflow: str, asked: Contract, name: str) -> None:
         await self.client.start_workflow(
-            _WORKFLOW,
-            DrainTopic(topic=topic, partition=partition),
-            id=f"{self.prefix}drain-{topic}-{partition}",
+            workflow,
+            asked,
+            id=self.prefix + name,
             task_queue=self.prefix + self.queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -72,10 +82,13 @@ class StreamActivities:
 
     @activity.defn(name="keep_drains")
     async def keep_drains(self, _: KeepDrains) -> KeptDrains:
-        """Start the drain of every partition that Kafka lists now, unless it is paused, stopped or under way."""
+        """Start what is missing: the drain of every partition that Kafka lists, and every topic's archive."""
         if self.streams is None:
             return KeptDrains()
         partitions = await self.streams.to_drain()
         for topic, partition in partitions:
             await self.starter.start(topic, partition)
-        return KeptDrains(partitions=len(partitions))
+        archives = await self.streams.to_archive()
+        for topic in archives:
+            await self.starter.archive(topic)
+        return KeptDrains(partitions=len(partitions), archives=len(archives))

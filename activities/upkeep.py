@@ -12,6 +12,7 @@ from library.contracts.upkeep import KeepUp, UpkeepDone
 from library.objects.links import LINKS, run_of
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
+from library.warehouse import ledger
 from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import end_stuck
@@ -39,6 +40,7 @@ class UpkeepActivities:
             )
             + await self._forget_imports(now - timedelta(seconds=wanted.abandoned_after)),
             keys_removed=await self.keys.remove_old(),
+            drains_forgotten=await ledger.forget_drains(self.pool, now - timedelta(seconds=wanted.drains_for)),
             sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
         )
 

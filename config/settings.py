@@ -123,11 +123,13 @@ class LakeSettings(_Section):
     Attributes:
         append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
         keep_hours: for how long files of older versions of a table stay.
+        topics: that go to the lake, and nowhere else, beside those of records.
     """
 
     append_seconds: float = Field(default=60.0, gt=0)
     append_bytes: int = 64 * MEBIBYTE
     keep_hours: int = Field(default=168, ge=24)
+    topics: tuple[str, ...] = ()
 
 
 class StackSettings(_Section):

@@ -106,7 +106,7 @@ async def check(settings: Settings) -> list[str]:
     problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
-        for schedule in (UPKEEP, TIDY_LAKE):
+        for schedule in (UPKEEP, TIDY_LAKE, *([KEEP_DRAINS] if settings.kafka.enabled else [])):
             await client.get_schedule_handle(settings.worker.queue_prefix + schedule).describe()
     except WardflowError as error:
         problems.append(error.message)

@@ -163,7 +163,10 @@ def topics(settings: Settings) -> Topics:
     """The declared topics, by the names that the settings give them."""
     kafka = settings.kafka
     return Topics.named(
-        patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic
+        patient=kafka.patient_topic,
+        admissions=kafka.admissions_topic,
+        lab_results=kafka.lab_results_topic,
+        bronze=settings.lake.topics,
     )
 
 

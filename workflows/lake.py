@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.lake import LakeActivities
     from library.contracts.lake import ArchiveTopic, LakeTidied, TidyLake
 
-_REPEATS = 100
+REPEATS = 100
 """Activities of one run: some 700 events, eight hours."""
 
 
@@ -20,9 +20,11 @@ class ArchiveTopicWorkflow:
     @workflow.run
     async def run(self, wanted: ArchiveTopic) -> None:
         """Archive, and go on as a new run before the history grows long."""
-        for _ in range(_REPEATS):
+        for _ in range(REPEATS):
             await act(ARCHIVE, LakeActivities.archive_topic, wanted)
-        workflow.continue_as_new(wanted)
+        workflow.continue_as_new(
+            wanted, initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+        )
 
 
 @workflow.defn(name="tidy-lake")

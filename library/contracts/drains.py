@@ -83,6 +83,8 @@ class StreamState(StrEnum):
     """Whether a partition can be drained."""
 
     DRAINING = "draining"
+    PAUSED = "paused"
+    """Only of a status; a row of `ingest.stream_offset` says it apart, and can be stopped as well."""
     STOPPED = "stopped"
 
 
@@ -128,9 +130,11 @@ class KeptDrains(Contract):
 
     Attributes:
         partitions: whose drains are under way now.
+        archives: topics whose archive is.
     """
 
     partitions: int = 0
+    archives: int = 0
 
 
 class StreamUnknown(WardflowError):

@@ -46,12 +46,18 @@ class Archive:
         self._topic = topic
         self._every = every or AppendEvery()
 
-    async def go_on(self, seconds: float, progress: Callable[[int], object] = lambda _: None) -> Archived:
+    async def go_on(
+        self,
+        seconds: float,
+        progress: Callable[[int], object] = lambda _: None,
+        ending: Callable[[], bool] = lambda: False,
+    ) -> Archived:
         """Archive for a time, beginning where the table ends; what was read by then is appended at the end.
 
         Args:
             seconds: for how long; partitions that are new are seen by the next call.
             progress: told, about each second, how many records there have been.
+            ending: asked as often, whether to end before the time.
 
         Raises:
             TopicMissing: there is no such topic.
@@ -62,13 +68,13 @@ class Archive:
         async with Cluster(self._connection) as cluster:
             run = _Run(table, await cluster.topic(self._topic), self._every)
         try:
-            while monotonic() < until:
+            while monotonic() < until and not ending():
                 if not run.going:  # stopped, all of them: the next call looks again
                     progress(run.records)
                     await asyncio.sleep(_WAIT)
                     continue
                 try:
-                    await self._read_on(run, until, progress)
+                    await self._read_on(run, until, progress, ending)
                 except OffsetOutOfRange as error:
                     await run.meet(error)
         except TopicMadeAnew:
@@ -76,9 +82,11 @@ class Archive:
         await run.append()
         return run.result()
 
-    async def _read_on(self, run: "_Run", until: float, progress: Callable[[int], object]) -> None:
+    async def _read_on(
+        self, run: "_Run", until: float, progress: Callable[[int], object], ending: Callable[[], bool]
+    ) -> None:
         async with Reader(self._connection, self._topic, run.going, topic_id=run.topic_id) as reader:
-            while (left := until - monotonic()) > 0:
+            while (left := until - monotonic()) > 0 and not ending():
                 wait = min(_WAIT, left)
                 await run.take(await reader.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait=wait))
                 progress(run.records)

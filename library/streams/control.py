@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -53,6 +54,16 @@ class Streams:
                     if each.paused or each.state is StreamState.STOPPED
                 }
                 found += [(feed.topic, each.partition) for each in topic.partitions if each.partition not in left_alone]
+        return found
+
+    async def to_archive(self) -> list[str]:
+        """The declared topics that Kafka has now, those too that feed nothing but the lake."""
+        found = []
+        async with Cluster(self.connection) as cluster:
+            for topic in self.topics:
+                with suppress(TopicMissing):
+                    await cluster.leaders(topic)
+                    found.append(topic)
         return found
 
     async def pause(self, topic: str) -> list[StreamPosition]:

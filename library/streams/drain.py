@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
+import asyncpg
+
 from library.contracts.drains import DrainDone, DrainIdentity, DrainOutcome, DrainTopic, StreamPosition, StreamState
 from library.contracts.errors import WardflowError
 from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew, TopicMissing
@@ -17,6 +19,7 @@ from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.reader import Reader
 from library.streams.topics import Topics
+from library.warehouse.failures import DISCONNECTED, translate
 from library.warehouse.offsets import Offsets
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts
 from library.warehouse.stream_loader import BatchRefused, BatchStale, DrainLedger, StreamLoader
@@ -71,17 +74,19 @@ class Drain:
             KafkaUnavailable, LoadInterrupted: a repeat can succeed.
         """
         feed = self.topics.feed(asked.topic)
-        await end_earlier_attempts(self.loader.pool, asked.session, attempt)
         try:
+            await end_earlier_attempts(self.loader.pool, asked.session, attempt)
             position = await self._begin(asked)
             if position.paused or position.state is StreamState.STOPPED:
                 outcome = DrainOutcome.STOPPED if position.state is StreamState.STOPPED else DrainOutcome.PAUSED
                 return DrainDone(outcome=outcome, next_offset=position.next_offset)
             return await _Going(self, feed, position, run_id, attempt, beat, ending).on()
         except WardflowError as error:
-            with suppress(WardflowError, OSError):
+            with suppress(asyncpg.PostgresError, *DISCONNECTED):
                 await self.offsets.note(asked.topic, asked.partition, error.message)
             raise
+        except (asyncpg.PostgresError, *DISCONNECTED) as error:
+            raise translate(error) from error
 
     async def _begin(self, asked: DrainTopic) -> StreamPosition:
         if position := await self.offsets.find(asked.topic, asked.partition):
@@ -164,6 +169,8 @@ class _Going:
         finally:
             ahead.cancel()
             await asyncio.wait([ahead])
+            if not ahead.cancelled():
+                ahead.exception()  # of what was read in vain nobody has to hear
 
     async def _next(self, reader: Reader) -> Batch | None:
         """The next batch, decoded; `None` where there is nothing new."""

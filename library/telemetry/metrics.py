@@ -1,13 +1,13 @@
 """Metrics of our own, for Prometheus. Labels are sources, datasets and outcomes: never ids or texts."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import Counter, Histogram
 
 from library.contracts.errors import WardflowError
-from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
+from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, LoadResult
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 
@@ -40,9 +40,7 @@ def observe_load(request: LoadRequest) -> Iterator[Callable[[LoadResult], None]]
         if result.outcome is LoadOutcome.ALREADY_LOADED:
             return
         LOADED_BYTES.labels(source).inc(sum(entry.object.size for entry in request.staged))
-        for dataset, counts in result.counts.items():
-            for outcome in _OUTCOMES:
-                ROWS.labels(source, dataset, outcome).inc(getattr(counts, outcome))
+        count_rows(source, result.counts)
 
     try:
         yield observed
@@ -51,6 +49,13 @@ def observe_load(request: LoadRequest) -> Iterator[Callable[[LoadResult], None]]
         raise
     finally:
         LOAD_SECONDS.labels(source).observe(time.monotonic() - began)
+
+
+def count_rows(source: str, by_dataset: Mapping[str, DatasetCounts]) -> None:
+    """Count what became of a committed load's rows."""
+    for dataset, counts in by_dataset.items():
+        for outcome in _OUTCOMES:
+            ROWS.labels(source, dataset, outcome).inc(getattr(counts, outcome))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from library.streams.batches import Batch
 from library.warehouse.pool import Connection, Pool
 
 _COLUMNS = ", ".join(StreamPosition.model_fields)
+_SHOWN = _COLUMNS.replace("state", "CASE WHEN paused AND state = 'draining' THEN 'paused' ELSE state END AS state")
 
 
 class Offsets:
@@ -113,7 +114,7 @@ class Offsets:
                 GROUP BY scope
             ), known AS (SELECT {_COLUMNS}, greatest(end_offset - next_offset, 0) AS lag
                          FROM ingest.stream_offset WHERE topic = ANY ($1))
-            SELECT {_COLUMNS}, coalesce(lag, 0) AS lag, coalesce(rate, 0)::float8 AS rate,
+            SELECT {_SHOWN}, coalesce(lag, 0) AS lag, coalesce(rate, 0)::float8 AS rate,
                 CASE WHEN lag > 0 THEN extract(epoch FROM now() - reached_at)::float8
                      WHEN reached_at IS NOT NULL THEN 0 END AS freshness
             FROM known LEFT JOIN rates ON scope = topic || '/' || partition

@@ -4,7 +4,8 @@ COPY into tables that the connection keeps → check → last row of each key �
 commit. The stored offset alone decides: of two attempts at one batch the second finds it moved, and leaves nothing.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +17,7 @@ from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
 from library.streams.batches import Batch, Feed
+from library.telemetry.metrics import count_rows
 from library.warehouse import ledger, offsets, statements
 from library.warehouse.checks import Origin, Tally, check, keep_last_of_each_key
 from library.warehouse.failures import BAD_CELL, DISCONNECTED, constraint_name, sqlstate, translate
@@ -26,6 +28,10 @@ from library.warehouse.staging import staged_columns
 
 _ABOUT_A_ROW = (BAD_CELL, "23502", "23514", "23505", "54000")
 """A cell or a row that the table cannot hold: data exceptions, constraints, a key too long for its index."""
+
+_AT_ONCE = 3
+"""Batches of one process that are in a transaction at a time. One copies while others merge; more would only keep each
+other from the processor, and a transaction that hears nothing from its client for long is ended."""
 
 _REJECTION = ("load_id", "source", "topic", "incarnation", "partition", "dataset", "offset", "reasons", "raw")
 
@@ -54,6 +60,16 @@ class DrainLedger:
     records: int = 0
     batches: int = 0
 
+    def with_more(self, counts: Mapping[str, DatasetCounts]) -> dict[str, DatasetCounts]:
+        """What was committed, and a batch beside."""
+        return {name: self.counts.get(name, DatasetCounts()) + more for name, more in counts.items()}
+
+    def add(self, batch: Batch, counts: Mapping[str, DatasetCounts]) -> None:
+        """Take note of a batch that was committed."""
+        self.counts = self.with_more(counts)
+        self.records += len(batch.records)
+        self.batches += 1
+
 
 class StreamLoader:
     """Brings batches into datasets."""
@@ -62,6 +78,7 @@ class StreamLoader:
         self.pool = pool
         self._catalogue = catalogue
         self._limits = limits
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def load(
         self,
@@ -88,7 +105,7 @@ class StreamLoader:
             LoadRejected: a repeat cannot.
         """
         try:
-            async with self.pool.acquire() as connection, transaction(connection):
+            async with self._turns, self.pool.acquire() as connection, transaction(connection):
                 await self._limits.set(connection, attempt.session_name(drain.identity.session))
                 tallies = await self._copy(connection, batch, drain.feed)
                 reached("copied")
@@ -107,7 +124,8 @@ class StreamLoader:
             raise translate(error) from error
         except DISCONNECTED as error:
             raise translate(error) from error
-        drain.counts, drain.records, drain.batches = counts, drain.records + len(batch.records), drain.batches + 1
+        drain.add(batch, counts)
+        count_rows(drain.feed.source, counts)
         reached("committed")
 
     async def _copy(self, connection: Connection, batch: Batch, feed: Feed) -> list[Tally]:
@@ -135,18 +153,15 @@ class StreamLoader:
             await lock_datasets(connection, self._catalogue, tallies, alone=alone)
             merged = await merge_staged(connection, self._catalogue, tallies, load_id, version)
         await self._enter_rejections(connection, batch, drain)
-        counts = dict(drain.counts)
-        for tally in tallies:
-            name = tally.dataset.name
-            new = merged.get(name, DatasetCounts(staged=tally.staged, rejected=tally.rejected))
-            counts[name] = counts.get(name, DatasetCounts()) + new
+        refused = {tally.dataset.name: DatasetCounts(staged=tally.staged, rejected=tally.rejected) for tally in tallies}
+        counts = refused | merged
         await ledger.add_to(
             connection,
             drain.identity,
             run_id=drain.run_id,
             reader_version=version,
             started_at=drain.started_at,
-            counts=counts,
+            counts=drain.with_more(counts),
             report={"records": drain.records + len(batch.records), "next_offset": batch.following},
         )
         return counts

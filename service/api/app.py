@@ -17,7 +17,20 @@ from library.access.tokens import Scope, Tokens
 from library.access.users import SignIns
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import access, beds, codec, health, records, runs, users, web_ui
+from service.api import (
+    access,
+    beds,
+    codec,
+    fhir,
+    fhir_imports,
+    health,
+    quarantine,
+    records,
+    runs,
+    streams,
+    users,
+    web_ui,
+)
 from service.api.context import Context
 from service.api.middleware import Around, BodyLimits
 from service.api.posting import BODY, PATHS, opened_posts
@@ -88,6 +101,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
+    app.include_router(streams.router)
+    app.include_router(fhir.router)
+    app.include_router(fhir_imports.router)
+    app.include_router(quarantine.router)
     app.include_router(access.router)
     app.include_router(users.router)
     app.include_router(records.router)
@@ -100,6 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
             "/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD,
             "/codec/decode": _HISTORY,
             **dict.fromkeys(PATHS.values(), BODY),
+            "/fhir/bulk": settings.fhir.max_file_bytes + fhir_imports.UPLOAD_OVERHEAD,
         },
     )
     app.add_middleware(Around)

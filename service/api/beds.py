@@ -108,9 +108,9 @@ async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller)
 
 
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
-async def status(run_id: str, api: Api) -> RunAnswer:
+async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """The run of a workbook."""
-    return await one(api, run_id)
+    return await one(api, run_id, caller)
 
 
 @router.get("/occupancy", **needs(Scope.READ_BEDS, items=items.OccupancyItem))

@@ -73,15 +73,17 @@ class Idempotent(APIRoute):
     def get_route_handler(self) -> Handler:
         """The handler, with what is asked before and after it."""
         carry_out = self.plain_handler()
-        scope = (self.openapi_extra or {}).get("x-scope")
+        extra = self.openapi_extra or {}
+        scopes = [str(extra[name]) for name in ("x-scope", "x-scope-also") if name in extra]
 
         async def handle(request: Request) -> Response:
             key = request.headers.get(HEADER)
-            if key is None or request.method != "POST" or scope is None:
+            if key is None or request.method != "POST" or not scopes:
                 return await carry_out(request)
             # Before a byte of the body is read.
             caller = await authenticated(request, passwords=self.passwords)
-            refuse_unless(caller, scope)
+            for scope in scopes:
+                refuse_unless(caller, scope)
             if not _KEY.fullmatch(key):
                 raise Unprocessable(
                     f"{HEADER}: it has 1 to 255 printable characters and no blanks.",

@@ -1,7 +1,7 @@
 """Errors as problem documents (RFC 9457): what is wrong, where, what to do."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +15,10 @@ from starlette.exceptions import HTTPException
 from library.access.tokens import NoSuchToken
 from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
-from library.contracts.errors import ObjectMissing, WardflowError
+from library.contracts.drains import OffsetNotHeld, StreamUnknown
+from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
+from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
+from library.contracts.streams import TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
@@ -34,6 +37,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong, for a person.", examples=["There is no run with this id."])
     advice: str = Field(default="", description="What to do about it.")
     field: str | None = Field(default=None, description="The parameter, header or field of the body that is wrong.")
+    servers: list[str] | None = Field(default=None, description="Those among which the caller has to choose.")
 
 
 class ApiError(WardflowError):
@@ -43,16 +47,24 @@ class ApiError(WardflowError):
         status: of the answer.
         field: the parameter that is wrong.
         headers: of the answer.
+        servers: those among which the caller has to choose.
     """
 
     status = HTTPStatus.BAD_REQUEST
 
     def __init__(
-        self, message: str, *, advice: str = "", field: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        servers: Sequence[str] | None = None,
     ) -> None:
         super().__init__(message, advice=advice)
         self.field = field
         self.headers = dict(headers or {})
+        self.servers = None if servers is None else list(servers)
 
 
 class NotFound(ApiError):
@@ -88,10 +100,17 @@ class UnsupportedMediaType(ApiError):
 
 _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (WorkbookTooLarge, HTTPStatus(413)),
+    (PageTooLarge, HTTPStatus(413)),
     (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InvalidZipcode, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnknownServer, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (StreamUnknown, HTTPStatus.NOT_FOUND),
+    (TopicMissing, HTTPStatus.NOT_FOUND),
+    (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NoSuchUser, HTTPStatus.NOT_FOUND),
     (UserExists, HTTPStatus.CONFLICT),
     (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -109,7 +128,10 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(WardflowError)
     async def ours(_: Request, error: WardflowError) -> JSONResponse:
         if isinstance(error, ApiError):
-            return problem(error.status, type(error).__name__, error.message, error.advice, error.field, error.headers)
+            kind = type(error).__name__
+            return problem(
+                error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
+            )
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
         if status is None:
             status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
@@ -149,9 +171,13 @@ def problem(
     advice: str = "",
     field: str | None = None,
     headers: Mapping[str, Any] | None = None,
+    *,
+    servers: list[str] | None = None,
 ) -> JSONResponse:
     """A problem document."""
-    document = Problem(type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field)
+    document = Problem(
+        type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field, servers=servers
+    )
     return JSONResponse(document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=PROBLEM)
 
 

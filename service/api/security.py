@@ -90,6 +90,7 @@ _TEXT = {"type": "string"}
 def needs(
     scope: Scope,
     *statuses: int,
+    also: Scope | None = None,
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
     media_type: str | None = None,
@@ -101,6 +102,7 @@ def needs(
     Args:
         scope: what the caller's token has to have.
         statuses: of problems that the route has beside those that every route has.
+        also: a second scope that it has to have.
         items: what the items of its list are; the list can be had as CSV too.
         model: what its answer is, where the route writes that itself.
         media_type: of an answer that is not JSON.
@@ -109,7 +111,8 @@ def needs(
     """
 
     async def check(caller: Caller) -> None:
-        refuse_unless(caller, scope)
+        for each in (scope, *([also] if also else [])):
+            refuse_unless(caller, each)
 
     responses = problems(401, 403, 422, 503, *statuses)
     made: dict[str, Any] = {"dependencies": [Depends(check)], "responses": responses}
@@ -126,4 +129,6 @@ def needs(
     if media_type is not None:
         responses[200] = {"content": {media_type: {"schema": schema}}}
     made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
+    if also:
+        made["openapi_extra"]["x-scope-also"] = str(also)
     return made

@@ -14,6 +14,8 @@ _WHERE = {
     "ingest": "ingest",
     "import": "imports",
     "runs": "runs",
+    "streams": "streams",
+    "quarantine": "quarantine",
     "sql": "sql",
     "access": "access",
     "api": "processes",

@@ -27,6 +27,7 @@ from library.objects.store import ObjectStore
 from library.warehouse import loader
 from library.warehouse.loader import Loader
 from library.warehouse.runs import RunLog
+from library.warehouse.stream_loader import StreamLoader
 from service.worker import wiring
 from workflows import policies
 
@@ -103,7 +104,9 @@ def shorten_timeouts() -> None:
     """Let lost attempts be noticed within seconds; how often, in what order and by whom they are repeated stays."""
     for name, changed in {
         "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
+        "DRAIN": replace(policies.DRAIN, heartbeat=HEARTBEAT),
         "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
+        "FETCH": replace(policies.FETCH, heartbeat=HEARTBEAT),
         "BOOKKEEPING": policies.BOOKKEEPING | {"start_to_close_timeout": timedelta(seconds=5)},
     }.items():
         patch.object(policies, name, changed).start()
@@ -125,6 +128,7 @@ class _Stopping:
         patch.object(loader, "_FETCHED_AHEAD", 0).start()  # a COPY can be stopped in only where it is streamed
         patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
         patch.object(RunLog, "warn", self._warn(RunLog.warn)).start()
+        patch.object(StreamLoader, "load", self._batch(StreamLoader.load)).start()
 
     def _is_here(self, point: str) -> bool:
         if point != self._stop.point or (self._stop.signs / "reached").exists():
@@ -156,6 +160,12 @@ class _Stopping:
             finally:
                 with (self._stop.signs / "loads").open("a") as file:
                     file.write(f"{ended}\n")
+
+        return stopping
+
+    def _batch(self, load: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(*args: Any, **options: Any) -> None:
+            await load(*args, **options, reached=self._freeze_or_die)
 
         return stopping
 

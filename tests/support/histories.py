@@ -2,12 +2,18 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from python_calamine import CalamineWorkbook
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowHandle, WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
 
+from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+
+HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 LONG_ENOUGH = 6
 """Characters of a text, or digits of a number, that do not turn up somewhere by chance."""
 
@@ -20,6 +26,18 @@ def size_of(history: WorkflowHistory) -> int:
 def readable(history: WorkflowHistory) -> str:
     """The whole history as JSON, with each payload's own JSON in its place."""
     return json.dumps(_decoded(json.loads(history.to_json())), ensure_ascii=False)
+
+
+async def recorded(handle: WorkflowHandle[Any, Any], name: str) -> str:
+    """The history as JSON, replayed, and kept for tests of later versions where there is none yet."""
+    history = await handle.fetch_history()
+    converter = pydantic_data_converter
+    await Replayer(
+        workflows=ALL_WORKFLOWS, data_converter=converter, workflow_runner=workflow_runner()
+    ).replay_workflow(history)
+    if not (file := HISTORIES / f"{name}.json").exists():
+        file.write_text(re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json()) + "\n")
+    return readable(history)
 
 
 def _decoded(node: Any) -> Any:

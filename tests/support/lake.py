@@ -4,9 +4,9 @@ DuckDB's own extension for Delta is downloaded when it is first used, which not 
 as Delta's protocol describes it.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,29 @@ from tests.support.kafka import Kafka
 type Held = list[tuple[Any, ...]]
 
 
-@contextmanager
-def bronze(settings: Settings, topic: str, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB that has the current snapshot of a topic's table as `bronze`; its files are fetched into the folder."""
+def in_lake(settings: Settings, topic: str, folder: Path, incarnation: int = 1) -> Held:
+    """Every row of an incarnation, as `in_kafka` gives them; the table's files are fetched into the folder."""
     fetched = _fetch(settings, f"{BRONZE}{topic}/", folder)
     files = [str(fetched / path) for path in _current_files(fetched)]
+    if not files:
+        return []
     with duckdb.connect() as database:
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute(f"CREATE VIEW bronze AS SELECT * FROM read_parquet({files!r})")
-        yield database
-
-
-def in_lake(settings: Settings, topic: str, folder: Path, incarnation: int = 1) -> Held:
-    """Every row of an incarnation, as `in_kafka` gives them."""
-    with bronze(settings, topic, folder) as database:
         return database.execute(
             'SELECT partition, "offset", epoch_ms(timestamp), key, value,'
             " list_transform(headers, lambda header: (header.name, header.value))"
-            " FROM bronze WHERE incarnation = ? AND topic = ? ORDER BY 1, 2",
+            f" FROM read_parquet({files!r}) WHERE incarnation = ? AND topic = ? ORDER BY 1, 2",
             [incarnation, topic],
         ).fetchall()
+
+
+async def until_in_lake(settings: Settings, topic: str, expected: Held, *, seconds: float = 30) -> None:
+    """Wait until an archive that is under way has brought in what is expected."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with tempfile.TemporaryDirectory() as folder:
+                if in_lake(settings, topic, Path(folder)) == expected:
+                    return
+            await asyncio.sleep(0.3)
 
 
 async def in_kafka(kafka: Kafka, topic: str) -> Held:

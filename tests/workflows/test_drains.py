@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -20,7 +21,7 @@ from library.warehouse.pool import Pool
 from service.resources import streams
 from service.temporal import connect
 from service.worker.wiring import Resources, workers
-from tests.support.histories import readable
+from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.streams import admission, encoded, lab_result, patient
 from workflows.policies import IO, STREAMS, WORKFLOWS
@@ -88,7 +89,9 @@ async def drains(settings: Settings, pool: Pool, store: ObjectStore, kafka: Kafk
     settings = settings.model_copy(update={"kafka": kafka.settings, "streams": short})
     made = Drains(settings, pool, store, kafka, await connect(settings))
     yield made
-    for topic in kafka.settings.topics:
+    for topic in made.settings.kafka.topics:
+        with suppress(RPCError):
+            await made.client.get_workflow_handle(f"{settings.worker.queue_prefix}archive-{topic}").terminate()
         for partition in range(3):
             with suppress(RPCError):  # never started, or ended
                 await made.drain(topic, partition).terminate()
@@ -198,11 +201,28 @@ async def test_a_history_holds_nothing_of_a_record(drains: Drains) -> None:
             return [await drains.rows("patient"), refused] == [1, 1]
 
         await until(both_are_dealt_with)
-        await in_clear.keep()
-        told = readable(await in_clear.drain(topic).fetch_history())
+        await streams(clear, drains.pool).pause(topic)
+        await asyncio.wait_for(in_clear.drain(topic).result(), 60)
+        told = await recorded(in_clear.drain(topic), "drain-topic")
+        kept = in_clear.client.get_workflow_handle(f"{clear.worker.queue_prefix}keep-drains")
+        await recorded(kept, "keep-drains")
     assert topic in told
     assert "Sentinel" not in told
 
 
 async def has_rows(drains: Drains, count: int) -> bool:
     return await drains.rows("lab_result") == count
+
+
+async def test_a_topic_of_which_nothing_is_known_goes_to_the_lake_alone(drains: Drains) -> None:
+    topic = await drains.kafka.make_topic("unknown")
+    lake = drains.settings.lake.model_copy(update={"topics": (topic,)})
+    knowing = replace(drains, settings=drains.settings.model_copy(update={"lake": lake}))
+    async with knowing.working():
+        assert await knowing.keep() == 6
+        archive = drains.client.get_workflow_handle(f"{drains.settings.worker.queue_prefix}archive-{topic}")
+        assert (await archive.describe()).status is WorkflowExecutionStatus.RUNNING
+        with suppress(RPCError):
+            await archive.terminate()
+    with pytest.raises(RPCError, match="not found"):
+        await drains.drain(topic).describe()

@@ -12,7 +12,9 @@ import pytest_asyncio
 from aiokafka.admin import NewPartitions, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from config.settings import Settings
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, StreamState
+from library.contracts.errors import LoadInterrupted
 from library.contracts.streams import TopicMissing
 from library.streams.batches import TOMBSTONE
 from library.streams.control import Streams
@@ -20,9 +22,10 @@ from library.streams.drain import Drain, DrainLimits
 from library.streams.producer import Outgoing
 from library.streams.topics import Topics
 from library.warehouse.offsets import Offsets
-from library.warehouse.pool import Pool
+from library.warehouse.pool import Pool, create_pool
 from library.warehouse.sessions import Attempt
 from library.warehouse.stream_loader import StreamLoader
+from service.resources import warehouse_dsn
 from tests.support.kafka import Kafka
 from tests.support.streams import CATALOGUE, encoded, lab_result
 from tests.support.warehouse import LIMITS
@@ -311,6 +314,15 @@ async def test_what_a_drain_fails_with_is_shown_until_it_goes_on(stream: Stream)
     await stream.control.status()
     await stream.run()
     assert (await stream.position()).reason is None
+
+
+async def test_a_postgres_that_is_away_is_tried_again(stream: Stream, settings: Settings) -> None:
+    gone = await create_pool(warehouse_dsn(settings), size=1)
+    await gone.close()
+    broken = replace(stream.drain, offsets=Offsets(gone), loader=StreamLoader(gone, CATALOGUE, LIMITS))
+    await stream.send(result(1))
+    with pytest.raises(LoadInterrupted):
+        await broken.run(DrainTopic(topic=stream.topic, partition=0), run_id="run", attempt=Attempt("drain000"))
 
 
 async def test_status_says_how_far_behind_and_how_fast(stream: Stream) -> None:

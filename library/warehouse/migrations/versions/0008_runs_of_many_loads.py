@@ -1,7 +1,7 @@
 """Runs of many loads: one load does not complete them, and their counts are sums.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa

@@ -1,0 +1,96 @@
+"""`/streams`: how far topics are drained into the warehouse; pause, resume and rewind them."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from fastapi import APIRouter, Depends
+from fastapi import Path as InPath
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, model_validator
+
+from library.access.tokens import Scope
+from library.contracts.drains import StreamPosition, StreamStatus
+from library.streams.control import Streams, Target
+from service.api.context import Context, context
+from service.api.idempotent import Idempotent
+from service.api.security import Caller, needs
+from service.drains import start_drains
+from service.resources import streams
+
+router = APIRouter(prefix="/streams", tags=["streams"], route_class=Idempotent)
+Api = Annotated[Context, Depends(context)]
+Topic = Annotated[
+    str, InPath(pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Its name in the cluster.", examples=["patient"])
+]
+
+
+class StreamList(BaseModel):
+    """Every partition of the topics that feed the warehouse."""
+
+    items: list[StreamStatus]
+
+
+class Positions(BaseModel):
+    """The partitions that were meant, as they are now."""
+
+    items: list[StreamPosition]
+
+
+class Rewind(BaseModel):
+    """Where to: just one of an offset, a time and an end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset: StrictInt | None = Field(default=None, ge=0, le=2**63 - 1, description="Of the next record to load.")
+    time: AwareDatetime | None = Field(default=None, description="The first record from this time on.")
+    to: Literal["earliest", "latest"] | None = Field(default=None, examples=["earliest"])
+    partition: StrictInt | None = Field(default=None, ge=0, le=2**31 - 1, description="Only this one; all unless set.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if sum(each is not None for each in (self.offset, self.time, self.to)) != 1:
+            raise ValueError("give just one of offset, time and to")
+        return self
+
+    @property
+    def target(self) -> Target:
+        """Whichever was given."""
+        found: int | datetime | Literal["earliest", "latest"] | None = self.offset
+        if found is None:
+            found = self.time if self.time is not None else self.to
+        assert found is not None  # noqa: S101 - the validator holds it
+        return found
+
+
+@router.get("", **needs(Scope.OPERATE))
+async def list_streams(api: Api) -> StreamList:
+    """Lag, rate, freshness, state and reason of each partition."""
+    return StreamList(items=await _streams(api).status())
+
+
+@router.post("/{topic}/pause", **needs(Scope.OPERATE, 404))
+async def pause(topic: Topic, api: Api, caller: Caller) -> Positions:
+    """Let nobody go on with a topic; what is loaded stays, and what comes waits in Kafka."""
+    await api.audit.record(str(caller.token_id), "pause_stream", topic)
+    return Positions(items=await _streams(api).pause(topic))
+
+
+@router.post("/{topic}/resume", **needs(Scope.OPERATE, 404))
+async def resume(topic: Topic, api: Api, caller: Caller) -> Positions:
+    """Let a paused topic go on where it was."""
+    await api.audit.record(str(caller.token_id), "resume_stream", topic)
+    resumed = await _streams(api).resume(topic)
+    await start_drains(api.starter.client, api.settings, resumed)
+    return Positions(items=resumed)
+
+
+@router.post("/{topic}/rewind", **needs(Scope.OPERATE, 404))
+async def rewind(topic: Topic, wanted: Rewind, api: Api, caller: Caller) -> Positions:
+    """Load records again from an offset or a time on. Rows end as they were, or as a mended decoder reads them."""
+    await api.audit.record(str(caller.token_id), "rewind_stream", topic)
+    rewound = await _streams(api).rewind(topic, wanted.target, wanted.partition)
+    await start_drains(api.starter.client, api.settings, rewound)
+    return Positions(items=rewound)
+
+
+def _streams(api: Context) -> Streams:
+    return streams(api.settings, api.pool)

@@ -1,0 +1,120 @@
+"""`wardflow streams`."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Literal
+
+import typer
+
+from config.settings import Settings
+from library.access.audit import LOCAL, Audit
+from library.contracts.drains import StreamPosition, StreamState, StreamStatus
+from library.contracts.errors import ConfigurationError, WardflowError
+from library.streams.control import Streams, Target
+from service.cli.output import count, local, out, print_json, run, table
+from service.drains import start_drains
+from service.resources import streams, warehouse
+from service.temporal import connect
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at streams, pause, resume and rewind them.")
+
+Topic = Annotated[str, typer.Argument(help="The topic's name in the cluster.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+_COLOURS = {StreamState.DRAINING: "green", StreamState.PAUSED: "yellow", StreamState.STOPPED: "red"}
+
+
+@app.command("list")
+def list_streams(as_json: Json = False) -> None:
+    """List every partition: how far behind, how fast, and why one does not go on."""
+
+    async def main(settings: Settings) -> list[StreamStatus]:
+        async with warehouse(settings, size=1) as pool:
+            return await streams(settings, pool).status()
+
+    found = run(main)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    lines = table(
+        "topic", "partition>", "state", "lag>", "records/s>", "behind>", "next>", "generation>", "loaded", "reason"
+    )
+    for each in found:
+        lines.add_row(
+            each.topic,
+            str(each.partition),
+            f"[{_COLOURS[each.state]}]{each.state}[/]",
+            count(each.lag),
+            f"{each.rate:.1f}",
+            "" if each.freshness is None else f"{each.freshness:.0f} s",
+            count(each.next_offset),
+            str(each.generation),
+            local(each.updated_at),
+            each.reason or "",
+        )
+    out.print(lines)
+
+
+@app.command()
+def pause(topic: Topic) -> None:
+    """Let nobody go on with a topic."""
+    _steer("pause_stream", topic, lambda steering: steering.pause(topic))
+    out.print(f"[green]✓[/] {topic} is paused.")
+
+
+@app.command()
+def resume(topic: Topic) -> None:
+    """Let a paused topic go on."""
+    _steer("resume_stream", topic, lambda steering: steering.resume(topic))
+    out.print(f"[green]✓[/] {topic} goes on.")
+
+
+@app.command()
+def rewind(
+    topic: Topic,
+    offset: Annotated[int | None, typer.Option(min=0, help="To this offset.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="To the first record from this time on: 2026-01-31T12:00:00Z.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="To 'earliest' or 'latest'.")] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="Only this partition; all unless set.")] = None,
+) -> None:
+    """Load records again from an offset or a time on; it is the way on, too, for a stream that stopped."""
+
+    async def act(steering: Streams) -> list[StreamPosition]:
+        return await steering.rewind(topic, _target(offset, time, to), partition)
+
+    rewound = _steer("rewind_stream", topic, act)
+    for each in rewound:
+        out.print(f"[green]✓[/] {topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
+
+
+def _target(offset: int | None, time: str | None, to: str | None) -> Target:
+    if sum(each is not None for each in (offset, time, to)) != 1:
+        raise ConfigurationError("Where to?", advice="Give just one of --offset, --time and --to.")
+    if offset is not None:
+        return offset
+    if time is not None:
+        try:
+            found = datetime.fromisoformat(time)
+        except ValueError:
+            raise ConfigurationError("--time: not a time.", advice="Write it as 2026-01-31T12:00:00Z.") from None
+        if found.tzinfo is None:
+            raise ConfigurationError("--time: a time without a zone.", advice="Add Z or an offset.")
+        return found
+    ends: dict[str | None, Literal["earliest", "latest"]] = {"earliest": "earliest", "latest": "latest"}
+    if to not in ends:
+        raise ConfigurationError("--to: neither 'earliest' nor 'latest'.", advice="Give one of them.")
+    return ends[to]
+
+
+def _steer(action: str, topic: str, act: Callable[[Streams], Awaitable[list[StreamPosition]]]) -> list[StreamPosition]:
+    async def main(settings: Settings) -> list[StreamPosition]:
+        async with warehouse(settings, size=2) as pool:
+            found = await act(streams(settings, pool))
+            await Audit(pool).record(LOCAL, action, topic)
+            with suppress(WardflowError):  # without Temporal the schedule starts them, once it is back
+                await start_drains(await connect(settings), settings, found)
+            return found
+
+    return run(main)
