@@ -1,4 +1,4 @@
-"""`wardflow simulate records`: clinics are played against the real API, drain and archive, and held to what is there."""
+"""`wardflow simulate records`: clinics are played against the real API, drain and archive, and looked up."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
