@@ -1,4 +1,4 @@
-"""`wardflow demo`: the stack, eight real workbooks, and what came of them beside what was published."""
+"""`wardflow demo`: the stack, eight real workbooks beside what was published, and records that clinics post."""
 
 import csv
 import time
@@ -10,6 +10,7 @@ from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import RunState
 from library.warehouse.pool import Pool
+from service.cli.demo_records import post_records
 from service.cli.ingest import Outcome, ingest_workbooks, show
 from service.cli.output import err, errors_as_sentences, out, run, table
 from service.resources import warehouse
@@ -44,13 +45,13 @@ WHERE e.id = ANY ($1::uuid[]) GROUP BY e.id ORDER BY e.period_end
 
 @app.command()
 def demo() -> None:
-    """Start the stack, load eight real workbooks, show England's beds as found and as published."""
+    """Start the stack, load eight real workbooks, show England's beds as found and as published; post records."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
         ensure_running(Settings(), say=lambda line: err.print(line, markup=False))
     up_after = time.monotonic() - began
 
-    async def main(settings: Settings) -> tuple[list[Outcome], bool]:
+    async def main(settings: Settings) -> tuple[list[Outcome], bool, bool]:
         paths = [DATA / "kh03" / name for name in WORKBOOKS]
         if missing := [path for path in paths if not path.exists()]:
             raise ConfigurationError(
@@ -60,12 +61,12 @@ def demo() -> None:
         show(outcomes)
         async with warehouse(settings, size=1) as pool:
             agrees = await _compare(pool, [outcome.edition for outcome in outcomes if outcome.edition])
-        return outcomes, agrees
+        return outcomes, agrees, not settings.kafka.enabled or await post_records(settings)
 
-    outcomes, agrees = run(main)
+    outcomes, agrees, posted = run(main)
     _what_next(Settings(), outcomes, up_after, time.monotonic() - began)
     complete = all(outcome.state == RunState.COMPLETED for outcome in outcomes)
-    raise typer.Exit(0 if complete and agrees else 1)
+    raise typer.Exit(0 if complete and agrees and posted else 1)
 
 
 async def _compare(pool: Pool, editions: list[str]) -> bool:
@@ -116,6 +117,7 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
   REST            curl -H "Authorization: Bearer $(cat {settings.stack.folder}/token)" \\
                       "{api}/nhs-data/occupancy?sector=total&sort=rate&descending=true&limit=3"
                   {api}/docs      every route
+  Post records    {wardflow} simulate records --rate 50 --duration 20 --verify
   All 25 files    {wardflow} ingest workbook tests/data/nhs/kh03
   Health          {wardflow} doctor
   Stop            {wardflow} down
