@@ -85,7 +85,7 @@ def between_pages(calls: list[dict[str, float | str]]) -> list[float]:
     gaps = []
     by_search: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for call in calls:
-        parameters = dict(call["parameters"])  # type: ignore[arg-type]
+        parameters: dict[str, str] = dict(call["parameters"])  # type: ignore[arg-type]
         by_search[str(parameters.get("_getpages", call["what"]))].append((float(call["began"]), float(call["seconds"])))
     for each in by_search.values():
         each.sort()
