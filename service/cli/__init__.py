@@ -22,6 +22,7 @@ _WHERE = {
     "worker": "processes",
     "migrate": "processes",
     "sandbox": "sandbox",
+    "simulate": "simulate",
 }
 """Commands, in the order of their help, and the module beside this one that has each."""
 

@@ -1,0 +1,124 @@
+"""`wardflow simulate`: others who talk to Wardflow, played."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+from typing import Annotated
+
+import httpx
+import typer
+
+from config.settings import Settings
+from library.access.tokens import Api
+from library.contracts.errors import ConfigurationError
+from library.warehouse.pool import Pool
+from service.cli.output import err, out, run, table
+from service.resources import lake_storage, warehouse
+from service.simulators.records import Clinics, Plan, Played, play
+from service.simulators.verifying import Verdict, in_lake, in_warehouse, verify
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Play others who talk to Wardflow.")
+simulate = typer.Typer(add_completion=False, no_args_is_help=True, help="Play others who talk to Wardflow.")
+app.add_typer(simulate, name="simulate")
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
+
+@simulate.callback()
+def callback() -> None:
+    """Play others who talk to Wardflow."""
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise typer.BadParameter("a share: 10% or 0.1")
+    return share
+
+
+@simulate.command()
+def records(
+    rate: Annotated[float, typer.Option(min=0.1, help="Posts a second.")] = 10.0,
+    users: Annotated[int, typer.Option(min=1, help="Clinics that post; the last one signs in with a password.")] = 3,
+    bad: Annotated[str, typer.Option(help="Share of posts that have to be refused.")] = "10%",
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 10.0,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Look afterwards whether all that was accepted is there, and nothing that was refused."
+        ),
+    ] = False,
+    within: Annotated[float, typer.Option(help="Seconds that what was accepted gets to arrive.")] = 150.0,
+    seed: Annotated[int, typer.Option(help="Of what is made up.")] = 1,
+) -> None:
+    """Post made-up records: valid ones, broken ones, and as users who are unknown or lack a grant."""
+    plan = Plan(rate, users, _share(bad), duration, seed)
+
+    async def main(settings: Settings) -> tuple[Played, list[Verdict]]:
+        if not settings.api.url:
+            raise ConfigurationError(
+                "No API is known here.", advice="Start the stack with `wardflow up`, or set WARDFLOW_API__URL."
+            )
+        began = datetime.now(UTC) - _CLOCKS_DIFFER
+        async with warehouse(settings, size=2) as pool:
+            clinics = Clinics(pool)
+            try:
+                await clinics.open(users)
+                async with httpx.AsyncClient(base_url=settings.api.url, trust_env=False) as http:
+                    played = await play(plan, http, clinics)
+            finally:
+                await clinics.close()
+            show(played)
+            return played, await verified(settings, pool, played, began, within=within) if check else []
+
+    played, verdicts = run(main)
+    if verdicts:
+        show_verdicts(verdicts)
+    raise typer.Exit(0 if not played.surprises and all(verdict.holds for verdict in verdicts) else 1)
+
+
+async def verified(settings: Settings, pool: Pool, played: Played, since: datetime, *, within: float) -> list[Verdict]:
+    """Look into the warehouse and into the lake."""
+    kafka = settings.kafka
+    topics = {
+        Api.PATIENT: kafka.patient_topic,
+        Api.ADMISSIONS: kafka.admissions_topic,
+        Api.LAB_RESULTS: kafka.lab_results_topic,
+    }
+    lake = in_lake(lake_storage(settings), topics, since)
+    return [
+        await verify("warehouse", played, in_warehouse(pool), within=within, once=True),
+        await verify("lake", played, lake, within=within, once=False),
+    ]
+
+
+def show(played: Played) -> None:
+    """What was posted, and what the clinics heard."""
+    lines = table("posted", "outcome", "status>", "records>")
+    for (kind, outcome, status), count in sorted(played.counts.items()):
+        lines.add_row(str(kind), str(outcome), str(status or "none"), f"{count:,}")
+    out.print(lines)
+    posts = sum(played.counts.values())
+    out.print(f"{posts:,} posts, {posts / played.seconds:,.1f} a second; accepted after {_percentiles(played)}")
+    for surprise in sorted(set(played.surprises)):
+        err.print(f"nobody should have heard this: {surprise}", style="red", markup=False)
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """What is there."""
+    lines = table("place", "found>", "missing>", "wrong>", "doubled>", "all there after>", "")
+    for each in verdicts:
+        mark = "[green]✓[/]" if each.holds else "[red]✗[/]"
+        counts = (f"{count:,}" for count in (each.found, each.missing, each.wrong, each.doubled))
+        lines.add_row(each.place, *counts, f"{each.seconds:.1f} s", mark)
+    out.print(lines)
+
+
+def _percentiles(played: Played) -> str:
+    if len(played.milliseconds) < 2:
+        return "no time that could be told"
+    cut = quantiles(played.milliseconds, n=100)
+    return f"{cut[49]:.0f} ms (p50), {cut[98]:.0f} ms (p99)"

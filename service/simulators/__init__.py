@@ -1,0 +1,1 @@
+"""Others who talk to Wardflow, played."""
