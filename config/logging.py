@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Traces without the frames' variables, which hold rows and passwords."""

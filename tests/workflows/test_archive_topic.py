@@ -8,7 +8,9 @@ from typing import Any
 import pytest_asyncio
 from temporalio.client import Client, WorkflowHandle
 
-from config.settings import EncryptionSettings, LakeSettings, Settings
+from config.sections import EncryptionSettings
+from config.servers import LakeSettings
+from config.settings import Settings
 from library.contracts.lake import ArchiveTopic, TidyLake
 from library.lake.archive import Archive
 from library.objects.store import ObjectStore
