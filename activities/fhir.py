@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from library.contracts.runs import RunTotals
 from library.datasets.fhir import OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.objects.links import LINKS, read_link, store_link
 from library.objects.staged import upload
+from library.objects.store import landed_key
 from library.sources.fhir.page import Page, matching_patients, read_page, unreadable_patients
 from library.sources.fhir.staging import SOURCE, StagedResources, fhir_identity, stage_ndjson
 from library.warehouse import ledger
@@ -111,33 +112,30 @@ class FhirActivities:
     @activity.defn(name="fetch_patient_page")
     async def fetch_patient_page(self, asked: FetchPage) -> FetchedPage:
         """A page of the patients of a zip code: kept are those with just this zip code in one of their addresses."""
-        await self.stager.runs.enter_phase(asked.run_id, "patients")
         client = self.clients[asked.server]
+        if asked.link is None:
+            await self.stager.runs.enter_phase(asked.run_id, "patients")
         async with calling():
             answer = await self._answer(client, "Patient", [("address-postalcode", asked.zipcode)], asked.link)
             page = await self._read(client, answer)
             matching = matching_patients(page, asked.zipcode)
-            await self.imports.enter_patients(asked.run_id, asked.server, [id_ for id_, _ in matching])
+            await self.imports.enter_patients(asked.run_id, asked.server, [id_ for id_, _ in matching if id_])
             resources = [*(raw for _, raw in matching), *unreadable_patients(page)]
             return await self._kept(asked, client, answer, page, resources)
 
     @activity.defn(name="fetch_observation_page")
     async def fetch_observation_page(self, asked: FetchPage) -> FetchedPage:
         """A page of the observations of a search's patients, of those that changed where the others are known."""
-        await self.stager.runs.enter_phase(asked.run_id, "observations")
         client = self.clients[asked.server]
-        whom = await self._whom(asked)
-        parameters = [("patient", ",".join(map(_escaped, whom.patients)))]
-        if whom.since is not None:
-            since = datetime.fromtimestamp(whom.since.timestamp() - self.clients.settings.overlap, UTC)
-            parameters.append(("_lastUpdated", f"ge{since:%Y-%m-%dT%H:%M:%S}Z"))
+        if asked.link is None:
+            await self.stager.runs.enter_phase(asked.run_id, "observations")
+        whom = await self._whom(asked) if asked.link is None else None
         async with calling():
             try:
-                answer = await self._answer(client, "Observation", parameters, asked.link)
+                answer = await self._answer(client, "Observation", self._of(whom) if whom else [], asked.link)
             except ServerRefused as refusal:
-                several = len(whom.patients) > 1 and asked.link is None
-                if several and refusal.status == 400:  # some servers take one patient a search
-                    return FetchedPage(alone=len(whom.patients))
+                if whom is not None and len(whom.patients) > 1 and refusal.status == 400:
+                    return FetchedPage(alone=len(whom.patients))  # some servers take one patient a search
                 raise
             page = await self._read(client, answer)
             return await self._kept(asked, client, answer, page, page.resources)
@@ -162,6 +160,14 @@ class FhirActivities:
         whom = await self.imports.asked(asked.run_id, asked.search or 0)
         return whom if asked.patient is None else whom.alone(asked.patient)
 
+    def _of(self, whom: Asked) -> list[tuple[str, str]]:
+        """Parameters of a search for the observations of patients."""
+        parameters = [("patient", ",".join(map(_escaped, whom.patients)))]
+        if whom.since is not None:
+            since = whom.since.astimezone(UTC) - timedelta(seconds=self.clients.settings.overlap)
+            parameters.append(("_lastUpdated", f"ge{since:%Y-%m-%dT%H:%M:%S}Z"))
+        return parameters
+
     async def _answer(
         self, client: FhirClient, resource: str, parameters: list[tuple[str, str]], link: ObjectRef | None
     ) -> Answer:
@@ -185,33 +191,40 @@ class FhirActivities:
             self._staged(asked, resources, time or datetime.now(UTC)) if resources else _nothing(),
             asyncio.to_thread(store_link, self.stager.store, asked.run_id, following) if following else _nothing(),
         )
-        content = sha256(b"\n".join(page.resources)).hexdigest()[:16] if page.resources else ""
+        content = _digest(page.resources)[:16] if page.resources else ""
         return FetchedPage(staged=staged, resources=len(page.resources), content=content, next=next_, server_time=time)
 
     async def _staged(self, asked: FetchPage, resources: Sequence[bytes], stamped: datetime) -> LoadRequest | None:
-        """Land resources as NDJSON and stage their rows; `None` where the ledger has their load already."""
+        """Land resources as NDJSON and stage their rows beside that; `None` where the ledger has their load already."""
+        digest, size = _digest(resources), sum(map(len, resources)) + len(resources)
+        key = landed_key(SOURCE, digest, compress=True)
+        expected = ObjectRef(key=key, size=size, sha256=digest, content_type=NDJSON)
+        store, identity = self.stager.store, fhir_identity(expected, asked.server)
         with tempfile.TemporaryDirectory(prefix="wardflow-page-") as name:
-            path = Path(name) / "page.ndjson"
-            await asyncio.to_thread(path.write_bytes, b"\n".join(resources) + b"\n")
-            store = self.stager.store
-            landed = await asyncio.to_thread(store.land, SOURCE, path, content_type=NDJSON)
-            identity = fhir_identity(landed, asked.server)
-            if await ledger.find(self.stager.pool, identity.load_id):
-                return None
+            folder = Path(name)
+            page = folder / "page.ndjson"
+            await asyncio.to_thread(_write, page, resources)
 
-            def in_thread() -> LoadRequest:
-                reading = stage_ndjson(path, Path(name), server=asked.server, object_key=landed.key, stamped=stamped)
+            def read() -> LoadRequest:
+                reading = stage_ndjson(page, folder, server=asked.server, object_key=key, stamped=stamped)
                 return upload(
                     store,
-                    Path(name),
+                    folder,
                     only_needed(reading),
                     identity=identity,
-                    landed=landed,
+                    landed=expected,
                     run_id=asked.run_id,
                     report=reading.report,
                 )
 
-            return await asyncio.get_running_loop().run_in_executor(self.stager.threads, in_thread)
+            async def stage() -> LoadRequest | None:
+                if await ledger.find(self.stager.pool, identity.load_id):
+                    return None
+                return await asyncio.get_running_loop().run_in_executor(self.stager.threads, read)
+
+            landing = asyncio.to_thread(store.land, SOURCE, page, content_type=NDJSON, compress=True)
+            landed, request = await asyncio.gather(landing, stage())
+        return request and request.model_copy(update={"landed": landed})
 
 
 @dataclass(frozen=True)
@@ -232,6 +245,7 @@ class FhirImportActivities:
         """Load staged pages, a transaction each; searches that ended with them are complete then."""
         for request in asked.requests:
             await self.loads.load(request)
+        await self.loads.remove_staged(asked.requests)
         await self.imports.complete(asked.run_id, asked.complete)
         counts = await self.loads.runs.totals(asked.run_id)
         patients, remaining = await self.imports.counts(asked.run_id)
@@ -275,6 +289,22 @@ def only_needed(reading: StagedResources) -> dict[str, int]:
     families = [(PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name)]
     found = {name: rows[name] for family in families if rows[family[0]] for name in family}
     return found or rows
+
+
+def _digest(lines: Sequence[bytes]) -> str:
+    """The sha256 of lines as their file has them; a page may be too large to be joined once more."""
+    digest = sha256()
+    for line in lines:
+        digest.update(line)
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _write(path: Path, lines: Sequence[bytes]) -> None:
+    with path.open("wb") as file:
+        for line in lines:
+            file.write(line)
+            file.write(b"\n")
 
 
 async def _nothing() -> None:

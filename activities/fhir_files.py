@@ -77,7 +77,7 @@ class FhirFileActivities:
         with tempfile.TemporaryDirectory(prefix="wardflow-export-") as name:
             path = Path(name) / "file.ndjson"
             await self._fetch(client, url, path)
-            return await asyncio.to_thread(self.stager.store.land, SOURCE, path, content_type=NDJSON)
+            return await asyncio.to_thread(self.stager.store.land, SOURCE, path, content_type=NDJSON, compress=True)
 
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,10 +35,13 @@ class LoadActivities:
     async def load_staged(self, request: LoadRequest) -> LoadResult:
         """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
         await self.runs.enter_phase(request.run_id, "load")
-        return await self.load(request)
+        result = await self.load(request)
+        if result.outcome is LoadOutcome.LOADED:
+            await self.remove_staged([request])
+        return result
 
     async def load(self, request: LoadRequest) -> LoadResult:
-        """One load, for activities of a source that bring several."""
+        """One load, for activities of a source that bring several; what was staged stays until they are all there."""
         with observe_load(request) as observed:
             try:
                 result = await self.loader.load(request, attempt=this_attempt(), beat=activity.heartbeat)
@@ -50,12 +54,15 @@ class LoadActivities:
             observed(result)
             rows = {name: counts.inserted + counts.updated for name, counts in result.counts.items()}
             _log.info("load ended", outcome=result.outcome, load_id=str(result.load_id), written=rows)
-        if result.outcome is LoadOutcome.LOADED:
-            keys = [entry.object.key for entry in request.staged]
-            keys += [request.rejections.key] if request.rejections else []
+        return result
+
+    async def remove_staged(self, requests: Sequence[LoadRequest]) -> None:
+        """Remove what was staged for loads that are committed."""
+        keys = [entry.object.key for request in requests for entry in request.staged]
+        keys += [request.rejections.key for request in requests if request.rejections]
+        if keys:
             with suppress(StoreUnavailable):  # the upkeep removes what is left
                 await asyncio.to_thread(self.store.remove, keys)
-        return result
 
 
 def this_attempt() -> Attempt:

@@ -368,6 +368,36 @@ class ApiSettings(_Section):
     statement_timeout: float = 15.0
 
 
+class AccessSettings(_Section):
+    """Passwords of users who post records.
+
+    Attributes:
+        password_checks: that a process makes side by side; each takes a core for 0.25 s, and 64 MB.
+        password_checks_waiting: that may wait for their turn; beyond, sign-ins are answered with 503.
+        password_remembered: seconds for which a right password is not checked again.
+    """
+
+    password_checks: int = Field(default=1, ge=1)
+    password_checks_waiting: int = Field(default=32, ge=0)
+    password_remembered: float = 60.0
+
+
+class RecordSettings(_Section):
+    """Records by API.
+
+    Attributes:
+        per_second: records that one user may post, steadily; each process counts by itself.
+        burst: that one may post at once after a pause; no less than the longest list.
+        under_way: records that wait for Kafka at once in a process; beyond, posts are answered with 503.
+        deliver_within: seconds that Kafka gets to acknowledge them.
+    """
+
+    per_second: float = Field(default=1_000.0, gt=0)
+    burst: int = Field(default=10_000, ge=1_000)
+    under_way: int = Field(default=20_000, ge=1_000)
+    deliver_within: float = Field(default=10.0, gt=0)
+
+
 class LogSettings(_Section):
     """Logs go to standard error: `console` for people, `json` for machines."""
 
@@ -394,6 +424,8 @@ class Settings(BaseSettings):
     downloads: DownloadSettings = DownloadSettings()
     fhir: FhirSettings = FhirSettings()
     api: ApiSettings = ApiSettings()
+    access: AccessSettings = AccessSettings()
+    records: RecordSettings = RecordSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

@@ -43,7 +43,9 @@ def warehouse_dsn(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def warehouse(settings: Settings, *, size: int | None = None, name: str = "wardflow") -> AsyncIterator[Pool]:
+async def warehouse(
+    settings: Settings, *, size: int | None = None, name: str = "wardflow", stateless: bool = False
+) -> AsyncIterator[Pool]:
     """A pool of connections, closed at the end.
 
     Raises:
@@ -51,7 +53,10 @@ async def warehouse(settings: Settings, *, size: int | None = None, name: str = 
     """
     try:
         pool = await create_pool(
-            warehouse_dsn(settings), size=size or settings.postgres.pool_size, application_name=name
+            warehouse_dsn(settings),
+            size=size or settings.postgres.pool_size,
+            application_name=name,
+            stateless=stateless,
         )
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
         raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error

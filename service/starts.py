@@ -152,7 +152,9 @@ class Starter:
                 f"The file has {size:,} bytes; {limit:,} are allowed.",
                 advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
             )
-        return await asyncio.to_thread(self.store.land, FHIR_SOURCE, path, content_type=NDJSON, progress=progress)
+        return await asyncio.to_thread(
+            self.store.land, FHIR_SOURCE, path, content_type=NDJSON, compress=True, progress=progress
+        )
 
     async def import_fhir(
         self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False

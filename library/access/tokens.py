@@ -2,17 +2,31 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
+
+from library.access.gathered import Gathered
 from library.contracts.errors import WardflowError
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 
 _PREFIX = "wf_"
 _BYTES = 32
+_PATIENCE = 5.0
+"""Seconds that Postgres gets to say whose a token is: everybody waits for that."""
+
+GRANTS = "coalesce((SELECT array_agg(g.api) FROM access.api_grant g WHERE g.user_id = u.id), '{{}}') AS grants"
+_PRINCIPALS = (
+    f"SELECT t.digest, t.id, t.name, t.scopes, t.user_id, {GRANTS} "  # noqa: S608 - constants
+    "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id WHERE {} AND t.revoked_at IS NULL "
+    "AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL"
+)
 
 
 class Scope(StrEnum):
@@ -24,6 +38,29 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class Api(StrEnum):
+    """An API that users may be granted: what they may post."""
+
+    PATIENT = "patient"
+    ADMISSIONS = "admissions"
+    LAB_RESULTS = "lab_results"
+
+    @property
+    def scope(self) -> str:
+        """What a route of it needs: no token stores this, it is the user's grant."""
+        return f"{_POST}{self}"
+
+
+_POST = "post:"
+
+
+class AccessUnknown(WardflowError):
+    """Postgres does not answer, so nobody knows who may do what."""
+
+    retryable = True
+    default_advice = "Try again; see `wardflow doctor`."
+
+
 class NoSuchToken(WardflowError):
     """No token has this id."""
 
@@ -32,24 +69,43 @@ class NoSuchToken(WardflowError):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks."""
+    """Who asks.
+
+    Attributes:
+        token_id: of what was shown: a token's id, or the user's who gave a password.
+        grants: the APIs that the user may post to, at this moment.
+    """
 
     token_id: UUID
     name: str
     scopes: frozenset[str]
+    user_id: UUID | None = None
+    grants: frozenset[str] = frozenset()
 
-    def may(self, scope: Scope) -> bool:
-        """Whether one of its scopes is this one, or all of them."""
+    @property
+    def id(self) -> UUID:
+        """The same for all of a user's tokens, and for the password."""
+        return self.user_id or self.token_id
+
+    def may(self, scope: str) -> bool:
+        """Whether one of its scopes or grants is this one, or it may do everything."""
+        if scope.startswith(_POST) and scope.removeprefix(_POST) in self.grants:
+            return True
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """A token, without itself."""
+    """A token, without itself.
+
+    Attributes:
+        user: the name of the user whose token it is.
+    """
 
     id: UUID
     name: str
     scopes: tuple[str, ...]
+    user: str | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -60,40 +116,58 @@ class Tokens:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._by_digest = Gathered(self._bearers)
 
     async def create(
-        self, name: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        *,
+        expires_at: datetime | None = None,
+        user_id: UUID | None = None,
     ) -> tuple[UUID, str]:
-        """Make a token; returns its id, and the token itself, which nobody can see again."""
+        """Make a token; returns its id, and the token itself, which nobody can see again.
+
+        Args:
+            name: whom it is for, or what.
+            scopes: what its bearer may do; none for a user's, who may do what is granted.
+            expires_at: from when on it counts no more.
+            user_id: whose it is.
+        """
         token_id, token = uuid4(), _PREFIX + secrets.token_urlsafe(_BYTES)
         await self._pool.execute(
-            "INSERT INTO access.token (id, name, digest, scopes, created_at, expires_at) "
-            "VALUES ($1, $2, $3, $4, now(), $5)",
+            "INSERT INTO access.token (id, name, digest, scopes, created_at, expires_at, user_id) "
+            "VALUES ($1, $2, $3, $4, now(), $5, $6)",
             token_id,
             name,
             digest(token),
             [str(scope) for scope in scopes],
             expires_at,
+            user_id,
         )
         return token_id, token
 
     async def verify(self, token: str) -> Principal | None:
-        """Whose token it is; `None` for one that is unknown, expired or revoked."""
-        row = await self._pool.fetchrow(
-            "SELECT id, name, scopes FROM access.token WHERE digest = $1 AND revoked_at IS NULL "
-            "AND (expires_at IS NULL OR expires_at > now())",
-            digest(token),
-        )
-        return None if row is None else Principal(row["id"], row["name"], frozenset(row["scopes"]))
+        """Whose token it is; `None` for one that is unknown, expired or revoked, or whose user is disabled.
+
+        Raises:
+            AccessUnknown: Postgres does not answer.
+        """
+        return await self._by_digest.get(digest(token))
 
     async def bearer(self, token_id: UUID) -> Principal | None:
         """Whose token has this id; `None` where it counts no more."""
-        row = await self._pool.fetchrow(
-            "SELECT id, name, scopes FROM access.token WHERE id = $1 AND revoked_at IS NULL "
-            "AND (expires_at IS NULL OR expires_at > now())",
-            token_id,
-        )
-        return None if row is None else Principal(row["id"], row["name"], frozenset(row["scopes"]))
+        row = await self._pool.fetchrow(_PRINCIPALS.format("t.id = $1"), token_id)
+        return None if row is None else _principal(row)
+
+    async def _bearers(self, digests: Sequence[bytes]) -> Mapping[bytes, Principal]:
+        try:
+            rows = await self._pool.fetch(
+                _PRINCIPALS.format("t.digest = ANY ($1::bytea[])"), digests, timeout=_PATIENCE
+            )
+        except (asyncpg.PostgresError, *DISCONNECTED) as error:
+            raise AccessUnknown(f"Whose token this is cannot be looked up ({type(error).__name__}).") from error
+        return {row["digest"]: _principal(row) for row in rows}
 
     async def revoke(self, token_id: UUID) -> None:
         """Take a token back, from the next request on.
@@ -110,7 +184,8 @@ class Tokens:
     async def listed(self) -> list[TokenInfo]:
         """All tokens, the newest first."""
         rows = await self._pool.fetch(
-            "SELECT id, name, scopes, created_at, expires_at, revoked_at FROM access.token ORDER BY created_at DESC, id"
+            "SELECT t.id, t.name, t.scopes, u.name AS user, t.created_at, t.expires_at, t.revoked_at "
+            "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id ORDER BY t.created_at DESC, t.id"
         )
         return [TokenInfo(**{**dict(row), "scopes": tuple(row["scopes"])}) for row in rows]
 
@@ -118,3 +193,7 @@ class Tokens:
 def digest(token: str) -> bytes:
     """What is stored of a token. It has 256 random bits, so a fast hash cannot be guessed back."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def _principal(row: Mapping[str, Any]) -> Principal:
+    return Principal(row["id"], row["name"], frozenset(row["scopes"]), row["user_id"], frozenset(row["grants"]))

@@ -4,11 +4,64 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, SmallInteger, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 SCHEMA = "access"
+
+
+class ApiUser(SQLModel, table=True):
+    """Somebody who posts records: a clinic, a laboratory, a ward.
+
+    Attributes:
+        name: signs in with it.
+        password: argon2's hash of it; null: no password lets this user in.
+        disabled_at: from then on neither password nor token counts.
+    """
+
+    __tablename__ = "api_user"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=Text, unique=True)
+    password: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=DateTime(timezone=True))
+    disabled_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+
+
+class Api(SQLModel, table=True):
+    """An API that users may be granted; `POST {path}` is its route."""
+
+    __tablename__ = "api"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    name: str = Field(sa_type=Text, primary_key=True)
+    path: str = Field(sa_type=Text, unique=True)
+
+
+class ApiGrant(SQLModel, table=True):
+    """A user may post to an API, from this row's insertion to its deletion."""
+
+    __tablename__ = "api_grant"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    user_id: UUID = Field(foreign_key=f"{SCHEMA}.api_user.id", primary_key=True)
+    api: str = Field(sa_type=Text, foreign_key=f"{SCHEMA}.api.name", primary_key=True)
+    granted_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
 
 
 class Token(SQLModel, table=True):
@@ -18,10 +71,15 @@ class Token(SQLModel, table=True):
         name: whom it was given to, or what for.
         digest: SHA-256 of the token; 256 random bits need no slower hash.
         scopes: what its bearer may do; `admin` holds them all.
+        user_id: the user whose token it is: it has no scopes, and may do what the user is granted.
     """
 
     __tablename__ = "token"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = (
+        CheckConstraint("user_id IS NULL OR scopes = '{}'", name="users_have_grants"),
+        Index("token_user_id", "user_id"),
+        {"schema": SCHEMA},
+    )
 
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text)
@@ -30,14 +88,15 @@ class Token(SQLModel, table=True):
     created_at: datetime = Field(sa_type=DateTime(timezone=True))
     expires_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     revoked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    user_id: UUID | None = Field(default=None, foreign_key=f"{SCHEMA}.api_user.id")
 
 
 class Audit(SQLModel, table=True):
     """Something that somebody did and that has to be answered for; rows are only ever added.
 
     Attributes:
-        actor: a token's id, or `local` for a command on the machine itself.
-        action: `start_run`, `cancel_run`, `create_token`, …
+        actor: a token's id, a user's who gave a password, `local` for a command on the machine itself, or `unknown`.
+        action: `start_run`, `cancel_run`, `create_token`, `refused`, …
         subject: what it was done to: an id, never patient data.
     """
 

@@ -155,7 +155,7 @@ class Observation(Measured, table=True):
 
     __tablename__ = "observation"
     __table_args__ = (
-        Index("observation_patient", "patient_id", "sort_time", "id"),
+        Index("observation_patient", "patient_id", "server", "sort_time", "id"),
         Index("observation_time", "sort_time", "id"),
         Index("observation_codes", "codes", "categories", postgresql_using="gin"),
         {"schema": SCHEMA},

@@ -18,6 +18,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew
 from library.streams.cluster import COMMITTED, Cluster, Leaders, require
 from library.streams.connection import Connection, translated
+from library.streams.lenient import LenientRecords
 
 type Record = ConsumerRecord
 """One record as aiokafka gives it: `offset`, `timestamp` (milliseconds) and `timestamp_type` (0: the producer's, 1: the
@@ -78,6 +79,7 @@ class Reader:
         self._offsets = dict(offsets)
         self._ends: dict[int, int] = {}
         self._open: dict[int, PartitionRecords] = {}
+        self._fetched: dict[int, tuple[bytes, Any]] = {}
         self._leaders = Leaders(UUID(int=0), {})  # until it is open
 
     async def __aenter__(self) -> Self:
@@ -137,9 +139,13 @@ class Reader:
         fetched = self._open[batch.partition]
         records, taken, size = batch.records, 0, 0
         while taken < max_records and size < max_bytes:
-            record = next(fetched, None)
+            try:
+                record = next(fetched, None)
+            except UnicodeDecodeError:
+                fetched = self._open[batch.partition] = self._leniently(batch.partition, fetched.next_fetch_offset)
+                record = next(fetched, None)
             if record is None:
-                del self._open[batch.partition]
+                del self._open[batch.partition], self._fetched[batch.partition]
                 break
             records.append(record)
             taken += 1
@@ -148,6 +154,12 @@ class Reader:
         batch.end = fetched.next_fetch_offset
         del self._offsets[batch.partition]  # to its end: whose turn was longest ago is asked for first
         self._offsets[batch.partition] = batch.end
+
+    def _leniently(self, partition: int, offset: int) -> PartitionRecords:
+        """What is left of what was fetched, read by a parser that no name of a header stops."""
+        fetched, aborted = self._fetched[partition]
+        where = TopicPartition(self.topic, partition)
+        return PartitionRecords(where, LenientRecords(fetched, offset), aborted, offset, None, None, True, COMMITTED)
 
     async def _fetch(self, max_bytes: int, wait: float) -> None:
         """Ask the leaders for what comes next."""
@@ -187,6 +199,7 @@ class Reader:
         records = MemoryRecords(rest[-1] or b"")
         if records.has_next():
             where = TopicPartition(self.topic, partition)
+            self._fetched[partition] = rest[-1], aborted
             self._open[partition] = PartitionRecords(where, records, aborted, offset, None, None, True, COMMITTED)
 
     async def _look(self) -> None:

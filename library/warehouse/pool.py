@@ -13,7 +13,12 @@ type Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 
 async def create_pool(
-    dsn: str, *, size: int, application_name: str = "wardflow", statement_timeout: float | None = None
+    dsn: str,
+    *,
+    size: int,
+    application_name: str = "wardflow",
+    statement_timeout: float | None = None,
+    stateless: bool = False,
 ) -> Pool:
     """A pool whose connections read and write `jsonb` as Python values.
 
@@ -21,6 +26,8 @@ async def create_pool(
         dsn: postgresql://…
         size: connections at most; the first is opened now, so that a wrong address shows at once.
         statement_timeout: seconds that a statement may take; `None`: as the server has it.
+        stateless: nothing that is done on the connections outlasts its statement (no settings, no session locks): then
+            none is cleaned when it comes back, which would cost a round trip each time.
         application_name: as `pg_stat_activity` shows it while no load runs on the connection.
     """
     return await asyncpg.create_pool(
@@ -28,6 +35,7 @@ async def create_pool(
         min_size=1,
         max_size=size,
         init=_prepare,
+        reset=_as_it_is if stateless else None,
         server_settings={
             "application_name": application_name,
             # A client that vanished without a word (a pulled cable) is noticed within a minute, not two hours.
@@ -55,6 +63,10 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         await commit
         raise
+
+
+async def _as_it_is(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+    """Leave a connection that comes back as it is."""
 
 
 async def _prepare(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types

@@ -59,7 +59,7 @@ class Trigger(BaseModel):
     )
 
 
-def _editions(
+async def _editions(
     year: Year = None, quarter: Quarter = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
 ) -> beds.Editions:
     return beds.Editions(year, quarter, basis, as_of, known_at)
@@ -108,9 +108,9 @@ async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller)
 
 
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
-async def status(run_id: str, api: Api) -> RunAnswer:
+async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """The run of a workbook."""
-    return await one(api, run_id)
+    return await one(api, run_id, caller)
 
 
 @router.get("/occupancy", **needs(Scope.READ_BEDS, items=items.OccupancyItem))

@@ -11,8 +11,10 @@ from library.access.audit import Audit
 from library.access.idempotency import IdempotencyKeys
 from library.access.sessions import Sessions
 from library.access.tokens import Tokens
+from library.access.users import SignIns
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.posts import Posts
 from service.starts import Starter
 from service.temporal import EncryptionCodec
 
@@ -23,6 +25,7 @@ class Context:
 
     Attributes:
         reader: a pool of the read-only role, with a statement time-out: what queries use.
+        posts: brings records to Kafka; `None` where there is none.
         codec: of Temporal's payloads; `None` where they are not encrypted.
         web: asks the server of Temporal's Web UI.
     """
@@ -33,6 +36,8 @@ class Context:
     starter: Starter
     runs: RunLog
     tokens: Tokens
+    sign_ins: SignIns
+    posts: Posts | None
     audit: Audit
     keys: IdempotencyKeys
     sessions: Sessions
@@ -40,6 +45,11 @@ class Context:
     web: httpx.AsyncClient
 
 
-def context(request: Request) -> Context:
-    """The API's context, for routes."""
+async def context(request: Request) -> Context:
+    """The API's context, for routes; a coroutine, since the framework calls functions in threads."""
+    return context_of(request)
+
+
+def context_of(request: Request) -> Context:
+    """The context of the API that got this request."""
     return cast(Context, request.app.state.context)

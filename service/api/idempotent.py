@@ -15,10 +15,10 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from library.access.idempotency import LEASE, Answer, Attempt, Busy, Claimed, Differs
-from library.access.tokens import Principal, Scope
 from library.warehouse.failures import DISCONNECTED
-from service.api.context import Context, context
+from service.api.context import Context, context_of
 from service.api.problems import ApiError, Unprocessable, problems
+from service.api.security import authenticated, refuse_unless
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -52,7 +52,13 @@ class UnderWay(ApiError):
 
 
 class Idempotent(APIRoute):
-    """A route whose POST requests are carried out once for each key."""
+    """A route whose POST requests are carried out once for each key.
+
+    Attributes:
+        passwords: whether HTTP Basic may say who asks.
+    """
+
+    passwords = False
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own forty
         if "POST" in (options.get("methods") or ()):
@@ -60,19 +66,24 @@ class Idempotent(APIRoute):
             options["responses"] = problems(HTTPStatus.CONFLICT) | (options.get("responses") or {})
         super().__init__(*args, **options)
 
+    def plain_handler(self) -> Handler:
+        """What carries a request out."""
+        return super().get_route_handler()
+
     def get_route_handler(self) -> Handler:
         """The handler, with what is asked before and after it."""
-        carry_out = super().get_route_handler()
-        scope = (self.openapi_extra or {}).get("x-scope")
+        carry_out = self.plain_handler()
+        extra = self.openapi_extra or {}
+        scopes = [str(extra[name]) for name in ("x-scope", "x-scope-also") if name in extra]
 
         async def handle(request: Request) -> Response:
             key = request.headers.get(HEADER)
-            if key is None or request.method != "POST" or scope is None:
+            if key is None or request.method != "POST" or not scopes:
                 return await carry_out(request)
-            api = context(request)
-            caller = await _bearer(api, request)
-            if caller is None or not caller.may(Scope(scope)):
-                return await carry_out(request)  # which refuses, before it reads a byte of the body
+            # Before a byte of the body is read.
+            caller = await authenticated(request, passwords=self.passwords)
+            for scope in scopes:
+                refuse_unless(caller, scope)
             if not _KEY.fullmatch(key):
                 raise Unprocessable(
                     f"{HEADER}: it has 1 to 255 printable characters and no blanks.",
@@ -80,8 +91,8 @@ class Idempotent(APIRoute):
                     field=HEADER,
                 )
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
-                attempt = Attempt(caller.token_id, key, await _fingerprint(request, body))
-                return await _once(api, attempt, carry_out, _again(request, body))
+                attempt = Attempt(caller.id, key, await _fingerprint(request, body))
+                return await _once(context_of(request), attempt, carry_out, _again(request, body))
 
         return handle
 
@@ -117,11 +128,6 @@ async def _beat(api: Context, attempt: Attempt) -> None:
         await asyncio.sleep(LEASE.total_seconds() / 3)
         with suppress(asyncpg.PostgresError, *DISCONNECTED):
             await api.keys.renew(attempt)
-
-
-async def _bearer(api: Context, request: Request) -> Principal | None:
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return await api.tokens.verify(token) if kind.lower() == "bearer" else None
 
 
 async def _fingerprint(request: Request, body: IO[bytes]) -> bytes:

@@ -109,10 +109,31 @@ class TokenItem(BaseModel):
 
     id: UUID = Field(examples=["7b0f4c1e-8a86-4f3f-9d25-0c5a3e6f7a11"])
     name: str = Field(examples=["ward dashboard"])
+    user_id: UUID | None = Field(description="Whose it is, who may post what is granted.", examples=[None])
     scopes: list[str] = Field(examples=[["read:beds"]])
     created_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
     expires_at: datetime | None = Field(examples=["2027-02-19T10:15:30+00:00"])
     revoked_at: datetime | None = Field(examples=[None])
+
+
+class UserItem(BaseModel):
+    """A user who posts records, without password and tokens."""
+
+    id: UUID = Field(examples=["0b0f4c1e-8a86-4f3f-9d25-0c5a3e6f7a11"])
+    name: str = Field(examples=["st-elsewhere"])
+    grants: list[str] = Field(description="The APIs that the user may post to.", examples=[["patient"]])
+    has_password: bool = Field(description="Whether HTTP Basic lets the user in.", examples=[False])
+    created_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
+    disabled_at: datetime | None = Field(examples=[None])
+
+
+class GrantItem(BaseModel):
+    """A user may post to an API."""
+
+    user_name: str = Field(examples=["st-elsewhere"])
+    api: str = Field(examples=["patient"])
+    path: str = Field(examples=["/api_patient"])
+    granted_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
 
 
 class AuditItem(BaseModel):

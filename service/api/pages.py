@@ -23,11 +23,16 @@ async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int
     if wants_csv(request.headers.get("accept", "")):
         return StreamingResponse(pages.stream_csv(pool, query), HTTPStatus.OK, media_type=CSV)
     page = await pages.fetch_page(pool, query, limit=limit, after=after)
-    headers = {}
-    if page.following is not None:
-        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-        headers["Link"] = f'<{request.url.path}?{urlencode([*kept, ("after", page.following)])}>; rel="next"'
+    headers = link_to_next(request, page)
     return Response(b'{"items": ' + page.items + b"}", HTTPStatus.OK, headers, media_type="application/json")
+
+
+def link_to_next(request: Request, page: pages.Page) -> dict[str, str]:
+    """The header that says where the next page is, if there is one."""
+    if page.following is None:
+        return {}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+    return {"Link": f'<{request.url.path}?{urlencode([*kept, ("after", page.following)])}>; rel="next"'}
 
 
 def wants_csv(accept: str) -> bool:

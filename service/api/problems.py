@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457): what is wrong, where, what to do."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -12,15 +13,18 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from library.access.tokens import NoSuchToken
+from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
+from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.streams import TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
+from service.posts import NotRecords, TooFast
 
 _log = structlog.get_logger(__name__)
-_RETRY_AFTER = "5"
+_RETRY_AFTER = 5
 PROBLEM = "application/problem+json"
 
 
@@ -33,6 +37,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong, for a person.", examples=["There is no run with this id."])
     advice: str = Field(default="", description="What to do about it.")
     field: str | None = Field(default=None, description="The parameter, header or field of the body that is wrong.")
+    servers: list[str] | None = Field(default=None, description="Those among which the caller has to choose.")
 
 
 class ApiError(WardflowError):
@@ -42,16 +47,24 @@ class ApiError(WardflowError):
         status: of the answer.
         field: the parameter that is wrong.
         headers: of the answer.
+        servers: those among which the caller has to choose.
     """
 
     status = HTTPStatus.BAD_REQUEST
 
     def __init__(
-        self, message: str, *, advice: str = "", field: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        advice: str = "",
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        servers: Sequence[str] | None = None,
     ) -> None:
         super().__init__(message, advice=advice)
         self.field = field
         self.headers = dict(headers or {})
+        self.servers = None if servers is None else list(servers)
 
 
 class NotFound(ApiError):
@@ -61,7 +74,7 @@ class NotFound(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """No token, or none that counts."""
+    """No credentials, or none that count."""
 
     status = HTTPStatus.UNAUTHORIZED
     default_advice = "Send `Authorization: Bearer <token>`; `wardflow access token create` makes one."
@@ -87,14 +100,24 @@ class UnsupportedMediaType(ApiError):
 
 _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (WorkbookTooLarge, HTTPStatus(413)),
+    (PageTooLarge, HTTPStatus(413)),
     (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (InvalidZipcode, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnknownServer, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
     (StreamUnknown, HTTPStatus.NOT_FOUND),
     (TopicMissing, HTTPStatus.NOT_FOUND),
     (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (NoSuchUser, HTTPStatus.NOT_FOUND),
+    (UserExists, HTTPStatus.CONFLICT),
+    (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotAPassword, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
+    (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
+    (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NoSuchToken, HTTPStatus.NOT_FOUND),
 )
 
@@ -105,33 +128,40 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(WardflowError)
     async def ours(_: Request, error: WardflowError) -> JSONResponse:
         if isinstance(error, ApiError):
-            return problem(error.status, type(error).__name__, error.message, error.advice, error.field, error.headers)
+            kind = type(error).__name__
+            return problem(
+                error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
+            )
         status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
         if status is None:
             status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
-        headers = {"Retry-After": _RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+        headers = {}
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
         return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {first['msg']}.", field=place)
+        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before a validator of ours
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", field=place)
 
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
 
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        _log.error("request failed", error=type(error).__name__, exc_info=error)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "Unexpected",
-            "The request failed for a reason that nobody foresaw.",
-            "The API's log has the trace under this answer's X-Request-Id.",
-        )
+
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has its trace."""
+    _log.error("request failed", error=type(error).__name__, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Unexpected",
+        "The request failed for a reason that nobody foresaw.",
+        "The API's log has the trace under this answer's X-Request-Id.",
+    )
 
 
 def problem(
@@ -141,9 +171,13 @@ def problem(
     advice: str = "",
     field: str | None = None,
     headers: Mapping[str, Any] | None = None,
+    *,
+    servers: list[str] | None = None,
 ) -> JSONResponse:
     """A problem document."""
-    document = Problem(type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field)
+    document = Problem(
+        type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field, servers=servers
+    )
     return JSONResponse(document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=PROBLEM)
 
 

@@ -13,13 +13,14 @@ from pydantic import BaseModel, Field
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.abandoned import AbandonedRuns
-from library.access.tokens import Scope
+from library.access.tokens import Principal, Scope
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.queries import runs as queries
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
+from service.api.patient_data import refuse_unless_seen, seen_sources
 from service.api.problems import NotFound
 from service.api.security import Caller, needs
 from service.starts import RunHandle, run_id
@@ -58,21 +59,23 @@ class Started(BaseModel):
 async def list_runs(
     request: Request,
     api: Api,
+    caller: Caller,
     state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
     source: Annotated[str | None, Query(description="Only of this source.", max_length=100)] = None,
     limit: Limit = 100,
     after: After = None,
 ) -> Response:
-    """List runs, the newest first."""
+    """List runs, the newest first; those that concern patients only with `read:patients` too."""
     await _ask_temporal(api)
-    return await listed(request, api.reader, queries.runs(state, source), limit=limit, after=after)
+    query = queries.runs(state, source, seen_sources(caller))
+    return await listed(request, api.reader, query, limit=limit, after=after)
 
 
 @router.get("/{run_id}", **needs(Scope.OPERATE, 404))
-async def get_run(run_id: str, api: Api) -> RunAnswer:
+async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
     await _ask_temporal(api)
-    return await one(api, run_id)
+    return await one(api, run_id, caller)
 
 
 @router.get(
@@ -80,16 +83,18 @@ async def get_run(run_id: str, api: Api) -> RunAnswer:
     response_class=StreamingResponse,
     **needs(Scope.OPERATE, 404, media_type="text/event-stream", schema=RunEvent.model_json_schema()),
 )
-async def follow_run(run_id: str, api: Api) -> StreamingResponse:
+async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
-    first = await one(api, run_id)
-    return StreamingResponse(_events(api, first), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    first = await one(api, run_id, caller)
+    return StreamingResponse(
+        _events(api, first, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
 async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
-    found = await one(api, run_id)
+    found = await one(api, run_id, caller)
     if found.state is RunState.RUNNING:
         await api.audit.record(str(caller.token_id), "cancel_run", found.id)
         handle = api.starter.client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id)
@@ -98,18 +103,20 @@ async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
-    return await one(api, run_id)
+    return await one(api, run_id, caller)
 
 
-async def one(api: Context, wanted: str) -> RunAnswer:
+async def one(api: Context, wanted: str, caller: Principal) -> RunAnswer:
     """The run with this id.
 
     Raises:
         NotFound: there is none.
+        Forbidden: it concerns patients, and the caller may not read of them.
     """
     found = await api.runs.get(wanted) if "\0" not in wanted else None
     if found is None:
         raise NotFound("There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
+    refuse_unless_seen(caller, found.source)
     return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
 
 
@@ -131,7 +138,7 @@ async def _ask_temporal(api: Context) -> None:
         return
 
 
-async def _events(api: Context, found: RunAnswer) -> AsyncIterator[bytes]:
+async def _events(api: Context, found: RunAnswer, caller: Principal) -> AsyncIterator[bytes]:
     said: dict[str, Any] | None = None
     silent = 0.0
     while True:
@@ -146,4 +153,4 @@ async def _events(api: Context, found: RunAnswer) -> AsyncIterator[bytes]:
             return
         await asyncio.sleep(_LOOK_EVERY)
         silent += _LOOK_EVERY
-        found = await one(api, found.id)
+        found = await one(api, found.id, caller)

@@ -1,36 +1,83 @@
 """Who may call what: each route names one scope, and the OpenAPI document says which (`x-scope`)."""
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBearer
 from pydantic import BaseModel
 
 from library.access.tokens import Principal, Scope
-from service.api.context import Context, context
+from service.api.context import context_of
 from service.api.items import Items
 from service.api.problems import Forbidden, Unauthenticated, problems
 
-_bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create`.")
+bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create` or `… user token`.")
+basic = HTTPBasic(auto_error=False, description="Name and password of a user, for posting records.")
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+async def authenticated(request: Request, *, passwords: bool = False) -> Principal:
+    """Who asks; looked up once in each request.
 
-
-async def principal(request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials) -> Principal:
-    """Who asks.
+    Args:
+        request: whose `Authorization` counts.
+        passwords: whether HTTP Basic may say it.
 
     Raises:
-        Unauthenticated: no token, or one that is unknown, expired or revoked: the answer does not say which.
+        Unauthenticated: no credentials, or some that do not count: the answer does not say why.
+        SlowedDown: too many sign-ins have failed before.
+        SignInsBusy: too many passwords are waiting to be checked.
+        AccessUnknown: Postgres does not answer.
     """
-    found = await api.tokens.verify(credentials.credentials) if credentials else None
+    found: Principal | None = getattr(request.state, "principal", None) or await _known(request, passwords)
     if found is None:
         raise Unauthenticated(
-            "This needs a token that is known, not expired and not revoked.", headers={"WWW-Authenticate": "Bearer"}
+            f"This needs a token that is known, not expired and not revoked{', or a password' * passwords}.",
+            headers={"WWW-Authenticate": 'Bearer, Basic realm="wardflow", charset="UTF-8"' if passwords else "Bearer"},
         )
     request.state.principal = found
     return found
+
+
+async def _known(request: Request, passwords: bool) -> Principal | None:
+    api = context_of(request)
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return await api.tokens.verify(given.strip())
+    if kind.lower() == "basic" and passwords:
+        try:
+            name, parted, password = b64decode(given, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        address = request.client.host if request.client else ""
+        return await api.sign_ins.verify(name, password, address) if parted else None
+    return None
+
+
+def refuse_unless(caller: Principal, scope: str) -> None:
+    """Refuse who may not.
+
+    Raises:
+        Forbidden: the caller has neither the scope nor, for `post:{api}`, the grant.
+    """
+    if caller.may(scope):
+        return
+    kind, _, api = scope.partition(":")
+    if kind == "post":
+        raise Forbidden(f"You are not granted the API '{api}'.", advice="Ask for it: `wardflow access grant` gives it.")
+    raise Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
+
+
+async def principal(request: Request, _: Credentials) -> Principal:
+    """Who asks, by a token.
+
+    Raises:
+        Unauthenticated: no token, or one that is unknown, expired or revoked.
+    """
+    return await authenticated(request)
 
 
 Caller = Annotated[Principal, Depends(principal)]
@@ -43,6 +90,7 @@ _TEXT = {"type": "string"}
 def needs(
     scope: Scope,
     *statuses: int,
+    also: Scope | None = None,
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
     media_type: str | None = None,
@@ -54,6 +102,7 @@ def needs(
     Args:
         scope: what the caller's token has to have.
         statuses: of problems that the route has beside those that every route has.
+        also: a second scope that it has to have.
         items: what the items of its list are; the list can be had as CSV too.
         model: what its answer is, where the route writes that itself.
         media_type: of an answer that is not JSON.
@@ -62,8 +111,8 @@ def needs(
     """
 
     async def check(caller: Caller) -> None:
-        if not caller.may(scope):
-            raise Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
+        for each in (scope, *([also] if also else [])):
+            refuse_unless(caller, each)
 
     responses = problems(401, 403, 422, 503, *statuses)
     made: dict[str, Any] = {"dependencies": [Depends(check)], "responses": responses}
@@ -80,4 +129,6 @@ def needs(
     if media_type is not None:
         responses[200] = {"content": {media_type: {"schema": schema}}}
     made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
+    if also:
+        made["openapi_extra"]["x-scope-also"] = str(also)
     return made

@@ -62,6 +62,7 @@ async def session_or_token(
             advice="Sign in at /codec with a token that has the scope 'operate'.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    request.state.principal = found
     if not found.may(Scope.OPERATE):
         raise Forbidden("Your token does not have the scope 'operate'.", advice="Ask for a token that has it.")
     return found

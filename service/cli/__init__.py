@@ -15,6 +15,7 @@ _WHERE = {
     "import": "imports",
     "runs": "runs",
     "streams": "streams",
+    "quarantine": "quarantine",
     "sql": "sql",
     "access": "access",
     "api": "processes",

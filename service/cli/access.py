@@ -9,12 +9,16 @@ import typer
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.tokens import Scope, TokenInfo, Tokens
+from service.cli import users
 from service.cli.output import err, local, out, print_json, run, table
 from service.resources import warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
 token = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens for the API.")
 app.add_typer(token, name="token")
+app.add_typer(users.user, name="user")
+app.command()(users.grant)
+app.command()(users.ungrant)
 
 
 @token.command()
@@ -49,10 +53,10 @@ def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="For script
     if as_json:
         print_json([{**vars(each), "id": str(each.id)} for each in found])
         return
-    lines = table("token", "name", "scopes", "created", "expires", "revoked")
+    lines = table("token", "name", "user", "scopes", "created", "expires", "revoked")
     for each in found:
         times = (local(moment) for moment in (each.created_at, each.expires_at, each.revoked_at))
-        lines.add_row(str(each.id), each.name, " ".join(each.scopes), *times)
+        lines.add_row(str(each.id), each.name, each.user or "", " ".join(each.scopes), *times)
     out.print(lines)
 
 

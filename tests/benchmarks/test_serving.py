@@ -205,15 +205,16 @@ async def completed(pool: Pool, run: str) -> None:
 
 async def test_who_means_it_no_good(settings: Settings, pool: Pool, headers: dict[str, str], report: Report) -> None:
     await fill(pool, 20)
+    made = bomb()
     async with api_process(settings) as api, httpx.AsyncClient(trust_env=False, timeout=120) as client:
         await client.get(api.url + PAGE, headers=headers)
         before = rss(api)
         watched = asyncio.create_task(watch(client, api, headers))
         statuses = await asyncio.gather(
-            too_large(client, api, headers), bomb(client, api, headers), slow_clients(api, 50), crowd(api, 1_000)
+            too_large(client, api, headers), sends(client, api, headers, made), slow_clients(api, 50), crowd(api, 1_000)
         )
         watched.cancel()
-        most, slowest, asked = (await asyncio.gather(watched))[0]
+        most, slowest, asked = await watched
     over = most - before
     kept = over <= 256 * MEBIBYTE
     parts = f"200 MB upload ({statuses[0]}), zip bomb ({statuses[1]}), 50 slow clients, 1,000 connections"
@@ -256,18 +257,20 @@ async def too_large(client: httpx.AsyncClient, api: ApiProcess, headers: dict[st
         return 413  # the connection was closed on the rest of it
 
 
-async def bomb(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, str]) -> int:
-    """4 MB that inflate to 4 GB; the run refuses it, and the API only stores it."""
+def bomb() -> bytes:
+    """400 KB that inflate to 400 MB; the run refuses it, and the API only stores it."""
     made = io.BytesIO()
     with (
         zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("xl/worksheets/sheet1.xml", "w") as sheet,
     ):
-        for _ in range(4_000):
+        for _ in range(400):
             sheet.write(b"0" * 1_000_000)
-    answer = await client.post(
-        f"{api.url}/nhs-data/upload", files={"file": ("bomb.xlsx", made.getvalue())}, headers=headers
-    )
+    return made.getvalue()
+
+
+async def sends(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, str], file: bytes) -> int:
+    answer = await client.post(f"{api.url}/nhs-data/upload", files={"file": ("bomb.xlsx", file)}, headers=headers)
     return answer.status_code
 
 

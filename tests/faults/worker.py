@@ -106,6 +106,7 @@ def shorten_timeouts() -> None:
         "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
         "DRAIN": replace(policies.DRAIN, heartbeat=HEARTBEAT),
         "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
+        "FETCH": replace(policies.FETCH, heartbeat=HEARTBEAT),
         "BOOKKEEPING": policies.BOOKKEEPING | {"start_to_close_timeout": timedelta(seconds=5)},
     }.items():
         patch.object(policies, name, changed).start()

@@ -6,6 +6,7 @@ They were recorded by `test_runs_of_today_replay`, which writes what is missing 
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
@@ -13,9 +14,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from config.settings import EncryptionSettings, Settings
+from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+from tests.support.imports import imports
 from tests.support.runs import NHS, workbooks
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -48,10 +51,51 @@ async def test_runs_of_today_replay(settings: Settings, pool: Pool, store: Objec
             handle = sent.client.get_workflow_handle(run.workflow_id, run_id=run.id)
             history = await handle.fetch_history()
             await replayer().replay_workflow(history)
-            file = HISTORIES / f"ingest-workbook-{name}.json"
-            if not file.exists():
-                # Traces name the folders of the machine that recorded them; a replay does not read them.
-                file.write_text(re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json()) + "\n")
+            keep(f"ingest-workbook-{name}", history)
+
+
+async def test_imports_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    tiny: dict[str, Any] = {"page_size": 60, "batch": 1, "history": 30, "large_zipcode": 2, "part": 2, "window": 2}
+    faults = {"several_patients_refused": 0.5, "expired_page": 0.2, "times": 3}
+    for kind, sizes, broken in (
+        ("loaded", {"page_size": 60, "batch": 3}, {}),
+        ("large", tiny, {}),
+        ("refused", {}, {"looping_next": 1.0}),
+        ("difficult", {"batch": 2, "window": 2}, faults),
+    ):
+        async with imports(readable, pool, store, faults=broken, **sizes) as importing:
+            if kind == "large":
+                patients = importing.sandbox.resources("Patient")
+                importing.sandbox.put(*(each | {"address": [{"postalCode": "02139"}]} for each in patients))
+            run = await importing.zipcode("02139" if kind == "large" else "02302")
+            assert run.state is (RunState.FAILED if kind == "refused" else RunState.COMPLETED), run.error
+            histories = await importing.histories(run)
+        for history in histories:
+            await replayer().replay_workflow(history)
+        parts = [each for each in histories if "-02139-" in each.workflow_id]
+        for history in parts[:1]:
+            keep(f"import-observations-{kind}", history)
+        keep(f"import-zipcode-{kind}", next(each for each in histories if each not in parts))
+        await pool.execute("TRUNCATE fhir.patient, fhir.observation, fhir.observation_component, fhir.patient_import")
+        await pool.execute("TRUNCATE ingest.load")
+
+
+async def test_imports_of_exports_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    async with imports(readable, pool, store) as importing:
+        run = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        (history,) = await importing.histories(run)
+    await replayer().replay_workflow(history)
+    keep("import-fhir-export", history)
+
+
+def keep(name: str, history: WorkflowHistory) -> None:
+    """Record a history, unless one of its kind is there."""
+    file = HISTORIES / f"{name}.json"
+    if not file.exists():
+        # Traces name the folders of the machine that recorded them; a replay does not read them.
+        file.write_text(re.sub(r'("stackTrace": )"(?:[^"\\]|\\.)*"', r'\1""', history.to_json()) + "\n")
 
 
 async def test_a_changed_order_of_steps_would_be_seen() -> None:

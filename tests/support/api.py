@@ -39,6 +39,7 @@ async def api_process(settings: Settings, **more: str) -> AsyncIterator[ApiProce
         "WORKER__QUEUE_PREFIX": settings.worker.queue_prefix,
         "ENCRYPTION__ENABLED": str(settings.encryption.enabled),
         "API__PORT": str(port),
+        "KAFKA__ENABLED": str(settings.kafka.enabled),
         "LOG__LEVEL": "WARNING",
         **more,
     }

@@ -1,10 +1,13 @@
 """A zip code from a FHIR server, on the real servers and the sandbox."""
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from activities.abandoned import AbandonedRuns
 from config.settings import Settings
 from library.contracts.fhir import InvalidZipcode, UnknownServer
 from library.contracts.runs import RunState
@@ -271,3 +274,29 @@ async def test_what_is_no_zip_code_and_no_server_is_not_started(
         with pytest.raises(UnknownServer):
             await importing.starter.import_zipcode("02139", server="nowhere")
         assert await pool.fetchval("SELECT count(*) FROM ingest.run") == 0
+
+
+async def test_a_terminated_import_is_closed_as_abandoned_once_and_what_it_had_loaded_stays(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store, faults={"latency": 0.1}) as importing:
+        handle = await importing.start("02302")
+        await until_async(lambda: pool.fetchval("SELECT count(*) FROM fhir.observation"))
+        await handle.terminate()
+        abandoned, soon = AbandonedRuns(pool, importing.runs, importing.client), datetime.now(UTC) + timedelta(1)
+        assert await abandoned.close(soon, forgotten=True) == 1
+        run = await importing.closed(handle)
+        assert run.error is not None
+        assert (run.state, run.error.type) == (RunState.FAILED, "Abandoned")
+        assert "what it had loaded until then stays" in run.error.message
+        assert run.counts["fhir.observation"]["inserted"] > 0  # type: ignore[index,call-overload,operator]
+        assert await abandoned.close(soon, forgotten=True) == 0
+
+
+async def test_the_rate_of_calls_is_kept_over_all_workers(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    async with imports(settings, pool, store, page_size=5, rate=2.0) as importing:
+        began = time.monotonic()
+        await importing.zipcode("02114")
+        calls = importing.sandbox.calls()["count"]
+        assert calls > 17
+        assert time.monotonic() - began > (calls - 4) / 2.0  # a few may come at once

@@ -3,16 +3,26 @@
 from collections.abc import Sequence
 
 from library.contracts.runs import Run, RunState
+from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query
 
 
-def runs(states: Sequence[RunState] | None, source: str | None) -> Query:
-    """Runs, the newest first."""
+def runs(states: Sequence[RunState] | None, source: str | None, sources: Sequence[str] | None = None) -> Query:
+    """Runs, the newest first.
+
+    Args:
+        states: only these.
+        source: only of this one.
+        sources: only of these, whatever else is asked for; `None`: of all.
+    """
+    demanded = Conditions()
+    demanded.add("state = ANY ({}::text[])", [str(state) for state in states] if states else None)
+    demanded.add("source = {}", source)
+    demanded.add("source = ANY ({}::text[])", None if sources is None else list(sources))
     return Query(
-        select="SELECT * FROM ingest.run WHERE ($1::text[] IS NULL OR state = ANY ($1)) "
-        "AND ($2::text IS NULL OR source = $2)",
+        select=f"SELECT * FROM ingest.run {demanded.where}",  # noqa: S608 - constants of the program
         columns=tuple(Run.model_fields),
-        arguments=([str(state) for state in states] if states else None, source),
+        arguments=tuple(demanded.arguments),
         order=("started_at", "id"),
         descending=True,
     )

@@ -172,7 +172,7 @@ async def test_the_web_ui_is_served_to_who_signed_in_and_asks_us_to_decode(api: 
     assert (await api.http.get("/temporal/api/v1/settings")).json()["Codec"]["Endpoint"] == "/codec"
     assert (await api.http.post("/temporal/api/v1/none", headers={"Origin": "http://evil.example"})).status_code == 403
     await api.http.post("/temporal/api/v1/none", headers={"Origin": "http://api"})
-    audited = await pool.fetch("SELECT action, subject FROM access.audit ORDER BY id")
+    audited = await pool.fetch("SELECT action, subject FROM access.audit WHERE action <> 'refused' ORDER BY id")
     assert [tuple(row) for row in audited] == [
         ("sign_in", "temporal_ui"),
         ("temporal_ui", "POST /temporal/api/v1/none"),

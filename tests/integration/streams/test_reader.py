@@ -4,6 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
 from library.contracts.streams import KafkaUnavailable, OffsetOutOfRange, TopicMadeAnew, TopicMissing
 from library.streams.cluster import Cluster
@@ -197,3 +202,38 @@ async def test_without_a_broker_reader_and_producer_say_so_in_time() -> None:
     async with asyncio.timeout(10), Producer(nowhere, deliver_within=1) as producer:
         with pytest.raises(KafkaUnavailable):
             await producer.send("topic", [Outgoing(b"x")])
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_records_are_read_however_their_producer_has_compressed_them(kafka: Kafka, compression: str) -> None:
+    topic = await kafka.make_topic()
+    producer = AIOKafkaProducer(**kafka.connection.options(), compression_type=compression)
+    await producer.start()
+    try:
+        await asyncio.gather(*[await producer.send(topic, b"%d" % number) for number in range(100)])
+    finally:
+        await producer.stop()
+    assert values(await kafka.read_all(topic)) == [b"%d" % number for number in range(100)]
+
+
+async def test_a_header_whose_name_is_no_text_stops_nothing(kafka: Kafka) -> None:
+    """Java's clients cannot send one; those in C can."""
+    topic = await kafka.make_topic()
+    await kafka.send(topic, b"before")
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, 0, 10_000)
+    for number in range(3):
+        headers = [("naXme", b"%d" % number)] if number == 1 else []
+        builder.append(number, 1_700_000_000_000, b"key", b"%d" % number, headers)
+    batch = bytearray(bytes(builder.build()).replace(b"naXme", b"na\xffme"))
+    batch[17:21] = calc_crc32c(bytes(batch[21:])).to_bytes(4, "big")
+    client = AIOKafkaClient(**kafka.connection.options())
+    await client.bootstrap()
+    answer = await client.send(1, ProduceRequest(None, -1, 5_000, [(topic, [(0, bytes(batch))])]))
+    await client.close()
+    assert answer.topics[0][1][0][1] == 0
+    await kafka.send(topic, b"after")
+    for max_records in (1, 100):
+        found = await kafka.read_all(topic, max_records=max_records)
+        assert [record.offset for record in found] == [0, 1, 2, 3, 4]
+        assert values(found) == [b"before", b"0", b"1", b"2", b"after"]
+        assert tuple(found[2].headers) == (("na\N{REPLACEMENT CHARACTER}me", b"1"),)

@@ -74,3 +74,36 @@ def test_a_frozen_process_loses_its_transaction_before_those_who_wait_for_it_giv
     for environment in ("development", "test", "production"):
         postgres = Settings(environment=environment, stack=StackSettings(folder=tmp_path)).postgres
         assert postgres.idle_in_transaction_timeout < postgres.lock_timeout
+
+
+def test_the_fhir_server_that_is_asked_is_the_one_that_was_set_then_the_stacks_sandbox_then_hapis(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings().fhir.default == "hapi"
+    (folder / "stack.json").write_text(json.dumps(STACK | {"fhir_sandbox": {"url": "http://127.0.0.1:1/fhir"}}))
+    assert Settings().fhir.default == "sandbox"
+    assert Settings().fhir.by_name["sandbox"].base_url == "http://127.0.0.1:1/fhir"
+    monkeypatch.setenv("WARDFLOW_FHIR__SERVERS__WARD__BASE_URL", "https://ward.example/fhir")
+    assert Settings().fhir.default == "ward"
+    monkeypatch.setenv("WARDFLOW_FHIR__BASE_URL", "https://base.example/r4")
+    assert Settings().fhir.default == "default"
+    monkeypatch.setenv("WARDFLOW_FHIR__DEFAULT_SERVER", "hapi")
+    assert Settings().fhir.default == "hapi"
+    assert set(Settings().fhir.by_name) == {"hapi", "sandbox", "ward", "default"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BASE_URL", "ftp://ward.example"),
+        ("BASE_URL", "https://user:secret@ward.example"),
+        ("DEFAULT_SERVER", "unheard-of"),
+        ("SERVERS", '{"file": {"base_url": "https://ward.example"}}'),
+        ("SERVERS", '{"A b": {"base_url": "https://ward.example"}}'),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_fhir_server_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"WARDFLOW_FHIR__{name}", value)
+    with pytest.raises(ValueError, match="fhir"):
+        Settings()

@@ -76,7 +76,7 @@ def upgrade() -> None:
         "observation_codes", "observation", ["codes", "categories"], unique=False, schema="fhir", postgresql_using="gin"
     )
     op.create_index(
-        "observation_patient", "observation", ["patient_id", "sort_time", "id"], unique=False, schema="fhir"
+        "observation_patient", "observation", ["patient_id", "server", "sort_time", "id"], unique=False, schema="fhir"
     )
     op.create_index("observation_time", "observation", ["sort_time", "id"], unique=False, schema="fhir")
     op.create_table(

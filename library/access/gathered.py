@@ -1,0 +1,46 @@
+"""Many callers' questions asked as one: what is asked while a question is under way waits for the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+
+class Gathered[Key, Value]:
+    """Asks for many keys at once.
+
+    Nobody is handed what was found before they asked: a caller's key is in a question that is put after the call. So
+    this is no cache, and what was revoked a moment ago is revoked.
+
+    Args:
+        ask: finds what there is for some keys; a key that it does not answer has no value.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
+        self._ask = ask
+        self._waiting: dict[Key, asyncio.Future[Value | None]] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    async def get(self, key: Key) -> Value | None:
+        """What there is for a key, from now on; raises what asking raised."""
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_all())
+        return await asyncio.shield(answer)
+
+    async def _ask_all(self) -> None:
+        while self._waiting:
+            asked, self._waiting = self._waiting, {}
+            try:
+                found = await self._ask(list(asked))
+            except asyncio.CancelledError:
+                for answer in asked.values():
+                    answer.cancel()
+                raise
+            except Exception as error:  # noqa: BLE001 - everybody who asked is told
+                for answer in asked.values():
+                    answer.set_exception(error)
+                    answer.exception()  # whoever asked may have gone
+            else:
+                for key, answer in asked.items():
+                    answer.set_result(found.get(key))

@@ -1,0 +1,209 @@
+"""Questions about patients and their observations.
+
+An id belongs to a server: whoever asks for a patient by id without one gets the patient only where one server has it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from asyncpg import Record
+
+from library.datasets.fhir import Measured, search_name
+from library.warehouse.pool import Pool
+from library.warehouse.queries.conditions import Conditions
+from library.warehouse.queries.pages import Query
+
+_PROVENANCE = ("version_id", "last_updated", "object_key", "load_id")
+_MEASURED = tuple(name for name in Measured.model_fields if name not in ("load_id", "reader_version"))
+
+PATIENT_COLUMNS = (
+    "id",
+    "server",
+    "family",
+    "given",
+    "name_text",
+    "gender",
+    "birth_date",
+    "birth_date_precision",
+    "deceased",
+    "deceased_at",
+    "deceased_text",
+    "address_lines",
+    "city",
+    "state",
+    "postal_code",
+    "postal_codes",
+    "country",
+    "marital_status",
+    "race",
+    "ethnicity",
+    "language",
+    *_PROVENANCE,
+)
+OBSERVATION_COLUMNS = (
+    "id",
+    "server",
+    "patient_id",
+    "encounter_id",
+    "status",
+    "category",
+    "categories",
+    "codes",
+    "effective_start",
+    "effective_end",
+    "effective_text",
+    "issued",
+    *_MEASURED,
+    "components",
+    *_PROVENANCE,
+)
+
+_COMPONENTS = (
+    f"array_to_json(ARRAY(SELECT row_to_json(c) FROM (SELECT position, {', '.join(_MEASURED)} "  # noqa: S608
+    "FROM fhir.observation_component WHERE observation_id = q.id AND server = q.server ORDER BY position) c))"
+)
+_LONGEST_SPAN = timedelta(days=366)
+"""Between the first and the last day that a birth date of partial precision can be."""
+
+
+@dataclass(frozen=True)
+class PatientFilters:
+    """Which patients are asked for.
+
+    Attributes:
+        zipcode: one of the patient's postal codes is this.
+        family, given: one of the patient's names begins so, whatever its case and accents.
+        born_from, born_to: the birth date, or the span that it stands for, reaches into these days.
+    """
+
+    server: str | None = None
+    zipcode: str | None = None
+    family: str | None = None
+    given: str | None = None
+    gender: str | None = None
+    born_from: date | None = None
+    born_to: date | None = None
+
+
+@dataclass(frozen=True)
+class ObservationFilters:
+    """Which observations are asked for.
+
+    Attributes:
+        code, category: one of the observation's is this.
+        begin, end: it began, or else was issued, not before and not after.
+        min_value, max_value: of its number, where it has one.
+    """
+
+    server: str | None = None
+    patient_id: str | None = None
+    code: str | None = None
+    category: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+
+
+def patients(wanted: PatientFilters) -> Query:
+    """Patients, by id."""
+    demanded = Conditions()
+    demanded.add("server = {}", wanted.server)
+    demanded.add("postal_codes @> ARRAY[{}::text]", wanted.zipcode)
+    for part, name in (("family", wanted.family), ("given", wanted.given)):
+        beginning = None if name is None else f"'{search_name(part, name)}':*"  # letters and digits, nothing to quote
+        demanded.add("array_to_tsvector(search_names) @@ {}::tsquery", beginning)
+    demanded.add("gender = {}", wanted.gender)
+    if wanted.born_from is not None:
+        # What an index can find, and of that what is true.
+        earliest = max(wanted.born_from.toordinal() - _LONGEST_SPAN.days, 1)
+        demanded.add("birth_date_from >= {}", date.fromordinal(earliest))
+        demanded.add(
+            "birth_date_from + CASE birth_date_precision WHEN 'year' THEN interval '1 year' "
+            "WHEN 'month' THEN interval '1 month' ELSE interval '1 day' END > {}::date",
+            wanted.born_from,
+        )
+    demanded.add("birth_date_from <= {}", wanted.born_to)
+    # Postgres guesses that 2 % have a name that begins so, and would walk through all ids until a page is full.
+    by_name = "OFFSET 0" if wanted.family or wanted.given else ""
+    return Query(
+        select=f"SELECT * FROM fhir.patient {demanded.where} {by_name}",  # noqa: S608 - constants of the program
+        columns=PATIENT_COLUMNS,
+        arguments=tuple(demanded.arguments),
+        order=("id", "server"),
+    )
+
+
+def patient(patient_id: str, server: str | None) -> Query:
+    """The patient with this id, of each server that has one."""
+    demanded = Conditions()
+    demanded.add("id = {}", patient_id)
+    demanded.add("server = {}", server)
+    return Query(
+        select=f"SELECT * FROM fhir.patient {demanded.where}",  # noqa: S608 - constants of the program
+        columns=PATIENT_COLUMNS,
+        arguments=tuple(demanded.arguments),
+        order=("id", "server"),
+    )
+
+
+def observations(wanted: ObservationFilters) -> Query:
+    """Observations with their components, the newest first."""
+    demanded = Conditions()
+    demanded.add("patient_id = {}", wanted.patient_id)
+    demanded.add("server = {}", wanted.server)
+    demanded.add("codes @> ARRAY[{}::text]", wanted.code)
+    demanded.add("categories @> ARRAY[{}::text]", wanted.category)
+    demanded.add("sort_time >= {}", wanted.begin)
+    demanded.add("sort_time <= {}", wanted.end)
+    demanded.add("value_number >= {}", wanted.min_value)
+    demanded.add("value_number <= {}", wanted.max_value)
+    return Query(
+        select=f"SELECT * FROM fhir.observation {demanded.where}",  # noqa: S608 - constants
+        columns=OBSERVATION_COLUMNS,
+        arguments=tuple(demanded.arguments),
+        order=("sort_time", "id", "server"),
+        descending=True,
+        expressions={"components": _COMPONENTS},
+    )
+
+
+async def servers_of_patient(pool: Pool, patient_id: str) -> tuple[str, ...]:
+    """Servers that have a patient with this id: all of them, where it is one at most."""
+    rows = await pool.fetch("SELECT server FROM fhir.patient WHERE id = $1 ORDER BY server", patient_id)
+    return tuple(row["server"] for row in rows)
+
+
+async def servers_of_observations(pool: Pool, patient_id: str) -> tuple[str, ...]:
+    """Servers that have the patient, or observations of it; of more than two perhaps not all."""
+    rows = await pool.fetch(
+        """
+        SELECT server FROM fhir.patient WHERE id = $1
+        UNION SELECT min(server) FROM fhir.observation WHERE patient_id = $1
+        UNION SELECT max(server) FROM fhir.observation WHERE patient_id = $1
+        ORDER BY server
+        """,
+        patient_id,
+    )
+    return tuple(row["server"] for row in rows if row["server"] is not None)
+
+
+async def zipcode(pool: Pool, wanted: str, server: str | None) -> Sequence[Record]:
+    """What is there of a zip code, by server: patients, their observations, the last import."""
+    rows: Sequence[Record] = await pool.fetch(
+        """
+        SELECT coalesce(p.server, i.server) AS server, coalesce(patients, 0) AS patients,
+               coalesce(observations, 0)::bigint AS observations, i.last_run_id, i.counts, i.imported_at
+        FROM (
+            SELECT server, count(*) AS patients, sum(
+                (SELECT count(*) FROM fhir.observation o WHERE o.patient_id = p.id AND o.server = p.server)
+            ) AS observations
+            FROM fhir.patient p WHERE postal_codes @> ARRAY[$1::text] GROUP BY server
+        ) p FULL JOIN (SELECT * FROM fhir.zipcode_import WHERE zipcode = $1) i USING (server)
+        WHERE $2::text IS NULL OR coalesce(p.server, i.server) = $2 ORDER BY server
+        """,
+        wanted,
+        server,
+    )
+    return rows

@@ -1,0 +1,78 @@
+"""Questions about what was refused."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from library.warehouse.queries.conditions import Conditions
+from library.warehouse.queries.pages import Query
+
+COLUMNS = (
+    "id",
+    "source",
+    "dataset",
+    "object_key",
+    "line",
+    "topic",
+    "incarnation",
+    "partition",
+    "offset",
+    "reasons",
+    "rejected_at",
+    "load_id",
+    "run_id",
+)
+RAW = "raw"
+"""The row as it came, in hexadecimal digits; only in queries that ask for it."""
+
+
+def rejections(
+    *, source: str | None = None, run_id: str | None = None, reason: str | None = None, raw: bool = False
+) -> Query:
+    """Rejections, the newest first.
+
+    Args:
+        source: whose they are.
+        run_id: of the run that loaded the rest of their objects, or found that it was loaded already.
+        reason: what one of their reasons begins with: an expectation's name, or a column's.
+        raw: whether their raw forms are wanted too.
+    """
+    demanded = Conditions()
+    demanded.add("source = {}", source)
+    demanded.add(
+        "load_id IN (SELECT id FROM ingest.load WHERE run_id = {} "
+        "UNION SELECT unnest(load_ids) FROM ingest.run WHERE id = {})",
+        run_id,
+    )
+    demanded.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
+    return _query(demanded, raw)
+
+
+def rejection(rejection_id: int, *, raw: bool = False) -> Query:
+    """One of them."""
+    demanded = Conditions()
+    demanded.add("id = {}", rejection_id)
+    return _query(demanded, raw)
+
+
+def _query(demanded: Conditions, raw: bool) -> Query:
+    return Query(
+        select=f"SELECT * FROM ingest.rejection {demanded.where}",  # noqa: S608 - constants of the program
+        columns=(*COLUMNS, RAW) if raw else COLUMNS,
+        arguments=tuple(demanded.arguments),
+        order=("id",),
+        descending=True,
+        joins="LEFT JOIN ingest.load l ON l.id = q.load_id",
+        expressions={"run_id": "l.run_id", RAW: "encode(q.raw, 'hex')"},
+    )
+
+
+def readable(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item with its raw form as text where that is one, else in base64; `raw_encoding` says which."""
+    if item[RAW] is None:
+        return {**item, "raw_encoding": None}
+    raw = bytes.fromhex(item[RAW])
+    try:
+        return {**item, RAW: raw.decode(), "raw_encoding": "utf-8"}
+    except UnicodeDecodeError:
+        return {**item, RAW: base64.b64encode(raw).decode(), "raw_encoding": "base64"}

@@ -1,0 +1,149 @@
+"""Questions about posted patients, admissions and laboratory results."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+
+from library.warehouse.pool import Pool
+from library.warehouse.queries.conditions import Conditions
+from library.warehouse.queries.pages import Query
+
+_PROVENANCE = ("topic", "partition", "offset", "load_id")
+PATIENT_COLUMNS = (
+    "patient_id",
+    "gender",
+    "date_of_birth",
+    "race",
+    "marital_status",
+    "language",
+    "population_percentage_below_poverty",
+    *_PROVENANCE,
+)
+ADMISSION_COLUMNS = (
+    "patient_id",
+    "admission_id",
+    "admission_start_date",
+    "admission_end_date",
+    "primary_diagnosis_code",
+    "primary_diagnosis_description",
+    *_PROVENANCE,
+)
+LAB_RESULT_COLUMNS = (
+    "patient_id",
+    "admission_id",
+    "lab_name",
+    "lab_date_time",
+    "lab_value",
+    "lab_units",
+    *_PROVENANCE,
+)
+
+_STATISTICS = """
+SELECT
+  (SELECT coalesce(json_agg(g), '[]') FROM (SELECT gender AS value, count(*) AS patients FROM records.patient
+   GROUP BY gender ORDER BY count(*) DESC, gender) g) AS patients_by_gender,
+  (SELECT coalesce(json_agg(l), '[]') FROM (SELECT language AS value, count(*) AS patients FROM records.patient
+   GROUP BY language ORDER BY count(*) DESC, language) l) AS patients_by_language,
+  (SELECT row_to_json(d) FROM (SELECT primary_diagnosis_code AS code, min(primary_diagnosis_description) AS description,
+   count(*) AS admissions FROM records.admission GROUP BY primary_diagnosis_code
+   ORDER BY count(*) DESC, primary_diagnosis_code LIMIT 1) d) AS most_frequent_diagnosis,
+  (SELECT count(DISTINCT lab_name) FROM records.lab_result) AS distinct_laboratory_tests,
+  (SELECT row_to_json(t) FROM (SELECT lab_name, count(*) AS results FROM records.lab_result GROUP BY lab_name
+   ORDER BY count(*) DESC, lab_name LIMIT 1) t) AS most_common_test
+"""
+
+
+@dataclass(frozen=True)
+class Stays:
+    """Which admissions are asked for.
+
+    Attributes:
+        begin, end: began not before, and not after.
+    """
+
+    patient_id: UUID | None = None
+    diagnosis: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Which laboratory results are asked for.
+
+    Attributes:
+        begin, end: taken not before, and not after.
+    """
+
+    patient_id: UUID | None = None
+    admission_id: int | None = None
+    lab_name: str | None = None
+    begin: datetime | None = None
+    end: datetime | None = None
+    min_value: float | None = None
+    max_value: float | None = None
+
+
+def patients(
+    patient_id: UUID | None = None,
+    gender: str | None = None,
+    language: str | None = None,
+    race: str | None = None,
+    marital_status: str | None = None,
+) -> Query:
+    """Patients, by id."""
+    wanted = Conditions()
+    wanted.add("patient_id = {}", patient_id)
+    wanted.add("gender = {}", gender)
+    wanted.add("language = {}", language)
+    wanted.add("race = {}", race)
+    wanted.add("marital_status = {}", marital_status)
+    return Query(
+        f"SELECT * FROM records.patient {wanted.where}",  # noqa: S608 - constants
+        PATIENT_COLUMNS,
+        tuple(wanted.arguments),
+        ("patient_id",),
+    )
+
+
+def admissions(asked: Stays) -> Query:
+    """Admissions, by patient."""
+    wanted = Conditions()
+    wanted.add("patient_id = {}", asked.patient_id)
+    wanted.add("primary_diagnosis_code = {}", asked.diagnosis)
+    wanted.add("admission_start_date >= {}", asked.begin)
+    wanted.add("admission_start_date <= {}", asked.end)
+    return Query(
+        f"SELECT * FROM records.admission {wanted.where}",  # noqa: S608 - constants
+        ADMISSION_COLUMNS,
+        tuple(wanted.arguments),
+        ("patient_id", "admission_id"),
+    )
+
+
+def lab_results(asked: Results) -> Query:
+    """Laboratory results, by patient."""
+    wanted = Conditions()
+    wanted.add("patient_id = {}", asked.patient_id)
+    wanted.add("admission_id = {}", asked.admission_id)
+    wanted.add("lab_name = {}", asked.lab_name)
+    wanted.add("lab_date_time >= {}", asked.begin)
+    wanted.add("lab_date_time <= {}", asked.end)
+    wanted.add("lab_value >= {}", asked.min_value)
+    wanted.add("lab_value <= {}", asked.max_value)
+    return Query(
+        f"SELECT * FROM records.lab_result {wanted.where}",  # noqa: S608 - constants
+        LAB_RESULT_COLUMNS,
+        tuple(wanted.arguments),
+        ("patient_id", "admission_id", "lab_name", "lab_date_time"),
+    )
+
+
+async def statistics(pool: Pool) -> Record:
+    """How many patients of which gender and language; the most frequent diagnosis; laboratory tests.
+
+    The row's columns are JSON texts and a number.
+    """
+    return await pool.fetchrow(_STATISTICS)

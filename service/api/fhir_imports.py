@@ -1,0 +1,199 @@
+"""`POST /zipcodes`, `POST /fhir/bulk`: patients and observations in."""
+
+import asyncio
+import gzip
+import re
+import tempfile
+import zlib
+from http import HTTPStatus
+from pathlib import Path
+from typing import IO, Annotated, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from library.access.tokens import Principal, Scope
+from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
+from library.contracts.runs import RunState
+from service.api.context import Context, context
+from service.api.idempotent import Idempotent
+from service.api.problems import Unprocessable, UnsupportedMediaType
+from service.api.runs import Started, accepted
+from service.api.security import Caller, needs
+from service.starts import RunHandle, run_id
+
+router = APIRouter(tags=["patients"], route_class=Idempotent)
+Api = Annotated[Context, Depends(context)]
+
+UPLOAD_OVERHEAD = 64 * 1024
+"""Bytes that a multipart body has beside its file."""
+
+_MOST_ZIPCODES = 100
+_STARTS_AT_ONCE = 8
+_CHUNK = 1024 * 1024
+_JSON_LIMIT = 64 * 1024
+_GZIP = b"\x1f\x8b"
+
+ServerName = Annotated[
+    str | None,
+    Field(default=None, max_length=40, description="A server of the settings; the default one unless named."),
+]
+
+
+class Zipcodes(BaseModel):
+    """What is to be imported."""
+
+    zipcodes: list[Annotated[str, Field(max_length=40)]] = Field(
+        min_length=1, max_length=_MOST_ZIPCODES, examples=[["02139", "02114"]]
+    )
+    server: ServerName = None
+
+
+class ZipcodeStarted(Started):
+    """The run of a zip code."""
+
+    zipcode: str
+
+
+class ZipcodesStarted(BaseModel):
+    """A run for each zip code."""
+
+    items: list[ZipcodeStarted]
+
+
+class BulkForm(BaseModel):
+    """The body of an upload."""
+
+    file: bytes = Field(description="NDJSON, plain or gzip.", json_schema_extra={"format": "binary"})
+    server: str | None = Field(default=None, description="Whose patients these are; `file` unless named.")
+
+
+class BulkTrigger(BaseModel):
+    """Where an export is."""
+
+    url: str = Field(
+        max_length=2_000,
+        description="`$export` at a server of the settings, the manifest of an export, or an NDJSON file.",
+        examples=["https://fhir.example.org/r4/$export?_type=Patient,Observation"],
+    )
+    server: ServerName = None
+
+
+@router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, also=Scope.READ_PATIENTS))
+async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
+    """Import the patients of zip codes and all their observations: a run for each zip code."""
+    for number, zipcode in enumerate(wanted.zipcodes):
+        if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
+            raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.")
+    gate = asyncio.Semaphore(_STARTS_AT_ONCE)
+
+    async def start(zipcode: str) -> RunHandle:
+        async with gate:
+            handle = await api.starter.import_zipcode(zipcode, server=wanted.server)
+            await _record(api, caller, handle)
+            return handle
+
+    zipcodes = list(dict.fromkeys(wanted.zipcodes))
+    handles = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes))
+    if len(handles) == 1:
+        accepted(response, handles[0])
+    return ZipcodesStarted(
+        items=[
+            ZipcodeStarted(zipcode=zipcode, run_id=run_id(handle), state=RunState.RUNNING)
+            for zipcode, handle in zip(zipcodes, handles, strict=True)
+        ]
+    )
+
+
+@router.post(
+    "/fhir/bulk",
+    status_code=HTTPStatus.ACCEPTED,
+    **needs(
+        Scope.OPERATE,
+        413,
+        415,
+        also=Scope.READ_PATIENTS,
+        body={
+            "content": {
+                "multipart/form-data": {"schema": BulkForm.model_json_schema()},
+                "application/json": {"schema": BulkTrigger.model_json_schema()},
+            },
+            "required": True,
+        },
+    ),
+)
+async def import_bulk(request: Request, response: Response, api: Api, caller: Caller) -> Started:
+    """Load NDJSON of patients and observations: a file that is uploaded, or an export that is downloaded."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        # Only here, after the caller is known, is the body read; the route's limit ends it while it streams in.
+        async with request.form(max_files=1, max_fields=10) as form:
+            handle = await _upload(api, form)
+    elif kind == "application/json":
+        wanted = await _trigger(request)
+        handle = await api.starter.import_fhir_from(wanted.url, server=wanted.server)
+    else:
+        raise UnsupportedMediaType(
+            "The body is neither multipart/form-data nor JSON.",
+            advice='Send NDJSON as the part `file`, or {"url": …} as application/json.',
+        )
+    await _record(api, caller, handle)
+    return accepted(response, handle)
+
+
+async def _upload(api: Context, form: FormData) -> RunHandle:
+    file, server = form.get("file"), form.get("server")
+    if not isinstance(file, UploadFile):
+        raise Unprocessable("file: missing.", advice="Send the NDJSON as the part `file`.", field="file")
+    if server is not None and (not isinstance(server, str) or server not in api.settings.fhir.by_name):
+        raise UnknownServer("server: no FHIR server has this name.")
+    with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
+        path = Path(folder) / "upload"
+        await asyncio.to_thread(_spool, cast(IO[bytes], file.file), path, api.settings.fhir.max_file_bytes)
+        landed = await api.starter.land_fhir(path)
+    subject = (file.filename or "upload")[:200].replace("\0", "")
+    return await api.starter.import_fhir(landed, subject=subject, server=server)
+
+
+async def _trigger(request: Request) -> BulkTrigger:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _JSON_LIMIT:
+            raise PageTooLarge(f"A body of JSON has {_JSON_LIMIT:,} bytes at most.", advice="Send a file as multipart.")
+    try:
+        return BulkTrigger.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
+
+
+def _spool(file: IO[bytes], path: Path, limit: int) -> None:
+    """Write an upload to a file, inflated: it is compressed again where it is stored.
+
+    Raises:
+        PageTooLarge: it has more bytes than a file may have.
+        Unprocessable: it is compressed, and damaged.
+    """
+    packed = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    source = cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb")) if packed else file
+    size = 0
+    try:
+        with path.open("wb") as target:
+            while chunk := source.read(_CHUNK):
+                size += len(chunk)
+                if size > limit:
+                    raise PageTooLarge(
+                        f"The file has more than {limit:,} bytes.",
+                        advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
+                    )
+                target.write(chunk)
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        raise Unprocessable("file: its compression (gzip) is damaged or cut off.", field="file") from None
+
+
+async def _record(api: Context, caller: Principal, handle: RunHandle) -> None:
+    await api.audit.record(str(caller.token_id), "start_run", handle.id)

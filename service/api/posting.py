@@ -1,0 +1,153 @@
+"""`POST /api_patient`, `/api_admissions`, `/api_lab_results`: records in, by users who are granted that."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from config.settings import Settings
+from library.access.rates import Rates
+from library.access.tokens import Api
+from library.streams.producer import Producer
+from service.api.context import context_of
+from service.api.idempotent import Handler, Idempotent
+from service.api.problems import PROBLEM, Problem, problems
+from service.api.security import authenticated, basic, bearer, refuse_unless
+from service.posts import KINDS, LONGEST, Posts, RecordsRefused
+from service.resources import kafka_connection
+
+PATHS = {api: f"/api_{api}" for api in Api}
+BODY = 4 * 1024 * 1024
+"""Bytes of a list of records at most."""
+
+
+class Place(BaseModel):
+    """Where a record is in Kafka, on all replicas."""
+
+    topic: str = Field(examples=["patient"])
+    partition: int = Field(examples=[2])
+    offset: int = Field(examples=[4711])
+
+
+class Posted(BaseModel):
+    """What was accepted, in the order of the request."""
+
+    items: list[Place]
+
+
+class RecordError(BaseModel):
+    """What is wrong with a field of a record."""
+
+    record: int = Field(description="The record's place in the list, from 0.", examples=[0])
+    field: str | None = Field(description="Its field; null: the record as a whole.", examples=["date_of_birth"])
+    detail: str = Field(examples=["is not a time as 2024-12-31 23:59:59.000, in ISO 8601, or 12/31/2024"])
+
+
+class RecordsProblem(Problem):
+    """A problem document that names every field of every bad record."""
+
+    errors: list[RecordError] = Field(default_factory=list)
+
+
+class Posting(Idempotent):
+    """A route that hands the request to its function as it is: FastAPI's own way costs more than all that we do."""
+
+    passwords = True
+
+    def plain_handler(self) -> Handler:
+        """The function, for whom it is for."""
+        scope, carry_out = (self.openapi_extra or {})["x-scope"], self.endpoint
+
+        async def handle(request: Request) -> Response:
+            refuse_unless(await authenticated(request, passwords=True), scope)
+            response: Response = await carry_out(request)
+            return response
+
+        return handle
+
+
+router = APIRouter(tags=["records"], route_class=Posting)
+
+
+@asynccontextmanager
+async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
+    """The way to Kafka, which need not be there yet."""
+    wanted, kafka = settings.records, settings.kafka
+    topics = {
+        Api.PATIENT: kafka.patient_topic,
+        Api.ADMISSIONS: kafka.admissions_topic,
+        Api.LAB_RESULTS: kafka.lab_results_topic,
+    }
+    async with Producer(kafka_connection(settings), deliver_within=wanted.deliver_within) as producer:
+        rates = Rates(per_second=wanted.per_second, burst=wanted.burst)
+        yield Posts(producer, topics, rates, wanted.under_way)
+
+
+def _endpoint(api: Api) -> Callable[[Request], Any]:
+    async def post(request: Request) -> Response:
+        posts = context_of(request).posts
+        assert posts is not None  # noqa: S101 - the route is there only with Kafka
+        try:
+            accepted = await posts.post(api, request.state.principal, await request.body())
+        except RecordsRefused as refused:
+            return _refused(refused)
+        return Response(msgspec.json.encode({"items": accepted}), HTTPStatus.ACCEPTED, media_type="application/json")
+
+    return post
+
+
+def _refused(refused: RecordsRefused) -> Response:
+    errors = [
+        RecordError(record=place, field=each.field or None, detail=each.text)
+        for place, found in refused.errors.items()
+        for each in found
+    ]
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    document = RecordsProblem(
+        type=type(refused).__name__,
+        title=status.phrase,
+        status=status,
+        detail=refused.message,
+        advice=refused.advice,
+        field=errors[0].field,
+        errors=errors,
+    )
+    return JSONResponse(document.model_dump(), status, media_type=PROBLEM)
+
+
+def _body(api: Api) -> dict[str, Any]:
+    """The request body for the OpenAPI document, from the types that read it."""
+    wire = KINDS[api].wire
+    _, schemas = msgspec.json.schema_components([wire])
+    one = schemas[wire.__name__]
+    some = {"type": "array", "items": one, "minItems": 1, "maxItems": LONGEST}
+    return {"content": {"application/json": {"schema": {"oneOf": [one, some]}}}, "required": True}
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    document = Problem.model_json_schema()
+    document["properties"]["errors"] = {"type": "array", "items": RecordError.model_json_schema()}
+    refused = {"content": {PROBLEM: {"schema": document}}, "description": "Bad records; nothing of them was sent."}
+    return problems(401, 403, 413, 429, 503) | {422: refused}
+
+
+for _api in Api:
+    router.add_api_route(
+        PATHS[_api],
+        _endpoint(_api),
+        methods=["POST"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=Posted,
+        summary=f"Post {_api.replace('_', ' ')}",
+        description=f"One record or a list of up to {LONGEST:,}. 202 means that all replicas have all of them; "
+        "503 that some may be there, and that the request can be repeated: a record that comes twice changes nothing.",
+        operation_id=f"post_{_api}",
+        responses=_responses(),
+        dependencies=[Depends(bearer), Depends(basic)],  # for the OpenAPI document
+        openapi_extra={"x-scope": _api.scope, "requestBody": _body(_api)},
+    )

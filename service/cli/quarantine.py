@@ -1,0 +1,92 @@
+"""`wardflow quarantine`."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from config.settings import Settings
+from library.access.audit import LOCAL, Audit
+from library.contracts.errors import WardflowError
+from library.warehouse.queries.pages import MOST, fetch_page
+from library.warehouse.queries.quarantine import readable, rejection, rejections
+from service.cli.output import out, print_json, run, table
+from service.resources import warehouse
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the rows that were refused.")
+
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+_BIGINT = 2**63 - 1
+
+
+class NoSuchRejection(WardflowError):
+    """No rejection has this id."""
+
+    default_advice = "`wardflow quarantine list` shows the rejections and their ids."
+
+
+@app.command("list")
+def list_rejections(
+    source: Annotated[str | None, typer.Option(help="Only of this source.", show_default=False)] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Only of this run.", show_default=False)] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only those of which a reason begins so.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List refused rows, the newest first."""
+
+    async def main(settings: Settings) -> list[dict[str, Any]]:
+        async with warehouse(settings, size=1) as pool:
+            page = await fetch_page(pool, rejections(source=source, run_id=run_id, reason=reason), limit=limit)
+        items: list[dict[str, Any]] = json.loads(page.items)
+        return items
+
+    found = run(main)
+    if as_json:
+        print_json(found)
+        return
+    lines = table("id>", "dataset", "reasons", "where", "run")
+    for each in found:
+        lines.add_row(str(each["id"]), each["dataset"], "; ".join(each["reasons"]), _where(each), each["run_id"] or "")
+    out.print(lines)
+
+
+@app.command()
+def show(
+    rejection_id: Annotated[int, typer.Argument(min=1, max=_BIGINT, help="Its id, from the list.")],
+    as_json: Json = False,
+) -> None:
+    """Show a refused row as it came; that it was looked at goes into the audit."""
+
+    async def main(settings: Settings) -> Mapping[str, Any]:
+        async with warehouse(settings, size=1) as pool:
+            page = await fetch_page(pool, rejection(rejection_id, raw=True), limit=1)
+            found = json.loads(page.items)
+            if not found:
+                raise NoSuchRejection(f"There is no rejection with the id {rejection_id}.")
+            await Audit(pool).record(LOCAL, "read_raw_rejections", "/quarantine", rejections=[rejection_id])
+            return readable(found[0])
+
+    found = run(main)
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        if name != "raw" and value is not None:
+            shown = "; ".join(value) if isinstance(value, list) else str(value)
+            out.print(f"{name:<13}{shown}", markup=False)
+    if found["raw"] is None:
+        out.print(f"\nIt is too long to be kept: see {_where(found)}.", markup=False)
+    else:
+        # What moves a terminal's cursor or worse is shown, and not done.
+        plain = (each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in found["raw"])
+        out.print("\n" + "".join(plain), markup=False)
+
+
+def _where(rejected: Mapping[str, Any]) -> str:
+    if rejected["topic"] is None:
+        return f"{rejected['object_key']}, line {rejected['line']}"
+    return f"{rejected['topic']}, partition {rejected['partition']}, offset {rejected['offset']}"

@@ -1,0 +1,158 @@
+"""`wardflow access user` and `wardflow access grant`: who posts records, and what."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from config.settings import Settings
+from library.access.audit import LOCAL, Audit
+from library.access.tokens import Api, Tokens
+from library.access.users import UserInfo, Users
+from library.warehouse.pool import Pool
+from service.cli.output import err, local, out, print_json, run, table
+from service.resources import warehouse
+
+user = typer.Typer(add_completion=False, no_args_is_help=True, help="Users who post records.")
+
+Name = Annotated[str, typer.Argument(help="The user's name.")]
+Apis = Annotated[list[Api], typer.Argument(help="What may be posted.")]
+_DONE = "[green]✓[/]"
+
+
+@user.command()
+def add(
+    name: Name,
+    password: Annotated[bool, typer.Option("--password", help="Ask for a password, for HTTP Basic.")] = False,
+) -> None:
+    """Make a user, who is granted nothing yet."""
+    given = _password() if password else None
+
+    async def main(pool: Pool) -> UUID:
+        user_id = await Users(pool).create(name, given)
+        await Audit(pool).record(LOCAL, "create_user", str(user_id))
+        return user_id
+
+    out.print(f"{_DONE} User {_run(main)}. `wardflow access grant {name} …` says what may be posted.")
+
+
+@user.command("list")
+def list_users(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """List the users and what they are granted."""
+
+    async def main(pool: Pool) -> list[UserInfo]:
+        return await Users(pool).listed()
+
+    found = _run(main)
+    if as_json:
+        print_json([vars(each) for each in found])
+        return
+    lines = table("user", "name", "grants", "password", "created", "disabled")
+    for each in found:
+        has = "yes" if each.has_password else "no"
+        lines.add_row(
+            str(each.id), each.name, " ".join(each.grants), has, local(each.created_at), local(each.disabled_at)
+        )
+    out.print(lines)
+
+
+@user.command()
+def password(name: Name) -> None:
+    """Give a user another password, read from the terminal or from standard input."""
+    given = _password()
+
+    async def main(pool: Pool) -> None:
+        await Users(pool).set_password(name, given)
+        await _recorded(pool, "set_password", name)
+
+    _run(main)
+    out.print(f"{_DONE} It counts from now on; the one before does not.")
+
+
+@user.command()
+def disable(name: Name) -> None:
+    """Let neither password nor tokens of a user count, from the next request on."""
+
+    async def main(pool: Pool) -> None:
+        await Users(pool).disable(name)
+        await _recorded(pool, "disable_user", name)
+
+    _run(main)
+    out.print(f"{_DONE} Nothing of this user counts any more.")
+
+
+@user.command()
+def enable(name: Name) -> None:
+    """Let a disabled user in again."""
+
+    async def main(pool: Pool) -> None:
+        await Users(pool).enable(name)
+        await _recorded(pool, "enable_user", name)
+
+    _run(main)
+    out.print(f"{_DONE} Password, tokens and grants count as before.")
+
+
+@user.command()
+def token(
+    name: Name,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+) -> None:
+    """Make a token of a user and show it, once; `wardflow access token revoke` takes it back."""
+
+    async def main(pool: Pool) -> tuple[UUID, str]:
+        expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+        user_id = await Users(pool).id_of(name)
+        token_id, made = await Tokens(pool).create(name, [], expires_at=expires_at, user_id=user_id)
+        await Audit(pool).record(LOCAL, "create_token", str(token_id), user=str(user_id))
+        return token_id, made
+
+    token_id, made = _run(main)
+    err.print(f"Token {token_id}; it is shown only now:")
+    out.print(made, markup=False)
+
+
+def grant(name: Name, apis: Apis) -> None:
+    """Let a user post to APIs, from the next request on."""
+
+    async def main(pool: Pool) -> None:
+        for api in apis:
+            await Users(pool).grant(name, api)
+            await _recorded(pool, "grant", name, api=str(api))
+
+    _run(main)
+    out.print(f"{_DONE} {name} may post: {', '.join(apis)}.")
+
+
+def ungrant(name: Name, apis: Apis) -> None:
+    """Let a user no longer post to APIs, from the next request on."""
+
+    async def main(pool: Pool) -> None:
+        for api in apis:
+            await Users(pool).ungrant(name, api)
+            await _recorded(pool, "ungrant", name, api=str(api))
+
+    _run(main)
+    out.print(f"{_DONE} {name} may no longer post: {', '.join(apis)}.")
+
+
+async def _recorded(pool: Pool, action: str, name: str, **detail: str) -> None:
+    await Audit(pool).record(LOCAL, action, str(await Users(pool).id_of(name)), **detail)
+
+
+def _password() -> str:
+    """Never from the command line: other users of the machine could read it there."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _run[T](act: Callable[[Pool], Awaitable[T]]) -> T:
+    async def main(settings: Settings) -> T:
+        async with warehouse(settings, size=1) as pool:
+            return await act(pool)
+
+    return run(main)

@@ -1,0 +1,136 @@
+"""What people and programs ask of observations."""
+
+import csv
+import io
+import json
+
+import pytest
+import pytest_asyncio
+
+from library.access.tokens import Scope
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from tests.integration.api.conftest import Client
+from tests.integration.api.test_fhir_patients import found
+from tests.support.fhir_rows import FhirRows, observation, patient
+
+OBSERVATIONS = (
+    observation("1", "p", 170.5, "2025-06-01T12:00:00Z"),
+    observation("2", "p", 171.5, "2025-06-02T00:30:00+02:00", code="29463-7"),
+    observation("3", "p", -5, "2025-06", code="2339-0", category="laboratory"),
+    observation("4", "q", None, "2025-06-03", code="85354-9", components=[("8480-6", 120), ("8462-4", 80)]),
+    observation("5", "unknown", 171, "2025-06-04"),
+)
+
+
+@pytest_asyncio.fixture
+async def reader(api: Client) -> dict[str, str]:
+    """Headers of somebody who may read of patients, and nothing else."""
+    return await api.bearing(Scope.READ_PATIENTS)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def known(pool: Pool, store: ObjectStore) -> FhirRows:
+    """Two patients and five observations are known."""
+    rows = FhirRows(pool, store)
+    await rows.load(patient("p"), patient("q"), *OBSERVATIONS)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("", "54213"),
+        ("patient_id=p", "213"),
+        ("patient_id=unknown", "5"),
+        ("patient_id=nobody", ""),
+        ("code=8302-2", "51"),
+        ("code=8480-6", ""),
+        ("category=laboratory", "3"),
+        ("category=laboratory&code=8302-2", ""),
+        ("from=2025-06-03", "54"),
+        ("to=2025-06-01", "213"),
+        ("from=2025-06-01&to=2025-06-01", "213"),
+        ("from=2025-06-01T12:00:00Z&to=2025-06-01T22:29:59Z", "1"),
+        ("from=2025-06-02T00:30:00%2B02:00&to=2025-06-02", "2"),
+        ("min_value=171", "52"),
+        ("max_value=170.5", "13"),
+        ("min_value=-5&max_value=-5", "3"),
+        ("patient_id=p&code=8302-2&category=vital-signs&from=2025-06-01&to=2025-06-30&min_value=1&server=hapi", "1"),
+        ("server=other", ""),
+    ],
+)
+async def test_filters_find_those_whom_they_name(api: Client, reader: dict[str, str], query: str, ids: str) -> None:
+    assert "".join(item["id"] for item in await found(api, reader, f"/observations?{query}")) == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("", "213"),
+        ("code=2339-0", "3"),
+        ("category=vital-signs", "21"),
+        ("from=2025-06-01T13:00Z", "2"),
+        ("limit=1", "213"),
+    ],
+)
+async def test_those_of_a_patient_are_found_below_it(api: Client, reader: dict[str, str], query: str, ids: str) -> None:
+    assert "".join(item["id"] for item in await found(api, reader, f"/patients/p/observations?{query}")) == ids
+
+
+async def test_an_observation_is_shown_with_its_components(api: Client, reader: dict[str, str]) -> None:
+    (shown,) = await found(api, reader, "/observations?patient_id=q")
+    expected = {
+        "id": "4", "server": "hapi", "patient_id": "q", "status": "final", "category": "vital-signs",
+        "code": "85354-9", "code_text": "No. 85354-9", "codes": ["85354-9"], "value_kind": "none",
+        "effective_text": "2025-06-03", "effective_start": "2025-06-03T00:00:00+00:00",
+    }  # fmt: skip
+    assert shown | expected == shown
+    parts = [(part["position"], part["code"], part["value_number"], part["unit"]) for part in shown["components"]]
+    assert parts == [(1, "8480-6", 120.0, "cm"), (2, "8462-4", 80.0, "cm")]
+    assert {"sort_time", "version_number", "reader_version"}.isdisjoint(shown)
+
+
+async def test_pages_hold_each_observation_once_the_newest_first(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    same = [observation(f"m{number:03}", "many", number, "2025-07-01") for number in range(60)]
+    await known.load(*same, *(observation(f"n{number}", "many", 1, f"2025-07-{number:02}") for number in range(2, 9)))
+    await known.load(*same, server="other")
+    items = await found(api, reader, "/observations?from=2025-07-01&limit=13")
+    assert len({(item["id"], item["server"]) for item in items}) == len(items) == 127
+    order = [(item["effective_start"], item["id"], item["server"]) for item in items]
+    assert order == sorted(order, reverse=True)
+
+
+async def test_csv_has_all_rows_with_their_components(api: Client, reader: dict[str, str]) -> None:
+    answer = await api.http.get("/observations?limit=1", headers=reader | {"Accept": "text/csv"})
+    rows = {row["id"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    assert list(rows) == ["5", "4", "2", "1", "3"]
+    assert [part["value_number"] for part in json.loads(rows["4"]["components"])] == [120.0, 80.0]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=2025-06-01T12:00:00", "from"),
+        ("to=yesterday", "to"),
+        ("from=0001-01-01T00:00:00%2B14:00", "from"),
+        ("min_value=nan", "min_value"),
+        ("max_value=inf", "max_value"),
+        ("code=", "code"),
+        ("category=%00", "category"),
+        ("patient_id=%00", "patient_id"),
+        ("limit=0", "limit"),
+    ],
+)
+async def test_a_parameter_that_cannot_be_is_named(api: Client, reader: dict[str, str], query: str, field: str) -> None:
+    answer = await api.http.get(f"/observations?{query}", headers=reader)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+@pytest.mark.parametrize("after", ["AAAA", "WyJhIl0", "WyJ4IiwieCIsIngiXQ", "é"])
+async def test_a_cursor_that_was_never_given_is_refused(api: Client, reader: dict[str, str], after: str) -> None:
+    for path in ("/observations", "/patients/p/observations"):
+        answer = await api.http.get(f"{path}?after={after}", headers=reader)
+        assert (answer.status_code, answer.json()["type"]) == (422, "CursorInvalid")

@@ -1,0 +1,63 @@
+"""Questions about patients find their rows by indexes, however many rows there are."""
+
+from datetime import UTC, date, datetime
+
+import pytest_asyncio
+
+from library.warehouse.pool import Pool
+from library.warehouse.queries.fhir import ObservationFilters, PatientFilters, observations, patients
+from library.warehouse.queries.pages import fetch_page
+from tests.integration.warehouse.test_plans import Explaining, nodes, touched
+
+DAY = datetime(2021, 1, 1, tzinfo=UTC)
+
+_PATIENTS = """
+INSERT INTO fhir.patient (load_id, reader_version, id, server, last_updated, version_number, version_id, family, given,
+    search_names, gender, birth_date, birth_date_precision, birth_date_from, address_lines, postal_codes, object_key)
+SELECT gen_random_uuid(), 1, 'p' || n, CASE n % 2 WHEN 0 THEN 'hapi' ELSE 'file' END, now(), 1, '1', 'family' || n,
+    '{}', ARRAY['family_family' || n, 'given_ann'], 'female', '1980', 'year', '1930-01-01'::date + n, '{}',
+    ARRAY[lpad((n % 2000)::text, 5, '0')], 'o'
+FROM generate_series(1, 20000) n
+"""
+_OBSERVATIONS = """
+INSERT INTO fhir.observation (load_id, reader_version, value_kind, value_number, code, id, server, last_updated,
+    version_number, version_id, patient_id, categories, codes, effective_start, object_key)
+SELECT gen_random_uuid(), 1, 'quantity', n, 'c', 'o' || n, CASE n % 2 WHEN 0 THEN 'hapi' ELSE 'file' END, now(), 1, '1',
+    'p' || n % 20000, ARRAY['c' || n % 3], ARRAY['code' || n % 1000], '2020-01-01Z'::timestamptz + n * interval '1 min',
+    'o'
+FROM generate_series(1, 200000) n
+"""
+
+
+@pytest_asyncio.fixture
+async def many(pool: Pool) -> Pool:
+    """20,000 patients with ten observations each are known."""
+    await pool.execute(_PATIENTS)
+    await pool.execute(_OBSERVATIONS)
+    await pool.execute("VACUUM ANALYZE fhir.patient, fhir.observation")
+    return pool
+
+
+QUESTIONS = {
+    "a zip code": (patients(PatientFilters(zipcode="00017")), 50),
+    "a family": (patients(PatientFilters(family="Family1999")), 50),
+    "a day of birth": (patients(PatientFilters(born_from=date(1950, 3, 1), born_to=date(1950, 3, 5))), 1_500),
+    "all patients": (patients(PatientFilters()), 250),
+    "a patient": (observations(ObservationFilters(patient_id="p7", server="file")), 50),
+    "a patient's code": (observations(ObservationFilters(patient_id="p7", server="file", code="code7")), 50),
+    "a code": (observations(ObservationFilters(code="code7")), 900),
+    "the newest": (observations(ObservationFilters()), 350),
+    "a category": (observations(ObservationFilters(category="c1")), 700),
+    "a day": (observations(ObservationFilters(begin=DAY.replace(month=4), end=DAY.replace(month=4, day=2))), 350),
+    "a value": (observations(ObservationFilters(begin=DAY.replace(day=30), min_value=0.5, server="hapi")), 700),
+}
+
+
+async def test_each_question_reads_little_more_than_it_answers(many: Pool) -> None:
+    for name, (query, most) in QUESTIONS.items():
+        explaining = Explaining(many)
+        for page, after in (("first", None), ("later", (await fetch_page(many, query, limit=3)).following)):
+            await fetch_page(explaining, query, limit=100, after=after)
+            whole = {node["Relation Name"] for node in nodes(explaining.plan) if node["Node Type"] == "Seq Scan"}
+            assert not whole, (name, page)
+            assert touched(explaining.plan) <= most, (name, page)
