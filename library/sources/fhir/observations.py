@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from library.sources.fhir.concepts import CATEGORIES, CODES, INTERPRETATIONS, LIMITS, REASONS, Unreadable, limited
 from library.sources.fhir.identity import Source, identified
-from library.sources.fhir.resources import NOTHING, Measurement, Observation, Timing
+from library.sources.fhir.resources import NOTHING, Measurement, Observation, Timing, bytes_of
 from library.sources.fhir.times import read_date_time, read_instant
 from library.sources.fhir.values import period_cells, placed, value_cells
 from library.warehouse.staging import Cell
@@ -30,8 +30,8 @@ def observation_cells(given: Observation, source: Source) -> tuple[Cell, ...]:
     Raises:
         Unreadable: with the place, and what is wrong there.
     """
-    system, code, text, codes = CODES[bytes(given.code)]
-    category, categories = CATEGORIES[bytes(given.category)]
+    system, code, text, codes = CODES[bytes_of(given.code)]
+    category, categories = CATEGORIES[bytes_of(given.category)]
     subject, encounter, issued = given.subject, given.encounter, given.issued
     return (
         system,
@@ -62,7 +62,7 @@ def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]
     position = 0
     try:
         for position, each in enumerate(given.component or (), start=1):
-            system, code, text, _ = CODES[bytes(each.code)]
+            system, code, text, _ = CODES[bytes_of(each.code)]
             rows.append((system, code, text, *value_cells(each), *_judged(each), given.id, source.server, position))
     except Unreadable as error:
         raise Unreadable("", f"component[{position - 1}].{error}") from None
@@ -72,8 +72,8 @@ def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]
 def _judged(given: Measurement) -> tuple[str | None, float | None, float | None, str | None]:
     if given.referenceRange is NOTHING and given.interpretation is NOTHING and given.dataAbsentReason is NOTHING:
         return _NOT_JUDGED
-    low, high = LIMITS[bytes(given.referenceRange)]
-    return INTERPRETATIONS[bytes(given.interpretation)], low, high, REASONS[bytes(given.dataAbsentReason)]
+    low, high = LIMITS[bytes_of(given.referenceRange)]
+    return INTERPRETATIONS[bytes_of(given.interpretation)], low, high, REASONS[bytes_of(given.dataAbsentReason)]
 
 
 def _effective(given: Observation) -> Effective:

@@ -5,10 +5,13 @@ No value is made to fit: a number that is written as a text is refused, with its
 
 # ruff: noqa: N815 - the fields are called as FHIR calls them
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, json
 
 NOTHING = Raw(b"")
 """What stands where a resource has nothing: this very object."""
+
+bytes_of = json.Encoder().encode
+"""The bytes of something raw; `bytes` takes twice as long."""
 
 
 class Meta(Struct, gc=False):
