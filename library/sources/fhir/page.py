@@ -113,7 +113,8 @@ def read_page(body: bytes) -> Page:
     resources: list[bytes] = []
     remarks: list[str] = []
     for entry in bundle.entry or ():
-        resource, mode = bytes_of(entry.resource), entry.search.mode if entry.search else None
+        resource, search = bytes_of(entry.resource), entry.search
+        mode = search.mode if search else None
         if pretty and resource:
             resource = msgspec.json.format(resource, indent=-1)
         if mode == "outcome" or resource.startswith(_OUTCOME):

@@ -96,7 +96,8 @@ class ReferenceRange(Struct, gc=False):
 class Measurement(Struct, gc=False):
     """What an observation and its components have in common.
 
-    Concepts repeat from one observation to the next, so they are left as they came, for `concepts` to look up.
+    Concepts repeat from one observation to the next, and so do whole components: these are left as they came, to be
+    looked up.
     """
 
     code: Raw = NOTHING
@@ -134,7 +135,7 @@ class Observation(Measurement, gc=False, tag_field="resourceType", tag="Observat
     effectiveInstant: str | None = None
     effectiveTiming: Timing | None = None
     issued: str | None = None
-    component: list[Component] | None = None
+    component: list[Raw] | None = None
 
 
 class HumanName(Struct, gc=False):
