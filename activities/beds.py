@@ -9,7 +9,7 @@ from pathlib import Path
 from temporalio import activity
 
 from activities.staging import Reading, Stager
-from config.settings import WorkbookSettings
+from config.sections import WorkbookSettings
 from library.contracts.beds import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef

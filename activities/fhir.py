@@ -18,7 +18,7 @@ from temporalio import activity
 
 from activities.loads import LoadActivities
 from activities.staging import Stager
-from config.settings import FhirSettings
+from config.sections import FhirSettings
 from library.contracts.fhir import (
     FetchedPage,
     FetchPage,

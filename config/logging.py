@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Traces without the frames' variables, which hold rows and passwords."""

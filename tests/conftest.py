@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.settings import KafkaSettings, Settings, StackSettings
+from config.servers import KafkaSettings, StackSettings
+from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool
 from service import bootstrap

@@ -27,7 +27,7 @@ from library.warehouse.stream_loader import BatchRefused, BatchStale, DrainLedge
 
 @dataclass(frozen=True)
 class DrainLimits:
-    """How much at once, and for how long; see `config.settings.StreamSettings`."""
+    """How much at once, and for how long; see `config.sections.StreamSettings`."""
 
     batch_records: int
     batch_bytes: int

@@ -20,7 +20,7 @@ _MEETINGS = 4
 
 @dataclass(frozen=True)
 class LoadLimits:
-    """Limits of a load's transaction, time-outs in seconds; see `config.settings.PostgresSettings`."""
+    """Limits of a load's transaction, time-outs in seconds; see `config.servers.PostgresSettings`."""
 
     lock: float
     statement: float

@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import httpx
 import msgspec
 
-from config.settings import FhirServerSettings, FhirSettings
+from config.sections import FhirServerSettings, FhirSettings
 from library.contracts.fhir import AnotherOrigin, PageTooLarge, PageUnreadable, SearchExpired, ServerBusy, ServerRefused
 from library.web.fhir_tokens import Credentials
 from library.web.guard import place_text

@@ -6,7 +6,7 @@ import time
 import httpx
 import msgspec
 
-from config.settings import FhirServerSettings
+from config.sections import FhirServerSettings
 from library.contracts.errors import ConfigurationError
 from library.contracts.fhir import ServerBusy, ServerRefused
 

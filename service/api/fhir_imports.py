@@ -80,7 +80,7 @@ class BulkTrigger(BaseModel):
     server: ServerName = None
 
 
-@router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, also=Scope.READ_PATIENTS))
+@router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, also=Scope.READ_PATIENTS))
 async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
     for number, zipcode in enumerate(wanted.zipcodes):
@@ -111,6 +111,7 @@ async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller
     status_code=HTTPStatus.ACCEPTED,
     **needs(
         Scope.OPERATE,
+        400,
         413,
         415,
         also=Scope.READ_PATIENTS,

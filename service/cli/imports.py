@@ -35,14 +35,16 @@ def zipcode(
     as_json: Json = False,
 ) -> None:
     """Import the patients of zip codes and their observations; exits with 0 only if all is loaded, now or before."""
+    _follow([zipcode_wanted(each, server) for each in zipcodes], as_json=as_json)
 
-    def wanted(each: str) -> Wanted:
-        async def start(starter: Starter, _: Bar) -> RunHandle:
-            return await starter.import_zipcode(each, server=server)
 
-        return Wanted(each, start)
+def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
+    """The import of a zip code."""
 
-    _follow([wanted(each) for each in zipcodes], as_json=as_json)
+    async def start(starter: Starter, _: Bar) -> RunHandle:
+        return await starter.import_zipcode(zipcode, server=server)
+
+    return Wanted(zipcode, start)
 
 
 @app.command()
@@ -104,7 +106,7 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
     if as_json:
         print_json([_told(each) for each in followed])
     else:
-        _show(followed)
+        show(followed)
     raise typer.Exit(0 if all(each.completed for each in followed) else 1)
 
 
@@ -123,7 +125,8 @@ def _told(followed: Followed) -> dict[str, object]:
     }
 
 
-def _show(followed: Sequence[Followed]) -> None:
+def show(followed: Sequence[Followed]) -> None:
+    """A line for each run, and below them why those that failed did."""
     lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
     for each in followed:
         state = each.run.state if each.run else RunState.FAILED

@@ -9,7 +9,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from config.settings import MEBIBYTE, Settings
+from config.servers import MEBIBYTE
+from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from service.stack.credentials import Credentials
 from service.stack.part import Health, Part, server_environment

@@ -31,7 +31,8 @@ from activities.runs import RunActivities
 from activities.staging import Stager
 from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
-from config.settings import Settings, WorkerSettings
+from config.sections import WorkerSettings
+from config.settings import Settings
 from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from config.settings import FhirServerSettings, FhirSettings, Settings
+from config.sections import FhirServerSettings, FhirSettings
+from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
 
-from config.settings import WorkbookSettings
+from config.sections import WorkbookSettings
 from library.contracts.objects import ObjectRef
 from library.sources.beds.staging import stage_in_child
 from library.sources.child import run_in_child

@@ -18,7 +18,8 @@ import pytest
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHistory
 
-from config.settings import EncryptionSettings, Settings
+from config.sections import EncryptionSettings
+from config.settings import Settings
 from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunState

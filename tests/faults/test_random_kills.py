@@ -21,7 +21,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from config.settings import Settings, StackSettings
+from config.servers import StackSettings
+from config.settings import Settings
 from library.objects.staged import STAGED
 from service.resources import object_store, warehouse
 from service.stack.detach import end_running, ensure_running

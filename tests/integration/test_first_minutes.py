@@ -45,12 +45,12 @@ def answer(result: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(result.stdout)
 
 
-def test_the_demo_loads_eight_workbooks_that_agree_with_what_was_published(
+def test_the_demo_loads_workbooks_and_patients_that_agree_with_what_was_published_and_served(
     demo: subprocess.CompletedProcess[str],
 ) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert demo.stdout.count(" loaded ") == 8
-    assert demo.stdout.count("✓") == 8
+    assert demo.stdout.count(" loaded ") == 8 + 1
+    assert demo.stdout.count("✓") == 8 + 1
     assert "✗" not in demo.stdout
 
 
@@ -58,7 +58,8 @@ def test_the_demo_loads_eight_workbooks_that_agree_with_what_was_published(
 def test_a_second_demo_finds_its_data_and_says_already_loaded(wardflow: Wardflow) -> None:
     again = wardflow("demo")
     assert again.returncode == 0
-    assert again.stdout.count(" already_loaded ") == 8
+    assert again.stdout.count(" already_loaded ") == 8 + 1
+    assert again.stdout.count("✓") == 8 + 1
 
 
 @pytest.mark.usefixtures("demo")
@@ -97,6 +98,28 @@ def test_runs_can_be_listed_and_shown_with_their_decoded_steps(wardflow: Wardflo
     assert steps[-1] == "result"
     assert shown["steps"][0]["payload"]["workbook"]["key"] == shown["object_key"]
     assert wardflow("runs", "watch", runs[0]["id"]).returncode == 0
+
+
+@pytest.mark.usefixtures("demo")
+def test_refused_rows_are_listed_with_their_reasons_and_shown_as_they_came(wardflow: Wardflow, tmp_path: Path) -> None:
+    file = tmp_path / "patients.ndjson"
+    lines = ['{"resourceType": "Patient", "id": "1", "birthDate": "soon"}', "\x1b[31mno JSON"]
+    file.write_text("\n".join(lines))
+    (imported,) = answer(wardflow("import", "fhir", "--json", str(file)))
+    found = answer(wardflow("quarantine", "list", "--json", "--source", "fhir", "--run", imported["run"]))
+    assert [(each["line"], each["dataset"]) for each in found] == [(2, "fhir.patient"), (1, "fhir.patient")]
+    assert "raw" not in found[0]
+    assert len(answer(wardflow("quarantine", "list", "--json", "--reason", "birthDate"))) == 1
+    table = wardflow("quarantine", "list")
+    assert "birthDate: " in table.stdout
+    assert "soon" not in table.stdout
+    shown = answer(wardflow("quarantine", "show", "--json", str(found[1]["id"])))
+    assert (shown["raw"], shown["raw_encoding"]) == (lines[0], "utf-8")
+    assert "\\x1b[31mno JSON" in wardflow("quarantine", "show", str(found[0]["id"])).stdout
+    (read,) = answer(
+        wardflow("sql", "--json", "SELECT count(*) FROM ingest.rejection WHERE source = 'fhir' AND raw IS NOT NULL")
+    )
+    assert read["count"] == 2
 
 
 @pytest.mark.usefixtures("demo")
@@ -141,6 +164,7 @@ def test_the_worker_says_that_it_is_ready_and_what_it_has_done(wardflow: Wardflo
         (("ingest", "workbook", str(Path(__file__).parent)), "holds no .xls"),
         (("ingest", "workbook", "https://example.org/x.xlsx"), "allowed"),
         (("runs", "show", "no-such-run"), "No run has an id"),
+        (("quarantine", "show", "999999"), "no rejection with the id"),
         (("worker", "--queues", "nonsense"), "No such queues"),
         (("sql", "SELEKT"), "refused the query"),
     ],
@@ -154,7 +178,15 @@ def test_a_mistake_is_answered_with_a_sentence(wardflow: Wardflow, words: tuple[
 
 
 @pytest.mark.parametrize(
-    "words", [("runs", "list"), ("sql", "SELECT 1"), ("ingest", "workbook", __file__), ("migrate",), ("worker",)]
+    "words",
+    [
+        ("runs", "list"),
+        ("quarantine", "list"),
+        ("sql", "SELECT 1"),
+        ("ingest", "workbook", __file__),
+        ("migrate",),
+        ("worker",),
+    ],
 )
 def test_without_a_stack_every_command_says_how_to_start_one(tmp_path: Path, words: tuple[str, ...]) -> None:
     result = subprocess.run(  # noqa: S603 - our own command

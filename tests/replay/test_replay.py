@@ -13,7 +13,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from config.settings import EncryptionSettings, Settings
+from config.sections import EncryptionSettings
+from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

@@ -9,7 +9,8 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 
-from config.settings import FhirServerSettings, FhirSettings, Settings
+from config.sections import FhirServerSettings, FhirSettings
+from config.settings import Settings
 from library.contracts.runs import Run
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

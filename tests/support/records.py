@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from config.settings import RecordSettings, Settings
+from config.sections import RecordSettings
+from config.settings import Settings
 from library.access.tokens import Api, Scope, Tokens
 from library.access.users import Users
 from library.warehouse.pool import Pool

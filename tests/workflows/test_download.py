@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from temporalio.client import WorkflowFailureError
 
-from config.settings import DownloadSettings, Settings
+from config.sections import DownloadSettings
+from config.settings import Settings
 from library.contracts.runs import Run, RunState
 from library.contracts.web import UrlNotAllowed
 from library.objects.store import ObjectStore

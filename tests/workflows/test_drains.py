@@ -14,7 +14,8 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
 from activities.streams import DrainStarter
-from config.settings import EncryptionSettings, Settings
+from config.sections import EncryptionSettings
+from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool

@@ -12,7 +12,8 @@ import structlog
 from prometheus_client import generate_latest
 
 from config.logging import configure_logging
-from config.settings import EncryptionSettings, LogSettings, Settings
+from config.sections import EncryptionSettings, LogSettings
+from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import EncryptionSettings, Settings
+from config.sections import EncryptionSettings
+from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

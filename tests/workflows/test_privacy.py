@@ -6,7 +6,8 @@ from pathlib import Path
 
 from openpyxl import load_workbook
 
-from config.settings import EncryptionSettings, Settings
+from config.sections import EncryptionSettings
+from config.settings import Settings
 from library.contracts.runs import Run
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from config.settings import WorkbookSettings
+from config.sections import WorkbookSettings
 from library.contracts.beds import CellUnreadable
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef

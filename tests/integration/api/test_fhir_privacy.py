@@ -11,7 +11,7 @@ import pytest_asyncio
 import structlog
 
 from config.logging import configure_logging
-from config.settings import LogSettings
+from config.sections import LogSettings
 from library.access.patients import pseudonym
 from library.access.tokens import Scope
 from library.objects.store import ObjectStore

@@ -25,6 +25,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO
 from tests.support.api import api_process
+from tests.support.fhir_rows import FhirRows, observation, patient
 from tests.support.runs import workbooks
 
 CHECKS = [
@@ -40,7 +41,9 @@ EXAMPLES = 10
 
 @pytest_asyncio.fixture
 async def schema(settings: Settings, pool: Pool, store: ObjectStore) -> AsyncIterator[Any]:
-    """The document, as the running API serves it over a warehouse that holds two editions."""
+    """The document, as the running API serves it over a warehouse that holds two editions and a patient."""
+    rows = FhirRows(pool, store)
+    await rows.load(patient("p"), observation("o", "p", components=[("8480-6", 120)]), b"unreadable")
     async with workbooks(settings, pool, store) as sent:
         for path in TWO:
             await sent.ingest(path)
@@ -79,8 +82,11 @@ def test_no_call_breaks_the_document(schema: Any, headers: dict[str, str]) -> No
 def _read_everything(schema: Any, headers: dict[str, str]) -> None:
     """Every route that reads answers with real rows, as the document says."""
     with httpx.Client(base_url=schema.config.base_url, headers=headers, trust_env=False) as http:
-        (run, *_), (edition, *_) = (http.get(path).json()["items"] for path in ("/runs", "/nhs-data/editions"))
+        (run, *_), (edition, *_), (refused, *_) = (
+            http.get(path).json()["items"] for path in ("/runs", "/nhs-data/editions", "/quarantine")
+        )
     known = {"run_id": run["id"], "edition_id": edition["id"], "code": "RJ1", "text": "moorfields"}
+    known |= {"zipcode": "02139", "patient_id": "p", "rejection_id": refused["id"]}
     read = 0
     for operation in (found.ok() for found in schema.get_all_operations()):
         if operation.method.upper() == "GET":

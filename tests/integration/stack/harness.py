@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from config.settings import Settings, StackSettings
+from config.servers import StackSettings
+from config.settings import Settings
 from service.stack.processes import leftovers
 from service.stack.state import State, read_state
 

@@ -50,6 +50,7 @@ async def read(settings: Settings, count: int) -> list[bytes]:
     return found
 
 
+@pytest.mark.timeout(300)
 async def test_acknowledged_records_the_port_and_the_cluster_outlive_a_kill_and_a_move_to_another_port(
     tmp_path: Path,
 ) -> None:
@@ -68,7 +69,7 @@ async def test_acknowledged_records_the_port_and_the_cluster_outlive_a_kill_and_
         before = read_state(tmp_path)["kafka"]
         identity = (tmp_path / "kafka" / "data" / "meta.properties").read_text()
         sending = asyncio.create_task(send_until_it_dies(settings))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while len(sent) < 5_000:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.01)
             psutil.Process(before["pid"]).kill()

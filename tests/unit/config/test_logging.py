@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from config.logging import configure_logging
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, StackSettings
+from config.servers import StackSettings
+from config.settings import Settings
 
 STACK = {
     "postgres": {"url": "postgresql://owner@stack/db", "read_only_url": "postgresql://reader@stack/db"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
-from config.settings import WorkbookSettings
+from config.sections import WorkbookSettings
 from library.contracts.beds import CellUnreadable
 from library.contracts.objects import ObjectRef
 from library.datasets import beds

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.settings import FhirServerSettings, FhirSettings
+from config.sections import FhirServerSettings, FhirSettings
 from library.contracts.errors import WardflowError
 from library.contracts.fhir import (
     AnotherOrigin,

@@ -1,0 +1,66 @@
+"""The patients of a zip code from the sandbox, and what came of them beside what it has."""
+
+import json
+
+import httpx
+
+from config.settings import Settings
+from library.contracts.errors import WardflowError
+from library.warehouse.queries.fhir import zipcode
+from service.cli.following import follow
+from service.cli.imports import show, zipcode_wanted
+from service.cli.output import out, table
+from service.resources import warehouse
+
+ZIPCODE = "01906"
+SERVER = "sandbox"
+
+_A_PAGE = 1_000
+
+
+class SandboxSilent(WardflowError):
+    """The sandbox does not answer."""
+
+    default_advice = "`wardflow doctor` says what is wrong."
+
+
+async def show_patients(settings: Settings) -> bool:
+    """Import a zip code and show what was found beside what the server has; whether they agree."""
+    base = settings.fhir.sandbox_url
+    if base is None:
+        out.print("No patients: the stack runs without its FHIR sandbox (WARDFLOW_STACK__FHIR_SANDBOX).")
+        return True
+    followed = await follow(settings, [zipcode_wanted(ZIPCODE, SERVER)])
+    show(followed)
+    patients, observations = await _served(base)
+    async with warehouse(settings, size=1) as pool:
+        rows = await zipcode(pool, ZIPCODE, SERVER)
+    found = (rows[0]["patients"], rows[0]["observations"]) if rows else (0, 0)
+    agrees = found == (patients, observations) and patients > 0
+    lines = table("zip code", "patients: found>", "at the server>", "observations: found>", "at the server>", "")
+    numbers = (found[0], patients, found[1], observations)
+    lines.add_row(ZIPCODE, *(f"{number:,}" for number in numbers), "[green]✓[/]" if agrees else "[red]✗[/]")
+    out.print()
+    out.print(lines)
+    return agrees and all(each.completed for each in followed)
+
+
+async def _served(base: str) -> tuple[int, int]:
+    """How many patients of the zip code the server has, and how many observations of theirs; asked of it directly."""
+    try:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+            patients = await _found(client, f"{base}/Patient?address-postalcode={ZIPCODE}&_count={_A_PAGE}")
+            ids = ",".join(each["id"] for each in patients)
+            return len(patients), len(await _found(client, f"{base}/Observation?patient={ids}&_count={_A_PAGE}"))
+    except (httpx.HTTPError, json.JSONDecodeError) as error:
+        raise SandboxSilent(f"The FHIR sandbox does not answer ({type(error).__name__}).") from None
+
+
+async def _found(client: httpx.AsyncClient, following: str | None) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    while following:
+        answer = (await client.get(following)).raise_for_status()
+        bundle = answer.json()
+        found += [entry["resource"] for entry in bundle.get("entry", ())]
+        following = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+    return found
