@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import chain
 
 
 class Gathered[Key, Value]:
@@ -16,17 +17,16 @@ class Gathered[Key, Value]:
 
     def __init__(self, ask: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
         self._ask = ask
-        self._waiting: dict[Key, asyncio.Future[Value | None]] = {}
+        self._waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._asking: asyncio.Task[None] | None = None
 
     async def get(self, key: Key) -> Value | None:
         """What there is for a key, from now on; raises what asking raised."""
-        answer = self._waiting.get(key)
-        if answer is None:
-            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(answer)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_all())
-        return await asyncio.shield(answer)
+        return await answer
 
     async def _ask_all(self) -> None:
         while self._waiting:
@@ -34,13 +34,15 @@ class Gathered[Key, Value]:
             try:
                 found = await self._ask(list(asked))
             except asyncio.CancelledError:
-                for answer in asked.values():
+                for answer in chain.from_iterable(asked.values()):
                     answer.cancel()
                 raise
             except Exception as error:  # noqa: BLE001 - everybody who asked is told
-                for answer in asked.values():
-                    answer.set_exception(error)
-                    answer.exception()  # whoever asked may have gone
+                for answer in chain.from_iterable(asked.values()):
+                    if not answer.done():  # whoever asked may have gone
+                        answer.set_exception(error)
             else:
-                for key, answer in asked.items():
-                    answer.set_result(found.get(key))
+                for key, answers in asked.items():
+                    for answer in answers:
+                        if not answer.done():
+                            answer.set_result(found.get(key))

@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 
 import asyncpg
@@ -19,13 +20,14 @@ from service.api.problems import PROBLEM, problem, unexpected
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+_POLICY = b"content-security-policy"
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (_POLICY, b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 _TOO_LARGE = 413
 _REFUSALS = (401, 403, 429)
 _DOCS = ("/docs", "/openapi.json")
@@ -102,9 +104,12 @@ class _Answer:
             return
         self.begun = True
         headers["X-Request-Id"] = self.request_id
-        for name, value in _SECURITY_HEADERS.items():
-            if name != "Content-Security-Policy" or self._scope["path"] not in _DOCS:
-                headers.setdefault(name, value)
+        there = {name for name, _ in headers.raw}
+        headers.raw.extend(
+            (name, value)
+            for name, value in _SECURITY_HEADERS
+            if name not in there and (name != _POLICY or self._scope["path"] not in _DOCS)
+        )
         self._record(int(message["status"]))
         await self._send(message)
 
@@ -129,13 +134,19 @@ class _Answer:
     def _record(self, status: int) -> None:
         method, route = self._scope["method"], self._route
         seconds = time.monotonic() - self._began
-        REQUESTS.labels(method, route, status).inc()
-        REQUEST_SECONDS.labels(method, route).observe(seconds)
+        counter, histogram = _metrics(method, route, status)
+        counter.inc()
+        histogram.observe(seconds)
         _log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
 
     @property
     def _route(self) -> str:
         return getattr(self._scope.get("route"), "path", "none")
+
+
+@lru_cache(maxsize=1_000)
+def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), REQUEST_SECONDS.labels(method, route)
 
 
 async def _nothing() -> Message:
