@@ -32,7 +32,7 @@ MANIFEST = "application/json"
 
 _LONGEST_URL = 8_000
 """Characters; servers take 8,190 or so. A longer search goes by POST."""
-_FILES_MAY_TAKE = 3_000.0
+FILES_MAY_TAKE = 3_000.0
 """Seconds for the download of a file; its activity may take an hour."""
 _OUTCOME_LIMIT = 256 * 1024
 _BUSY = frozenset({408, 425, 429})
@@ -166,7 +166,7 @@ class FhirClient:
         Raises:
             PageTooLarge: it has more bytes than a file may have.
         """
-        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=_FILES_MAY_TAKE) as response:
+        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=FILES_MAY_TAKE) as response:
             with path.open("wb") as file:
                 async for chunk in self._chunks(response, self._settings.max_file_bytes):
                     await asyncio.to_thread(file.write, chunk)
