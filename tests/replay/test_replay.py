@@ -18,7 +18,8 @@ from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+from service.worker.wiring import ALL_WORKFLOWS
+from service.worker.workers import workflow_runner
 from tests.support.imports import imports
 from tests.support.runs import NHS, workbooks
 
