@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from library.contracts.fhir import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
-from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta
+from library.sources.fhir.resources import NOTHING, Address, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
 PAGE_LIMIT = 64 * 1024 * 1024
@@ -17,8 +17,8 @@ OBJECTS_LIMIT = 1_000_000
 """JSON objects of a page: empty ones would take fifty times their own size to decode."""
 
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
-_NOTHING = (b"", b"null")
-_NO_MATCHES = ("include", "outcome")
+_OUTCOME = (b'{"resourceType":"OperationOutcome"', b'{"resourceType": "OperationOutcome"')
+"""How one begins as servers write it; they mark it as an outcome too, as a rule."""
 _ISSUE_LIMIT = 500
 _SMALLEST_OBJECT = len(b"{},")
 
@@ -87,7 +87,6 @@ class _Located(Struct, rename={"kind": "resourceType"}):
 
 _decode_bundle = msgspec.json.Decoder(_Bundle).decode
 _decode_outcome = msgspec.json.Decoder(_Outcome).decode
-_decode_any = msgspec.json.Decoder(AnyResource).decode
 _decode_located = msgspec.json.Decoder(_Located).decode
 
 
@@ -110,17 +109,18 @@ def read_page(body: bytes) -> Page:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    entries = bundle.entry or ()
-    resources = [bytes(entry.resource) for entry in entries if not (entry.search and entry.search.mode in _NO_MATCHES)]
+    pretty = b"\n" in body or b"\r" in body
+    resources: list[bytes] = []
     remarks: list[str] = []
-    if b'"OperationOutcome"' in body:
-        outcomes = [resource for entry in entries if _is_outcome(resource := bytes(entry.resource))]
-        remarks = [remark for outcome in outcomes for remark in _remarks(outcome)]
-        resources = [resource for resource in resources if resource not in outcomes]
-    if b"\n" in body or b"\r" in body:
-        resources = [msgspec.json.format(resource, indent=-1) for resource in resources if resource]
-    if b"" in resources or b"null" in resources:
-        resources = [resource for resource in resources if resource not in _NOTHING]
+    for entry in bundle.entry or ():
+        resource, search = bytes_of(entry.resource), entry.search
+        mode = search.mode if search else None
+        if pretty and resource:
+            resource = msgspec.json.format(resource, indent=-1)
+        if mode == "outcome" or resource.startswith(_OUTCOME):
+            remarks += _remarks(resource)
+        elif mode != "include" and resource and resource != b"null":
+            resources.append(resource)
     return Page(
         resources=tuple(resources),
         next_link=_next_link(bundle),
@@ -180,19 +180,10 @@ def _next_link(bundle: _Bundle) -> str | None:
     return following.url if following else None
 
 
-def _is_outcome(resource: bytes) -> bool:
-    if b'"OperationOutcome"' not in resource:
-        return False
-    try:
-        return _decode_any(resource).resourceType == "OperationOutcome"
-    except msgspec.ValidationError:
-        return False
-
-
 def _remarks(resource: bytes) -> list[str]:
     try:
         return _issues(_decode_outcome(resource))
-    except (msgspec.ValidationError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ["an OperationOutcome that cannot be read"]
 
 

@@ -8,6 +8,7 @@ from config.settings import Settings
 from library.contracts.runs import RunState
 from service.cli.demo.beds import show_beds
 from service.cli.demo.fhir import ZIPCODE, show_patients
+from service.cli.demo.records import post_records
 from service.cli.ingest import Outcome
 from service.cli.output import err, errors_as_sentences, out, run
 from service.stack.detach import ensure_running
@@ -18,7 +19,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def demo() -> None:
-    """Start the stack, load eight real workbooks and a zip code's patients, show what came out beside what went in."""
+    """Start the stack, bring in workbooks, a zip code's patients and posted records; show what came of them."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
         ensure_running(Settings(), say=lambda line: err.print(line, markup=False))
@@ -28,7 +29,8 @@ def demo() -> None:
         outcomes, beds_agree = await show_beds(settings)
         out.print()
         patients_agree = await show_patients(settings)
-        return outcomes, beds_agree and patients_agree
+        records_agree = await post_records(settings)
+        return outcomes, beds_agree and patients_agree and records_agree
 
     outcomes, agrees = run(main)
     _what_next(Settings(), outcomes, up_after, time.monotonic() - began)
@@ -62,6 +64,8 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
   All 25 files    {wardflow} ingest workbook tests/data/nhs/kh03
   More patients   {wardflow} import zipcode 00000 02302 02114
                   {wardflow} quarantine list      what was refused, and why
+  Post records    {wardflow} simulate records --rate 50 --duration 20 --verify
+                  {wardflow} streams list      lag, rate and state of each partition
   Health          {wardflow} doctor
   Stop            {wardflow} down
 """.rstrip(),

@@ -1,0 +1,55 @@
+"""Records that clinics post, each that was accepted queryable a moment later."""
+
+import httpx
+
+from config.settings import Settings
+from service.bootstrap import KEEP_DRAINS
+from service.cli.output import out, table
+from service.cli.simulate import show, show_verdicts
+from service.resources import warehouse
+from service.simulators.records import Clinics, Plan, play
+from service.simulators.verifying import in_warehouse, verify
+from service.temporal import connect
+
+PLAN = Plan(rate=25, users=3, bad=0.2, duration=4)
+_WITHIN = 60.0
+
+
+async def post_records(settings: Settings) -> bool:
+    """Post, drain, look; whether all is as the clinics were told."""
+    if not settings.kafka.enabled:
+        out.print("No records: the stack runs without Kafka (WARDFLOW_KAFKA__ENABLED).")
+        return True
+    client = await connect(settings)
+    # A stack that has just come up would have its drains within a minute by itself.
+    await client.get_schedule_handle(settings.worker.queue_prefix + KEEP_DRAINS).trigger()
+    async with (
+        warehouse(settings, size=2) as pool,
+        httpx.AsyncClient(base_url=settings.api.url or "", trust_env=False) as http,
+    ):
+        clinics = Clinics(pool)
+        try:
+            await clinics.open(PLAN.users)
+            played = await play(PLAN, http, clinics)
+        finally:
+            await clinics.close()
+        out.print()
+        show(played)
+        verdict = await verify("warehouse", played, in_warehouse(pool), within=_WITHIN, once=True)
+        show_verdicts([verdict])
+        await _statistics(settings, http)
+    return verdict.holds and not played.surprises
+
+
+async def _statistics(settings: Settings, http: httpx.AsyncClient) -> None:
+    token = (settings.stack.folder / "token").read_text().strip()
+    answer = await http.get("/records/statistics", headers={"Authorization": f"Bearer {token}"})
+    found = answer.raise_for_status().json()
+    lines = table("GET /records/statistics", "")
+    for by in ("gender", "language"):
+        shares = (f"{each['value']} {each['patients']}" for each in found[f"patients_by_{by}"])
+        lines.add_row(f"patients by {by}", ", ".join(shares))
+    lines.add_row("most frequent diagnosis", found["most_frequent_diagnosis"]["description"])
+    lines.add_row("distinct laboratory tests", str(found["distinct_laboratory_tests"]))
+    lines.add_row("most common test", found["most_common_test"]["lab_name"])
+    out.print(lines)
