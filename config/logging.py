@@ -3,7 +3,8 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from functools import partial
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -14,19 +15,36 @@ _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Traces without the frames' variables, which hold rows and passwords."""
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes where `sys.stderr` points at the moment, unless it is told another stream."""
+
+    def __init__(self) -> None:
+        self._told: TextIO | None = None
+        super().__init__(sys.stderr)
+        self._told = None
+
+    @property
+    def stream(self) -> TextIO:
+        return self._told or sys.stderr
+
+    @stream.setter
+    def stream(self, told: TextIO) -> None:
+        self._told = told
+
+
 class _Line:
     """A logger of structlog's that writes where the standard library's handler does, and past all of its machinery.
 
     That took three quarters of a line's time, and the API writes a line for each request.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, handler: _StandardError, name: str = "") -> None:
         self.name = name
+        self._handler = handler
 
     def msg(self, line: str) -> None:
         """Write a line."""
-        handler = next((each for each in logging.root.handlers if isinstance(each, logging.StreamHandler)), None)
-        (handler.stream if handler else sys.stderr).write(line + "\n")
+        self._handler.stream.write(line + "\n")
 
     debug = info = warning = error = critical = exception = msg
 
@@ -60,13 +78,13 @@ def configure_logging(settings: LogSettings) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
+    handler = _StandardError()
     structlog.configure(
         processors=[_unless_quiet, *shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=_Line,
+        logger_factory=partial(_Line, handler),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
