@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
+# Tests of faults wait more than they work: they run beside the others.
+TESTS := .venv/bin/coverage run -m pytest -m "not benchmark"
 
 .PHONY: help demo up down install install-dev test check bench faults lock clean
 
@@ -20,7 +22,8 @@ down: ## end the embedded stack
 
 test: install-dev check ## run every check and test
 	@rm -f .coverage .coverage.*
-	.venv/bin/coverage run -m pytest -m "not benchmark"
+	@$(TESTS) tests/faults > .faults.log 2>&1 & faults=$$!; rest=0; $(TESTS) --ignore tests/faults || rest=$$?; \
+		wait $$faults || rest=$$?; cat .faults.log; exit $$rest
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
 

@@ -203,8 +203,8 @@ def merge(dataset: Dataset) -> str:
 
 def _of_winners(dataset: Dataset) -> str:
     """That a stored child is one of the winning parents': known as such, an index finds it, whatever else is stored."""
-    if dataset.parent is None or len(dataset.parent_key) != 1:
-        return ""
+    if dataset.parent is None:
+        return ""  # of a key of several columns the first says enough: the join holds the others against each other
     own, parents = quote(dataset.parent_key[0]), quote(dataset.parent.key[0])
     return f" AND t.{own} = ANY (ARRAY(SELECT {parents} FROM {_winners(dataset.parent)}))"
 

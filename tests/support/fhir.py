@@ -6,10 +6,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from library.sources.fhir.staging import stage_ndjson
+from library.contracts.loads import LoadRequest, LoadResult
+from library.contracts.objects import ObjectRef
+from library.datasets.declaration import Catalogue, Dataset
+from library.datasets.fhir import DATASETS
+from library.objects.staged import upload
+from library.objects.store import ObjectStore
+from library.sources.fhir.staging import fhir_identity, stage_ndjson
+from library.warehouse.loader import Loader
+from library.warehouse.pool import Pool
+from library.warehouse.sessions import Attempt
+from tests.support.warehouse import LIMITS
 
 HL7 = Path(__file__).parents[1] / "data" / "fhir" / "hl7"
 LANDED = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -86,3 +97,56 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file, quoting=csv.QUOTE_NOTNULL)
         return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+@dataclass
+class FhirSource:
+    """Lands, stages and loads NDJSON through the real store and the real loader, as the activities do."""
+
+    pool: Pool
+    store: ObjectStore
+    _numbers: Any = field(default_factory=lambda: count(1))
+
+    def landed(self, *resources: Mapping[str, Any]) -> ObjectRef:
+        """A landed object with these resources."""
+        return self.landed_lines(b"".join(json.dumps(each).encode() + b"\n" for each in resources))
+
+    def landed_lines(self, ndjson: bytes) -> ObjectRef:
+        """A landed object with these bytes."""
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "landed"
+            path.write_bytes(ndjson)
+            return self.store.land("fhir", path, content_type="application/fhir+ndjson", compress=True)
+
+    def staged(
+        self, landed: ObjectRef, *, server: str = "here", stamped: datetime = LANDED, reload: int = 0
+    ) -> LoadRequest:
+        """What is to be loaded of it."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self.store.download(landed, folder / "landed")
+            staged = stage_ndjson(folder / "landed", folder, server=server, object_key=landed.key, stamped=stamped)
+            return upload(
+                self.store,
+                folder,
+                staged.rows,
+                identity=fhir_identity(landed, server, reload=reload),
+                landed=landed,
+                run_id=f"run {next(self._numbers)}",
+                report=staged.report,
+            )
+
+    async def load(self, *resources: Mapping[str, Any], **how: Any) -> LoadResult:
+        """Load resources as one landed object."""
+        return await self.load_request(self.staged(self.landed(*resources), **how))
+
+    async def load_request(self, request: LoadRequest) -> LoadResult:
+        """Load what was staged."""
+        loader = Loader(self.pool, self.store, Catalogue(DATASETS), LIMITS)
+        return await loader.load(request, attempt=Attempt("testfhir"))
+
+    async def table(self, dataset: Dataset, *columns: str) -> list[tuple[Any, ...]]:
+        """What is stored, ordered by key."""
+        order = ", ".join(dataset.key)
+        rows = await self.pool.fetch(f"SELECT {', '.join(columns)} FROM {dataset.name} ORDER BY {order}")
+        return [tuple(row) for row in rows]

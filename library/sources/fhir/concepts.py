@@ -46,7 +46,7 @@ class Limits(NamedTuple):
 
 
 class Known[T](dict[bytes, T]):
-    """What `read` makes of which bytes: `CODES[bytes(raw)]`, read when first asked for; refusals name the place."""
+    """What `read` makes of which bytes: `CODES[bytes_of(raw)]`, read when first asked for; refusals name the place."""
 
     def __init__(self, read: Callable[[bytes], T], place: str) -> None:
         self._read = read

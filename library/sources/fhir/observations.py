@@ -7,9 +7,20 @@ it was read from.
 from datetime import datetime
 from functools import lru_cache
 
-from library.sources.fhir.concepts import CATEGORIES, CODES, INTERPRETATIONS, LIMITS, REASONS, Unreadable, limited
+import msgspec
+
+from library.sources.fhir.concepts import (
+    CATEGORIES,
+    CODES,
+    INTERPRETATIONS,
+    LIMITS,
+    REASONS,
+    Known,
+    Unreadable,
+    limited,
+)
 from library.sources.fhir.identity import Source, identified
-from library.sources.fhir.resources import NOTHING, Measurement, Observation, Timing
+from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
 from library.sources.fhir.times import read_date_time, read_instant
 from library.sources.fhir.values import period_cells, placed, value_cells
 from library.warehouse.staging import Cell
@@ -17,23 +28,26 @@ from library.warehouse.staging import Cell
 type Effective = tuple[str | None, str | None, str | None]
 """Cells of the columns `effective_start`, `effective_end` and `effective_text`."""
 
+type Judged = tuple[str | None, float | None, float | None, str | None]
+"""Cells of the columns `interpretation` to `data_absent_reason`."""
+
 _LONGEST_REFERENCE = 2_000
 _OTHER_TIMES = 3
 _KEPT = 10_000
 _NEVER: Effective = (None, None, None)
-_NOT_JUDGED: tuple[None, None, None, None] = (None, None, None, None)
+_NOT_JUDGED: Judged = (None, None, None, None)
 
 
-def observation_cells(given: Observation, source: Source) -> tuple[Cell, ...]:
+def observation_cells(given: Observation, source: Source) -> list[Cell]:
     """The row of an observation.
 
     Raises:
         Unreadable: with the place, and what is wrong there.
     """
-    system, code, text, codes = CODES[bytes(given.code)]
-    category, categories = CATEGORIES[bytes(given.category)]
+    system, code, text, codes = CODES[bytes_of(given.code)]
+    category, categories = CATEGORIES[bytes_of(given.category)]
     subject, encounter, issued = given.subject, given.encounter, given.issued
-    return (
+    return [
         system,
         code,
         text,
@@ -49,7 +63,7 @@ def observation_cells(given: Observation, source: Source) -> tuple[Cell, ...]:
         *_effective(given),
         None if issued is None else _issued(issued),
         source.object_key,
-    )
+    ]
 
 
 def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]]:
@@ -62,18 +76,23 @@ def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]
     position = 0
     try:
         for position, each in enumerate(given.component or (), start=1):
-            system, code, text, _ = CODES[bytes(each.code)]
-            rows.append((system, code, text, *value_cells(each), *_judged(each), given.id, source.server, position))
+            rows.append((*_PARTS[bytes_of(each)], given.id, source.server, position))
     except Unreadable as error:
         raise Unreadable("", f"component[{position - 1}].{error}") from None
     return rows
 
 
-def _judged(given: Measurement) -> tuple[str | None, float | None, float | None, str | None]:
+def _part(component: bytes) -> tuple[Cell, ...]:
+    given = _decode_component(component)
+    system, code, text, _ = CODES[bytes_of(given.code)]
+    return (system, code, text, *value_cells(given), *_judged(given))
+
+
+def _judged(given: Measurement) -> Judged:
     if given.referenceRange is NOTHING and given.interpretation is NOTHING and given.dataAbsentReason is NOTHING:
         return _NOT_JUDGED
-    low, high = LIMITS[bytes(given.referenceRange)]
-    return INTERPRETATIONS[bytes(given.interpretation)], low, high, REASONS[bytes(given.dataAbsentReason)]
+    low, high = LIMITS[bytes_of(given.referenceRange)]
+    return INTERPRETATIONS[bytes_of(given.interpretation)], low, high, REASONS[bytes_of(given.dataAbsentReason)]
 
 
 def _effective(given: Observation) -> Effective:
@@ -133,6 +152,8 @@ def _encounter(reference: str) -> str | None:
     return _referenced("Encounter", reference, "encounter.reference")
 
 
+_decode_component = msgspec.json.Decoder(Component).decode
+_PARTS = Known(_part, "")  # the answers of a questionnaire, the pressures that people have
 _date_time = placed("effectiveDateTime", _with_text)
 _instant = placed("effectiveInstant", read_instant)
 _event = placed("effectiveTiming.event", read_date_time)

@@ -5,10 +5,13 @@ No value is made to fit: a number that is written as a text is refused, with its
 
 # ruff: noqa: N815 - the fields are called as FHIR calls them
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, json
 
 NOTHING = Raw(b"")
 """What stands where a resource has nothing: this very object."""
+
+bytes_of = json.Encoder().encode
+"""The bytes of something raw; `bytes` takes twice as long."""
 
 
 class Meta(Struct, gc=False):
@@ -93,7 +96,8 @@ class ReferenceRange(Struct, gc=False):
 class Measurement(Struct, gc=False):
     """What an observation and its components have in common.
 
-    Concepts repeat from one observation to the next, so they are left as they came, for `concepts` to look up.
+    Concepts repeat from one observation to the next, and so do whole components: these are left as they came, to be
+    looked up.
     """
 
     code: Raw = NOTHING
@@ -131,7 +135,7 @@ class Observation(Measurement, gc=False, tag_field="resourceType", tag="Observat
     effectiveInstant: str | None = None
     effectiveTiming: Timing | None = None
     issued: str | None = None
-    component: list[Component] | None = None
+    component: list[Raw] | None = None
 
 
 class HumanName(Struct, gc=False):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from library.sources.fhir.concepts import VALUES, Unreadable
-from library.sources.fhir.resources import NOTHING, Measurement, Period, Quantity, Range, Ratio
+from library.sources.fhir.resources import NOTHING, Measurement, Period, Quantity, Range, Ratio, bytes_of
 from library.sources.fhir.times import TimeUnreadable, check_time, read_date_time
 
 type Value = tuple[
@@ -51,7 +51,7 @@ def value_cells(given: Measurement) -> Value:
             quantity.unit, quantity.code, quantity.comparator,
         )  # fmt: skip
     if concept is not NOTHING:
-        system, code, text, _ = VALUES[bytes(concept)]
+        system, code, text, _ = VALUES[bytes_of(concept)]
         return ("code", None, None, None, None, None, text, code, system, None, None, None)
     return _NONE
 
@@ -89,7 +89,7 @@ def _rare(given: Measurement) -> Value:
     if absent != _KINDS - 1:
         raise Unreadable("value[x]", "more than one value")
     if given.valueSampledData is not NOTHING:
-        return _text("sampled_data", bytes(given.valueSampledData).decode())
+        return _text("sampled_data", bytes_of(given.valueSampledData).decode())
     if given.valueString is not None:
         return _text("text", given.valueString)
     if given.valueBoolean is not None:

@@ -67,6 +67,12 @@ def test_entries_without_a_resource_are_none() -> None:
     assert read_page(encoded(bundle({}, {"resource": None}, {"fullUrl": "x"}))).resources == ()
 
 
+@pytest.mark.parametrize("resource_", ["text", 7, {"issue": "x"}])
+def test_a_remark_is_no_match_whatever_it_is(resource_: object) -> None:
+    page = read_page(encoded(bundle(entry(resource_, "outcome"), entry(observation()))))
+    assert len(page.resources) == 1
+
+
 def test_a_resource_on_many_lines_becomes_one_and_its_numbers_and_texts_stay() -> None:
     body = b'{"resourceType":"Bundle","entry":[{"resource": {\r\n "a" : 1.00,\n "b":"\\u00e9 x\\n", "c": 1E2}}]}'
     assert read_page(body).resources == (b'{"a":1.00,"b":"\\u00e9 x\\n","c":1E2}',)
