@@ -33,7 +33,7 @@ from service.api import (
 )
 from service.api.context import Context
 from service.api.middleware import Around, BodyLimits
-from service.api.posting import BODY, PATHS, opened_posts
+from service.api.posting import BODY, PATHS, StraightThrough, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.security import needs
@@ -97,7 +97,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     add_problem_handlers(app)
     if settings.kafka.enabled:
-        app.include_router(posting)  # first, since routes are tried in turn, and these are called most
+        app.include_router(posting)
+        app.add_middleware(StraightThrough)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)

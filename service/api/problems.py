@@ -127,18 +127,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(WardflowError)
     async def ours(_: Request, error: WardflowError) -> JSONResponse:
-        if isinstance(error, ApiError):
-            kind = type(error).__name__
-            return problem(
-                error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
-            )
-        status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
-        if status is None:
-            status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
-        headers = {}
-        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-            headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
-        return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
+        return problem_of(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -151,6 +140,22 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def framework(_: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
+
+
+def problem_of(error: WardflowError) -> JSONResponse:
+    """The answer to an error of ours."""
+    if isinstance(error, ApiError):
+        kind = type(error).__name__
+        return problem(
+            error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
+        )
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
+    if status is None:
+        status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
+    headers = {}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
+    return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
 
 
 def unexpected(error: Exception) -> JSONResponse:

@@ -27,8 +27,8 @@ from tests.support.records import lab_result
 pytestmark = pytest.mark.benchmark
 
 ROOT = Path(__file__).parents[2]
-ROUNDS, SECONDS = 5, 4.0
-CONNECTIONS = 16
+ROUNDS, SECONDS = 4, 3.0
+CONNECTIONS = 64
 PARTITIONS = 4
 AT_LEAST = 0.7
 LIST = 1_000

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from library.contracts.fhir import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
-from library.sources.fhir.resources import NOTHING, Address, Meta, bytes_of
+from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
 OBJECTS_LIMIT = 1_000_000
@@ -16,8 +16,6 @@ OBJECTS_LIMIT = 1_000_000
 
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _CODE = re.compile(r"[a-z][a-z-]{0,39}")
-_OUTCOME = (b'{"resourceType":"OperationOutcome"', b'{"resourceType": "OperationOutcome"')
-"""How one begins as servers write it; they mark it as an outcome too, as a rule."""
 _NO_MATCHES = ("include", "outcome")
 _ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
@@ -76,6 +74,7 @@ class _Located(Struct, rename={"kind": "resourceType"}):
 
 _decode_bundle = msgspec.json.Decoder(_Bundle).decode
 _decode_outcome = msgspec.json.Decoder(_Outcome).decode
+_decode_any = msgspec.json.Decoder(AnyResource).decode
 _decode_located = msgspec.json.Decoder(_Located).decode
 
 
@@ -96,16 +95,15 @@ def read_page(body: bytes) -> Page:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    pretty = b"\n" in body or b"\r" in body
+    pretty, remarked = b"\n" in body or b"\r" in body, b'"OperationOutcome"' in body
     resources: list[bytes] = []
     for entry in bundle.entry or ():
         resource, search = bytes_of(entry.resource), entry.search
-        if not resource or resource == b"null" or (search and search.mode in _NO_MATCHES):
+        if (search and search.mode in _NO_MATCHES) or not resource or resource == b"null":
             continue
-        if pretty:
-            resource = msgspec.json.format(resource, indent=-1)
-        if not resource.startswith(_OUTCOME):
-            resources.append(resource)
+        if remarked and _is_outcome(resource):
+            continue
+        resources.append(msgspec.json.format(resource, indent=-1) if pretty else resource)
     return Page(
         resources=tuple(resources),
         next_link=_next_link(bundle),
@@ -174,6 +172,15 @@ def _next_link(bundle: _Bundle) -> str | None:
     if following is not None and not following.url:
         raise NotABundle("The Bundle says that there is a next page, and not where.")
     return following.url if following else None
+
+
+def _is_outcome(resource: bytes) -> bool:
+    if b'"OperationOutcome"' not in resource:
+        return False
+    try:
+        return _decode_any(resource).resourceType == "OperationOutcome"
+    except msgspec.ValidationError:
+        return False
 
 
 def _server_time(meta: Meta | None) -> datetime | None:

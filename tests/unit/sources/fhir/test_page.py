@@ -68,7 +68,7 @@ def test_entries_without_a_resource_are_none() -> None:
 
 
 @pytest.mark.parametrize("resource_", ["text", 7, {"issue": "x"}])
-def test_a_remark_is_no_match_whatever_it_is(resource_: object) -> None:
+def test_a_remark_that_cannot_be_read_is_no_match(resource_: object) -> None:
     page = read_page(encoded(bundle(entry(resource_, "outcome"), entry(observation()))))
     assert len(page.resources) == 1
 
