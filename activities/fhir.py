@@ -42,7 +42,7 @@ from library.sources.fhir.page import Page, matching_patients, read_page, unread
 from library.sources.fhir.staging import SOURCE, StagedResources, fhir_identity, stage_ndjson
 from library.warehouse import ledger
 from library.warehouse.fhir_imports import Asked, FhirImports
-from library.web.fhir import NDJSON, Answer, FhirClient, issue_codes
+from library.web.fhir import NDJSON, Answer, FhirClient
 
 _UNREADABLE = 8
 """Tries after which an answer that cannot be read counts as what the server has to say."""
@@ -117,7 +117,7 @@ class FhirActivities:
             await self.stager.runs.enter_phase(asked.run_id, "patients")
         async with calling():
             answer = await self._answer(client, "Patient", [("address-postalcode", asked.zipcode)], asked.link)
-            page = await self._read(client, answer)
+            page = await asyncio.to_thread(read_page, answer.body)
             matching = matching_patients(page, asked.zipcode)
             await self.imports.enter_patients(asked.run_id, asked.server, [id_ for id_, _ in matching if id_])
             resources = [*(raw for _, raw in matching), *unreadable_patients(page)]
@@ -130,6 +130,8 @@ class FhirActivities:
         if asked.link is None:
             await self.stager.runs.enter_phase(asked.run_id, "observations")
         whom = await self._whom(asked) if asked.link is None else None
+        if whom is not None and not whom.patients:
+            return FetchedPage()  # done before a reset; a search for nobody would be one for everybody
         async with calling():
             try:
                 answer = await self._answer(client, "Observation", self._of(whom) if whom else [], asked.link)
@@ -137,7 +139,7 @@ class FhirActivities:
                 if whom is not None and len(whom.patients) > 1 and refusal.status == 400:
                     return FetchedPage(alone=len(whom.patients))  # some servers take one patient a search
                 raise
-            page = await self._read(client, answer)
+            page = await asyncio.to_thread(read_page, answer.body)
             return await self._kept(asked, client, answer, page, page.resources)
 
     @activity.defn(name="read_patients")
@@ -174,13 +176,6 @@ class FhirActivities:
         if link is None:
             return await client.search(resource, [*parameters, ("_count", str(self.clients.settings.page_size))])
         return await client.page(await asyncio.to_thread(read_link, self.stager.store, link))
-
-    async def _read(self, client: FhirClient, answer: Answer) -> Page:
-        try:
-            return await asyncio.to_thread(read_page, answer.body)
-        except ServerRefused:  # its text is the server's, and may quote a patient
-            said = ", ".join(issue_codes(answer.body)) or "no code"
-            raise ServerRefused(f"The server {client.name} answered with an OperationOutcome: {said}.") from None
 
     async def _kept(
         self, asked: FetchPage, client: FhirClient, answer: Answer, page: Page, resources: Sequence[bytes]

@@ -32,6 +32,8 @@ class UpkeepActivities:
     async def keep_up(self, wanted: KeepUp) -> UpkeepDone:
         """Look once at sessions, runs, staged objects and idempotency keys."""
         now = datetime.now(UTC)
+        # First, whatever becomes of the rest: others wait for what stuck sessions hold.
+        sessions_ended = await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for)
         left_behind = now - timedelta(seconds=wanted.staged_for)
         return UpkeepDone(
             runs_closed=await self.abandoned.close(now - timedelta(seconds=wanted.abandoned_after), forgotten=True),
@@ -41,7 +43,7 @@ class UpkeepActivities:
             + await self._forget_imports(now - timedelta(seconds=wanted.abandoned_after)),
             keys_removed=await self.keys.remove_old(),
             drains_forgotten=await ledger.forget_drains(self.pool, now - timedelta(seconds=wanted.drains_for)),
-            sessions_ended=await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for),
+            sessions_ended=sessions_ended,
         )
 
     async def _forget_imports(self, before: datetime) -> int:

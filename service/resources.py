@@ -17,10 +17,9 @@ from library.streams.topics import Topics
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
+from library.web.fhir import FILES_MAY_TAKE
 from library.web.guard import Guard
 
-_FILES_MAY_TAKE = 3_000.0
-"""Seconds for the download of one file of an export; its activity may take an hour."""
 _NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
 
 
@@ -90,7 +89,7 @@ def download_guard(settings: Settings) -> Guard:
 
 def file_guard(settings: Settings) -> Guard:
     """The same for files of exports, which are larger and take longer."""
-    return replace(download_guard(settings), max_bytes=settings.fhir.max_file_bytes, deadline=_FILES_MAY_TAKE)
+    return replace(download_guard(settings), max_bytes=settings.fhir.max_file_bytes, deadline=FILES_MAY_TAKE)
 
 
 def object_store(settings: Settings) -> ObjectStore:

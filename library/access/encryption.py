@@ -95,7 +95,7 @@ class KeyRing:
             raise UnreadablePayload(f"A payload was encrypted with the key '{name}', which is not in the key ring.")
         try:
             return AESGCM(self.keys[name]).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode() + label)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter where there are fewer bytes than a nonce has
             raise UnreadablePayload(
                 "A payload does not match its key: it was altered, or encrypted elsewhere."
             ) from None

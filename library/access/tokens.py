@@ -156,15 +156,19 @@ class Tokens:
         return await self._by_digest.get(digest(token))
 
     async def bearer(self, token_id: UUID) -> Principal | None:
-        """Whose token has this id; `None` where it counts no more."""
-        row = await self._pool.fetchrow(_PRINCIPALS.format("t.id = $1"), token_id)
-        return None if row is None else _principal(row)
+        """Whose token has this id; `None` where it counts no more.
+
+        Raises:
+            AccessUnknown: Postgres does not answer.
+        """
+        return next(iter((await self._found("t.id = $1", token_id)).values()), None)
 
     async def _bearers(self, digests: Sequence[bytes]) -> Mapping[bytes, Principal]:
+        return await self._found("t.digest = ANY ($1::bytea[])", digests)
+
+    async def _found(self, condition: str, wanted: object) -> Mapping[bytes, Principal]:
         try:
-            rows = await self._pool.fetch(
-                _PRINCIPALS.format("t.digest = ANY ($1::bytea[])"), digests, timeout=_PATIENCE
-            )
+            rows = await self._pool.fetch(_PRINCIPALS.format(condition), wanted, timeout=_PATIENCE)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             raise AccessUnknown(f"Whose token this is cannot be looked up ({type(error).__name__}).") from error
         return {row["digest"]: _principal(row) for row in rows}

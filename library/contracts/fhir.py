@@ -161,7 +161,7 @@ class Cursor(Contract):
     """Where a search stands: everything that is needed to go on with its next page.
 
     Attributes:
-        search: its number in the run's plan: `None` is the search for patients itself, below 0 patients are read by id.
+        search: its number in the run's plan: `None` is the search for patients itself, below 0 a patient is read by id.
         alone: how many patients it has, where the server refused to be asked for several at once; they are then asked
             for one after the other.
         patient: which of them is being asked for.
@@ -254,7 +254,7 @@ class Plan(Contract):
 
     Attributes:
         patients: found by the search.
-        missing: batches of patients that the search found no more; they are numbered from -1 downwards.
+        missing: patients that the search found no more, to be read by id; they are numbered from -1 downwards.
         searches: for observations, numbered from 0.
     """
 

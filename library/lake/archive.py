@@ -14,7 +14,7 @@ from library.lake.rows import as_rows
 from library.lake.storage import LakeStorage
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
-from library.streams.reader import Batch, Reader
+from library.streams.reader import Fetched, Reader
 
 _READ_BYTES = 8 * 1024 * 1024
 _READ_RECORDS = 20_000
@@ -119,7 +119,7 @@ class _Run:
         """The partitions that go on, and from where."""
         return {each: offset for each, offset in self._positions.items() if each not in self._stopped}
 
-    async def take(self, batches: Sequence[Batch]) -> None:
+    async def take(self, batches: Sequence[Fetched]) -> None:
         """Keep what was read, and append when it is time."""
         for batch in batches:
             self._positions[batch.partition] = self._ends[batch.partition] = batch.end

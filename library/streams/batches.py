@@ -106,11 +106,6 @@ class Batch:
         """Whether there is a row in it."""
         return any(self.rows.values())
 
-    @property
-    def empty(self) -> bool:
-        """Whether it would move nothing."""
-        return self.following == self.first
-
 
 def decoded(
     feed: Feed, place: Place, records: Sequence[Record], *, first: int, following: int, end: int, most: int

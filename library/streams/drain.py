@@ -140,8 +140,8 @@ class _Going:
                 outcome = await self._drain(reader)
         except (OffsetOutOfRange, TopicMadeAnew) as error:
             # What it had read before stands: the reader raises only once that is loaded.
-            await self._with.offsets.stop(self._position, f"{error.message} {error.advice}")
-            outcome = DrainOutcome.STOPPED
+            stopped = await self._with.offsets.stop(self._position, f"{error.message} {error.advice}")
+            outcome = DrainOutcome.STOPPED if stopped else DrainOutcome.SUPERSEDED
         except BatchStale:
             outcome = DrainOutcome.SUPERSEDED
         return DrainDone(

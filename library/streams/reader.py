@@ -40,8 +40,8 @@ _MOVES_WITHIN = 0.05
 
 
 @dataclass(slots=True)
-class Batch:
-    """Committed records of one partition, in the order of their offsets.
+class Fetched:
+    """What one read brought of a partition: its committed records, in the order of their offsets.
 
     Attributes:
         first: the offset that the batch was read from.
@@ -96,7 +96,7 @@ class Reader:
     ) -> None:
         await self._cluster.__aexit__(kind, error, trace)
 
-    async def read(self, *, max_records: int, max_bytes: int, wait: float) -> list[Batch]:
+    async def read(self, *, max_records: int, max_bytes: int, wait: float) -> list[Fetched]:
         """Read on: one batch for each partition that has gone on, none if none did.
 
         Args:
@@ -110,7 +110,7 @@ class Reader:
             TopicMissing: it was deleted.
             KafkaUnavailable: Kafka does not answer, or a partition's leader moves; a new reader may be luckier.
         """
-        batches: dict[int, Batch] = {}
+        batches: dict[int, Fetched] = {}
         deadline = monotonic() + wait
         records = size = 0
         while records < max_records and size < max_bytes:
@@ -121,7 +121,7 @@ class Reader:
                     break
             for partition in list(self._open):
                 batch = batches.setdefault(
-                    partition, Batch(partition, self._offsets[partition], self._offsets[partition])
+                    partition, Fetched(partition, self._offsets[partition], self._offsets[partition])
                 )
                 before = len(batch.records), batch.size
                 with translated(f"the topic {self.topic}"):
@@ -134,7 +134,7 @@ class Reader:
             batch.behind = max(0, self._ends[batch.partition] - batch.end)
         return [batch for batch in batches.values() if batch.end > batch.first]
 
-    def _take(self, batch: Batch, max_records: int, max_bytes: int) -> None:
+    def _take(self, batch: Fetched, max_records: int, max_bytes: int) -> None:
         """Move records from what was fetched into the batch."""
         fetched = self._open[batch.partition]
         records, taken, size = batch.records, 0, 0

@@ -46,7 +46,8 @@ class FhirImports:
 
         Patients whose observations were never read completely have searches of their own: those ask for all of them.
         The others are batched by how far theirs are known, since a search has to reach back to the earliest. Patients
-        of the zip code whom the search for patients did not find are batched too, to be read by id.
+        of the zip code whom the search for patients did not find are read by id, each by itself: a call is an activity,
+        or the rate of calls would not hold.
         """
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"plan {run_id}")
@@ -59,14 +60,13 @@ class FhirImports:
                 await connection.execute(
                     """
                     INSERT INTO fhir.import_patient (run_id, server, patient_id, search)
-                    SELECT $1, $2, id, -1 - (row_number() OVER (ORDER BY id) - 1) / $4
+                    SELECT $1, $2, id, -row_number() OVER (ORDER BY id)
                     FROM fhir.patient p WHERE server = $2 AND postal_codes @> ARRAY[$3::text] AND NOT EXISTS
                         (SELECT FROM fhir.import_patient i WHERE i.run_id = $1 AND i.patient_id = p.id)
                     """,
                     run_id,
                     server,
                     zipcode,
-                    batch,
                 )
                 await connection.execute(
                     """

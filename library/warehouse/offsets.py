@@ -67,16 +67,18 @@ class Offsets:
             )
         )
 
-    async def stop(self, position: StreamPosition, reason: str) -> None:
-        """Say that a partition cannot go on, unless it was rewound meanwhile."""
-        await self._pool.execute(
-            "UPDATE ingest.stream_offset SET state = 'stopped', reason = $4 "
-            "WHERE topic = $1 AND partition = $2 AND generation = $3",
+    async def stop(self, position: StreamPosition, reason: str) -> bool:
+        """Say that a partition cannot go on from there, and whether that holds: somebody may have moved it since."""
+        stopped = await self._pool.fetchval(
+            "UPDATE ingest.stream_offset SET state = 'stopped', reason = $5 "
+            "WHERE topic = $1 AND partition = $2 AND generation = $3 AND next_offset = $4 RETURNING true",
             position.topic,
             position.partition,
             position.generation,
+            position.next_offset,
             reason,
         )
+        return bool(stopped)
 
     async def note(self, topic: str, partition: int, reason: str) -> None:
         """Say what a drain fails with; its next batch takes it back."""

@@ -16,10 +16,10 @@ from sqlmodel import SQLModel
 
 from library.datasets import access, beds, fhir, ingest, records
 
-SCHEMAS = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA, access.SCHEMA)
-"""Every schema of the warehouse."""
 READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA)
-"""Those that the read-only role may read: who may do what, and did, is not for every reader."""
+"""The schemas that the read-only role may read."""
+SCHEMAS = (*READABLE, access.SCHEMA)
+"""Every schema of the warehouse: who may do what, and did, is not for every reader."""
 
 METADATA: MetaData = SQLModel.metadata
 

@@ -118,7 +118,7 @@ class StreamLoader:
                     counts = await repeated_alone(connection, partial(self._merge, connection, batch, drain, tallies))
                     reached("merged")
         except asyncpg.PostgresError as error:
-            if sqlstate(error).startswith(_ABOUT_A_ROW):
+            if batch.filled and sqlstate(error).startswith(_ABOUT_A_ROW):
                 where = constraint_name(error)
                 raise BatchRefused(f"SQLSTATE {sqlstate(error)}" + (f", {where}" if where else "")) from error
             raise translate(error) from error

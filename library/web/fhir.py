@@ -17,10 +17,10 @@ from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpx
-import msgspec
 
 from config.sections import FhirServerSettings, FhirSettings
 from library.contracts.fhir import AnotherOrigin, PageTooLarge, PageUnreadable, SearchExpired, ServerBusy, ServerRefused
+from library.sources.fhir.page import issue_codes
 from library.web.fhir_tokens import Credentials
 from library.web.guard import place_text
 from library.web.hosts import split_place
@@ -32,14 +32,13 @@ MANIFEST = "application/json"
 
 _LONGEST_URL = 8_000
 """Characters; servers take 8,190 or so. A longer search goes by POST."""
-_FILES_MAY_TAKE = 3_000.0
+FILES_MAY_TAKE = 3_000.0
 """Seconds for the download of a file; its activity may take an hour."""
 _OUTCOME_LIMIT = 256 * 1024
 _BUSY = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_CODE = re.compile(r"[a-z][a-z-]{0,39}")
 
 type Parameters = Sequence[tuple[str, str]]
 
@@ -167,7 +166,7 @@ class FhirClient:
         Raises:
             PageTooLarge: it has more bytes than a file may have.
         """
-        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=_FILES_MAY_TAKE) as response:
+        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=FILES_MAY_TAKE) as response:
             with path.open("wb") as file:
                 async for chunk in self._chunks(response, self._settings.max_file_bytes):
                     await asyncio.to_thread(file.write, chunk)
@@ -245,6 +244,10 @@ class FhirClient:
             if gzip is not None:
                 try:
                     chunk = gzip.decompress(raw, limit - size + 1)
+                    # Several members are one body.
+                    while gzip.eof and (rest := gzip.unused_data) and size + len(chunk) <= limit:
+                        gzip = zlib.decompressobj(wbits=31)
+                        chunk += gzip.decompress(rest, limit - size - len(chunk) + 1)
                 except zlib.error:
                     raise PageUnreadable(f"The answer of the server {self.name} is damaged.") from None
             size += len(chunk)
@@ -253,29 +256,6 @@ class FhirClient:
             yield chunk
         if gzip is not None and not gzip.eof:
             raise PageUnreadable(f"The answer of the server {self.name} was cut off.")
-
-
-class _Issue(msgspec.Struct):
-    severity: str = ""
-    code: str = ""
-
-
-class _Outcome(msgspec.Struct):
-    issue: list[_Issue] = []
-
-
-def issue_codes(body: bytes) -> tuple[str, ...]:
-    """Severities and codes of an OperationOutcome, `error/not-found`; its texts may quote a patient and stay out."""
-    try:
-        outcome = msgspec.json.decode(body, type=_Outcome)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ()
-    found = (f"{each.severity}/{each.code}" for each in outcome.issue[:20] if _fixed(each.severity, each.code))
-    return tuple(dict.fromkeys(found))
-
-
-def _fixed(*codes: str) -> bool:
-    return all(_CODE.fullmatch(code) for code in codes)
 
 
 def origin(url: str) -> str:

@@ -98,11 +98,11 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     if settings.kafka.enabled:
         app.include_router(posting)
+        app.include_router(streams.router)
         app.add_middleware(StraightThrough)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
-    app.include_router(streams.router)
     app.include_router(fhir.router)
     app.include_router(fhir_imports.router)
     app.include_router(quarantine.router)

@@ -14,6 +14,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from library.access.encryption import UnreadablePayload
 from library.access.tokens import Principal, Scope
 from service.api.context import Context, context
+from service.api.parameters import validated
 from service.api.problems import Unprocessable, problems
 from service.api.sessions import Operator, begin_session, web_ui_origin
 from service.stack.temporal import WEB_UI
@@ -72,12 +73,21 @@ async def may_decode(request: Request, api: Api) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=_cross_origin(request, api))
 
 
-@router.post("/decode", responses=problems(400, 401, 403, 413, 422, 503), openapi_extra={"x-scope": str(Scope.OPERATE)})
-async def decode(
-    wanted: EncodedPayloads, request: Request, response: Response, api: Api, caller: Operator
-) -> EncodedPayloads:
+@router.post(
+    "/decode",
+    responses=problems(401, 403, 413, 422, 503),
+    openapi_extra={
+        "x-scope": str(Scope.OPERATE),
+        "requestBody": {
+            "content": {"application/json": {"schema": EncodedPayloads.model_json_schema()}},
+            "required": True,
+        },
+    },
+)
+async def decode(request: Request, response: Response, api: Api, caller: Operator) -> EncodedPayloads:
     """Decode payloads; those that the caller may not see, or that nobody here can read, stay as they are."""
     response.headers.update(_cross_origin(request, api))
+    wanted = validated(EncodedPayloads, await request.body())  # megabytes: not before the caller is known
     try:
         payloads = ParseDict(wanted.model_dump(), Payloads()).payloads
     except ParseError as error:

@@ -1,12 +1,11 @@
 """`/zipcodes`, `/patients`, `/observations`: what was read from FHIR servers and files."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
-from pydantic import BeforeValidator
 
 from library.access.tokens import Scope
 from library.contracts.fhir import InvalidZipcode
@@ -16,6 +15,7 @@ from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.fhir_items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
 from service.api.pages import After, Limit, listed
+from service.api.parameters import Beginning, Ending
 from service.api.patient_data import OnSeveralServers, audited
 from service.api.problems import NotFound, Unprocessable
 from service.api.security import Caller, needs
@@ -27,33 +27,6 @@ _NO_NUL = r"^[^\x00]+$"
 _ON_BOTH = 2
 
 
-def _moment(text: object, at: time) -> object:
-    """A date as its first or last moment in UTC; a time has to name its zone."""
-    if not isinstance(text, str):
-        return text
-    try:
-        found = datetime.combine(date.fromisoformat(text), at, UTC)
-    except ValueError:
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValueError("neither a date nor a time") from None
-    if found.utcoffset() is None:
-        raise ValueError("a time without a zone; add Z or an offset")
-    try:
-        return found.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("outside of what a calendar holds") from None
-
-
-def _first(text: object) -> object:
-    return _moment(text, time.min)
-
-
-def _last(text: object) -> object:
-    return _moment(text, time.max)
-
-
 Server = Annotated[
     str | None,
     Query(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Only of this server.", examples=["hapi"]),
@@ -63,11 +36,10 @@ Name = Annotated[str | None, Query(max_length=100, pattern=_NO_NUL, description=
 Code = Annotated[str | None, Query(max_length=255, pattern=_NO_NUL, examples=["8302-2"])]
 Value = Annotated[float | None, Query(allow_inf_nan=False, description="Of the observation's number.")]
 From = Annotated[
-    datetime | None,
-    BeforeValidator(_first),
+    Beginning | None,
     Query(alias="from", description="Began, or was issued, not before: a date (UTC) or a time with its zone."),
 ]
-To = Annotated[datetime | None, BeforeValidator(_last), Query(description="Not after; a date means its end (UTC).")]
+To = Annotated[Ending | None, Query(description="Not after; a date means its end (UTC).")]
 
 
 def _zipcode(api: Api, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.datastructures import FormData, UploadFile
 
 from library.access.tokens import Principal, Scope
@@ -18,6 +18,7 @@ from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.runs import RunState
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
+from service.api.parameters import validated
 from service.api.problems import Unprocessable, UnsupportedMediaType
 from service.api.runs import Started, accepted
 from service.api.security import Caller, needs
@@ -163,12 +164,7 @@ async def _trigger(request: Request) -> BulkTrigger:
         body += chunk
         if len(body) > _JSON_LIMIT:
             raise PageTooLarge(f"A body of JSON has {_JSON_LIMIT:,} bytes at most.", advice="Send a file as multipart.")
-    try:
-        return BulkTrigger.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
+    return validated(BulkTrigger, body)
 
 
 def _spool(file: IO[bytes], path: Path, limit: int) -> None:

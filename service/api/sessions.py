@@ -35,7 +35,8 @@ def begin_session(request: Request, response: Response, api: Context, principal:
         max_age=int(api.sessions.seconds),
         httponly=True,
         samesite="lax",  # a link to a run, from a chat or a mail, opens it; other sites' POSTs come without it
-        secure=request.url.scheme == "https",
+        # Behind a proxy that speaks TLS, only the address that people use tells.
+        secure="https" in (request.url.scheme, urlsplit(api.settings.api.url or "").scheme),
     )
 
 

@@ -83,7 +83,7 @@ async def resume(topic: Topic, api: Api, caller: Caller) -> Positions:
     return Positions(items=resumed)
 
 
-@router.post("/{topic}/rewind", **needs(Scope.OPERATE, 404))
+@router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
 async def rewind(topic: Topic, wanted: Rewind, api: Api, caller: Caller) -> Positions:
     """Load records again from an offset or a time on. Rows end as they were, or as a mended decoder reads them."""
     await api.audit.record(str(caller.token_id), "rewind_stream", topic)

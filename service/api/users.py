@@ -63,7 +63,7 @@ async def list_users(request: Request, api: Api, limit: Limit = 100, after: Afte
     return await listed(request, api.pool, queries.users(), limit=limit, after=after)
 
 
-@router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 409))
+@router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 409, 413))
 async def create_user(wanted: NewUser, api: Api, caller: Caller) -> MadeUser:
     """Make a user."""
     user_id = await Users(api.pool).create(wanted.name, wanted.password)
@@ -71,7 +71,7 @@ async def create_user(wanted: NewUser, api: Api, caller: Caller) -> MadeUser:
     return MadeUser(id=user_id, name=wanted.name)
 
 
-@router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+@router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, 404, 413))
 async def change_user(name: Name, wanted: Change, api: Api, caller: Caller) -> None:
     """Give a user another password, or disable or enable one."""
     users = Users(api.pool)
@@ -84,7 +84,7 @@ async def change_user(name: Name, wanted: Change, api: Api, caller: Caller) -> N
         await api.audit.record(str(caller.token_id), "disable_user" if wanted.disabled else "enable_user", user_id)
 
 
-@router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 404))
+@router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 404, 413))
 async def create_token(name: Name, wanted: NewUserToken, response: Response, api: Api, caller: Caller) -> MadeToken:
     """Make a token of a user; it is shown only in this answer, and taken back as every token is."""
     expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None

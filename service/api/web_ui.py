@@ -66,10 +66,15 @@ async def web_ui(request: Request, api: Annotated[Context, Depends(context)], cr
         raise TemporalUnavailable("Temporal's Web UI does not answer.") from error
     response = StreamingResponse(answer.aiter_raw(), answer.status_code, background=BackgroundTask(answer.aclose))
     response.raw_headers += [
-        (name.lower(), value) for name, value in answer.headers.raw if name.decode().lower() not in _OF_A_CONNECTION
+        (name.lower(), value) for name, value in answer.headers.raw if _passed_back(name.decode("latin-1").lower())
     ]
     response.headers["Content-Security-Policy"] = _POLICY
     return response
+
+
+def _passed_back(header: str) -> bool:
+    """Whether a header of the answer is for the browser: which other pages may ask is for us to say."""
+    return header not in _OF_A_CONNECTION and not header.startswith("access-control-")
 
 
 def _passed_on(request: Request) -> list[tuple[str, str]]:

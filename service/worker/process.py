@@ -15,7 +15,8 @@ from library.contracts.errors import ConfigurationError
 from service.resources import object_store, warehouse
 from service.temporal import connect
 from service.worker.health import HealthServer, health_app
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from workflows.policies import LOAD, QUEUES, STREAMS
 
 _log = structlog.get_logger(__name__)

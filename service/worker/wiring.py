@@ -1,28 +1,16 @@
-"""What a worker is made of: every workflow, every activity and its queue, in one place."""
+"""What a worker is made of, by source: datasets, workflows, and activities with their queues."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import (
-    FixedSizeSlotSupplier,
-    ResourceBasedSlotConfig,
-    ResourceBasedSlotSupplier,
-    ResourceBasedTunerConfig,
-    Worker,
-    WorkerDeploymentConfig,
-    WorkerTuner,
-)
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
-from activities.boundary import ErrorBoundary
 from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
 from activities.fhir_files import FhirFileActivities
 from activities.lake import LakeActivities
@@ -31,11 +19,10 @@ from activities.runs import RunActivities
 from activities.staging import Stager
 from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
-from config.sections import WorkerSettings
 from config.settings import Settings
 from library.access.idempotency import IdempotencyKeys
 from library.datasets import beds, fhir, records
-from library.datasets.declaration import Catalogue
+from library.datasets.declaration import Catalogue, Dataset
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
 from library.streams.drain import Drain, DrainLimits
@@ -55,35 +42,45 @@ from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
-CATALOGUE = Catalogue((*beds.DATASETS, *fhir.DATASETS, *records.DATASETS))
-"""Every dataset that can be loaded."""
-
-ALL_WORKFLOWS: tuple[type, ...] = (
-    IngestWorkbookWorkflow,
-    ImportZipcodeWorkflow,
-    ImportObservationsWorkflow,
-    ImportFhirWorkflow,
-    DrainTopicWorkflow,
-    KeepDrainsWorkflow,
-    ArchiveTopicWorkflow,
-    TidyLakeWorkflow,
-    UpkeepWorkflow,
-)
-
-_HEARTBEAT_THROTTLE = timedelta(seconds=2)
-"""How late a cancellation reaches an activity at most; the default is a minute."""
-
 type Activity = Callable[..., Any]
+type ByQueue = Mapping[str, Sequence[Activity]]
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What activities are made with."""
+    """What activities are made with; what several sources share is made once."""
 
     settings: Settings
     client: Client
     pool: Pool
     store: ObjectStore
+
+    @cached_property
+    def runs(self) -> RunLog:
+        """Runs as users see them."""
+        return RunLog(self.pool)
+
+    @cached_property
+    def limits(self) -> LoadLimits:
+        """Of the transactions of loads."""
+        postgres = self.settings.postgres
+        return LoadLimits(
+            lock=postgres.lock_timeout,
+            statement=postgres.statement_timeout,
+            idle_in_transaction=postgres.idle_in_transaction_timeout,
+            work_mem=postgres.load_work_mem,
+        )
+
+    @cached_property
+    def stager(self) -> Stager:
+        """Reads landed objects."""
+        readers = ThreadPoolExecutor(self.settings.worker.compute_slots, thread_name_prefix="stage")
+        return Stager(self.pool, self.store, self.runs, readers)
+
+    @cached_property
+    def loads(self) -> LoadActivities:
+        """Loads what was staged."""
+        return LoadActivities(self.pool, self.store, Loader(self.pool, self.store, CATALOGUE, self.limits), self.runs)
 
     @cached_property
     def fhir(self) -> FhirClients:
@@ -95,40 +92,46 @@ class Resources:
         await self.fhir.close()
 
 
-def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
-    """The activities of each queue, made with their dependencies; those of `workflows` are local ones."""
-    settings, pool, store = resources.settings, resources.pool, resources.store
-    runs = RunLog(pool)
-    limits = LoadLimits(
-        lock=settings.postgres.lock_timeout,
-        statement=settings.postgres.statement_timeout,
-        idle_in_transaction=settings.postgres.idle_in_transaction_timeout,
-        work_mem=settings.postgres.load_work_mem,
-    )
-    readers = ThreadPoolExecutor(settings.worker.compute_slots, thread_name_prefix="stage")
-    stager = Stager(pool, store, runs, readers)
+@dataclass(frozen=True)
+class Part:
+    """What a source brings to a worker, or what serves all of them.
+
+    Attributes:
+        activities: makes them, by queue; those of `workflows` are local ones.
+    """
+
+    workflows: tuple[type, ...]
+    activities: Callable[[Resources], ByQueue]
+    datasets: tuple[Dataset, ...] = ()
+
+
+def _every_source(resources: Resources) -> ByQueue:
+    pool, runs, store = resources.pool, resources.runs, resources.store
     bookkeeping = RunActivities(pool, runs)
-    workbooks = WorkbookActivities(stager, settings.workbook, download_guard(settings))
-    loads = LoadActivities(pool, store, Loader(pool, store, CATALOGUE, limits), runs)
-    imports = FhirImports(pool)
-    pages = FhirActivities(stager, resources.fhir, imports)
-    files = FhirFileActivities(stager, resources.fhir, file_guard(settings))
-    imported = FhirImportActivities(imports, loads, settings.fhir)
-    upkeep = UpkeepActivities(pool, store, AbandonedRuns(pool, runs, resources.client), IdempotencyKeys(pool), imports)
-    drains = _streams(resources, limits)
-    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
-    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), store, every)
+    abandoned = AbandonedRuns(pool, runs, resources.client)
+    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), FhirImports(pool))
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
-        IO: [
-            upkeep.keep_up,
-            drains.keep_drains,
-            workbooks.download_workbook,
-            imported.plan_searches,
-            imported.finish_import,
-        ],
-        COMPUTE: [workbooks.stage_workbook, files.stage_fhir, lake.tidy_lake],
-        LOAD: [loads.load_staged, imported.load_pages],
+        IO: [upkeep.keep_up],
+        LOAD: [resources.loads.load_staged],
+    }
+
+
+def _beds(resources: Resources) -> ByQueue:
+    settings = resources.settings
+    workbooks = WorkbookActivities(resources.stager, settings.workbook, download_guard(settings))
+    return {IO: [workbooks.download_workbook], COMPUTE: [workbooks.stage_workbook]}
+
+
+def _fhir(resources: Resources) -> ByQueue:
+    settings, imports = resources.settings, FhirImports(resources.pool)
+    pages = FhirActivities(resources.stager, resources.fhir, imports)
+    files = FhirFileActivities(resources.stager, resources.fhir, file_guard(settings))
+    imported = FhirImportActivities(imports, resources.loads, settings.fhir)
+    return {
+        IO: [imported.plan_searches, imported.finish_import],
+        COMPUTE: [files.stage_fhir],
+        LOAD: [imported.load_pages],
         FHIR: [
             pages.fetch_patient_page,
             pages.fetch_observation_page,
@@ -137,22 +140,26 @@ def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
             files.fetch_manifest,
             files.download_exported,
         ],
-        STREAMS: [drains.drain_partition, lake.archive_topic],
     }
 
 
-def _streams(resources: Resources, limits: LoadLimits) -> StreamActivities:
-    """The activities of streams; without Kafka they find nothing to do."""
+def _streams(resources: Resources) -> ByQueue:
+    drains = _stream_activities(resources)
+    return {IO: [drains.keep_drains], STREAMS: [drains.drain_partition]}
+
+
+def _stream_activities(resources: Resources) -> StreamActivities:
+    """Without Kafka they find nothing to do."""
     settings, pool = resources.settings, resources.pool
     starter = DrainStarter(resources.client, settings.worker.queue_prefix, WORKFLOWS)
     if not settings.kafka.enabled or settings.kafka.bootstrap_servers is None:
         return StreamActivities(None, None, starter)
-    wanted, loader = settings.streams, StreamLoader(pool, CATALOGUE, limits)
+    wanted = settings.streams
     drain = Drain(
         kafka_connection(settings),
         topics(settings),
         Offsets(pool),
-        loader,
+        StreamLoader(pool, CATALOGUE, resources.limits),
         DrainLimits(
             batch_records=wanted.batch_records,
             batch_bytes=wanted.batch_bytes,
@@ -165,81 +172,32 @@ def _streams(resources: Resources, limits: LoadLimits) -> StreamActivities:
     return StreamActivities(drain, streams(settings, pool), starter)
 
 
-def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
-    """A Temporal worker for each of the queues."""
-    options = resources.settings.worker
-    by_queue = activities_by_queue(resources)
-    slots = {
-        IO: options.io_slots,
-        COMPUTE: options.compute_slots,
-        LOAD: options.load_slots,
-        FHIR: options.fhir_slots,
-        STREAMS: options.streams_slots,
-    }
-    made = []
-    for queue in queues:
-        serves: dict[str, Any] = (
-            {
-                "workflows": ALL_WORKFLOWS,
-                "activities": by_queue[queue],
-                "no_remote_activities": True,
-                "max_concurrent_workflow_tasks": options.workflows_slots,
-            }
-            if queue == WORKFLOWS
-            else {"activities": by_queue[queue], "tuner": _tuner(options, slots[queue])}
-        )
-        if queue == FHIR:  # held by Temporal, over all workers
-            serves["max_task_queue_activities_per_second"] = resources.settings.fhir.rate
-        made.append(
-            Worker(
-                resources.client,
-                task_queue=options.queue_prefix + queue,
-                interceptors=[ErrorBoundary()],
-                workflow_runner=workflow_runner(),
-                graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown),
-                max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-                default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
-                deployment_config=_deployment(resources.settings),
-                **serves,
-            )
-        )
-    return made
+def _lake(resources: Resources) -> ByQueue:
+    settings = resources.settings
+    every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
+    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), resources.store, every)
+    return {COMPUTE: [lake.tidy_lake], STREAMS: [lake.archive_topic]}
 
 
-def _tuner(options: WorkerSettings, slots: int) -> WorkerTuner:
-    """How many activities of a queue run at once.
+PARTS = (
+    Part((UpkeepWorkflow,), _every_source),
+    Part((IngestWorkbookWorkflow,), _beds, beds.DATASETS),
+    Part((ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow), _fhir, fhir.DATASETS),
+    Part((DrainTopicWorkflow, KeepDrainsWorkflow), _streams, records.DATASETS),
+    Part((ArchiveTopicWorkflow, TidyLakeWorkflow), _lake),
+)
+"""The one list to which a new source is added."""
 
-    The slots stay the bound where the machine decides too: connections and threads are made for so many.
-    """
-    if options.tuner == "slots":
-        return WorkerTuner.create_fixed(activity_slots=slots)
-    targets = ResourceBasedTunerConfig(options.target_memory, options.target_cpu)
-    return WorkerTuner.create_composite(
-        activity_supplier=ResourceBasedSlotSupplier(ResourceBasedSlotConfig(1, slots), targets),
-        workflow_supplier=FixedSizeSlotSupplier(1),
-        local_activity_supplier=FixedSizeSlotSupplier(1),
-        nexus_supplier=FixedSizeSlotSupplier(1),
-    )
+CATALOGUE = Catalogue([dataset for part in PARTS for dataset in part.datasets])
+"""Every dataset that can be loaded."""
 
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, with what holds no state passed through.
-
-    Contracts are the same classes inside and outside; policies and what all runs share would be executed anew for
-    each run.
-    """
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "library.contracts", "workflows.policies", "workflows.runs"
-        )
-    )
+ALL_WORKFLOWS = tuple(workflow for part in PARTS for workflow in part.workflows)
 
 
-def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
-    if not settings.worker.build_id:
-        return None
-    return WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(settings.worker.deployment_name, settings.worker.build_id),
-        use_worker_versioning=True,
-        default_versioning_behavior=VersioningBehavior.PINNED,
-    )
+def activities_by_queue(resources: Resources) -> dict[str, list[Activity]]:
+    """The activities of each queue, made with their dependencies."""
+    found: dict[str, list[Activity]] = defaultdict(list)
+    for part in PARTS:
+        for queue, activities in part.activities(resources).items():
+            found[queue] += activities
+    return found

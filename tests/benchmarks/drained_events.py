@@ -23,7 +23,8 @@ from library.warehouse import statements
 from library.warehouse.pool import Pool
 from library.warehouse.staging import staged_columns
 from service.temporal import connect
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from tests.benchmarks.measure import Stopwatch
 from tests.support.kafka import Kafka
 from workflows.policies import IO, STREAMS, WORKFLOWS

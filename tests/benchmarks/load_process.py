@@ -18,7 +18,7 @@ from library.warehouse.loader import Loader
 from library.warehouse.pool import create_pool
 from library.warehouse.sessions import Attempt
 from service.resources import object_store, warehouse_dsn
-from service.worker import wiring  # noqa: F401 - a worker's base holds all that a worker imports
+from service.worker import workers  # noqa: F401 - a worker's base holds all that a worker imports
 from tests.benchmarks.staged_readings import limits
 from tests.support.made_up import CATALOGUE, READING
 

@@ -28,7 +28,7 @@ from library.warehouse import loader
 from library.warehouse.loader import Loader
 from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
-from service.worker import wiring
+from service.worker import workers
 from workflows import policies
 
 type Point = Literal["staging", "copy", "checked", "merged", "committed"]
@@ -112,9 +112,9 @@ def shorten_timeouts() -> None:
         patch.object(policies, name, changed).start()
     # Workflows see the changed policies only if the sandbox does not import the module anew.
     passed = SandboxRestrictions.default.with_passthrough_modules("library.contracts", "workflows.policies")
-    patch.object(wiring, "workflow_runner", lambda: SandboxedWorkflowRunner(restrictions=passed)).start()
+    patch.object(workers, "workflow_runner", lambda: SandboxedWorkflowRunner(restrictions=passed)).start()
     quick = partial(Worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1))
-    patch.object(wiring, "Worker", quick).start()
+    patch.object(workers, "Worker", quick).start()
 
 
 class _Stopping:

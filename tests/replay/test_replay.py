@@ -4,6 +4,7 @@ They were recorded by `test_runs_of_today_replay`, which writes what is missing 
 (no run of the old kind is open anywhere any more) delete its file and run this test.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+from service.worker.wiring import ALL_WORKFLOWS
+from service.worker.workers import workflow_runner
 from tests.support.imports import imports
 from tests.support.runs import NHS, workbooks
 
@@ -41,7 +43,9 @@ def test_there_are_histories_of_success_and_of_failure() -> None:
 
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_run_replays(path: Path) -> None:
-    await replayer().replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+    recorded = path.read_text()
+    began = json.loads(recorded)["events"][0]["workflowExecutionStartedEventAttributes"]
+    await replayer().replay_workflow(WorkflowHistory.from_json(began["workflowId"], recorded))  # children's ids hold it
 
 
 async def test_runs_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:

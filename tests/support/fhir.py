@@ -75,19 +75,17 @@ def example(name: str) -> dict[str, Any]:
     return found
 
 
-def read(*resources: Mapping[str, Any], only: str | None = None) -> Rows:
+def read(*resources: Mapping[str, Any]) -> Rows:
     """The rows of resources."""
-    return read_lines(b"\n".join(json.dumps(each).encode() for each in resources), only=only)
+    return read_lines(b"\n".join(json.dumps(each).encode() for each in resources))
 
 
-def read_lines(ndjson: bytes, *, only: str | None = None) -> Rows:
+def read_lines(ndjson: bytes) -> Rows:
     """The rows of NDJSON."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "landed").write_bytes(ndjson)
-        staged = stage_ndjson(
-            folder / "landed", folder, server="here", object_key="landed/fhir/x", stamped=LANDED, only=only
-        )
+        staged = stage_ndjson(folder / "landed", folder, server="here", object_key="landed/fhir/x", stamped=LANDED)
         tables = {table: _rows(folder / f"fhir.{table}.csv") for table in ("patient", "observation")}
         tables["observation_component"] = _rows(folder / "fhir.observation_component.csv")
         assert {f"fhir.{name}": len(rows) for name, rows in tables.items()} == staged.rows

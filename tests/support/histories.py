@@ -11,7 +11,8 @@ from temporalio.client import WorkflowHandle, WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from service.worker.wiring import ALL_WORKFLOWS, workflow_runner
+from service.worker.wiring import ALL_WORKFLOWS
+from service.worker.workers import workflow_runner
 
 HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
 LONG_ENOUGH = 6

@@ -15,7 +15,8 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import Starter, run_id
 from service.temporal import connect
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from workflows.policies import QUEUES
 
 NHS = Path(__file__).parents[1] / "data" / "nhs"

@@ -19,7 +19,8 @@ from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.resources import lake_storage
 from service.temporal import connect
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.lake import in_kafka, until_in_lake

@@ -21,7 +21,8 @@ from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.resources import streams
 from service.temporal import connect
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.streams import admission, encoded, lab_result, patient

@@ -1,21 +1,27 @@
 """A zip code from a FHIR server, on the real servers and the sandbox."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
 from activities.abandoned import AbandonedRuns
+from activities.fhir import FhirActivities, FhirClients
+from activities.staging import Stager
 from config.settings import Settings
-from library.contracts.fhir import InvalidZipcode, UnknownServer
+from library.contracts.fhir import FetchedPage, FetchPage, InvalidZipcode, UnknownServer
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
+from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
 from service.starts import run_id
 from tests.faults.harness import until_async
-from tests.support.imports import Imports, imports
+from tests.support.imports import SERVER, Imports, imports, with_sandbox
 from tests.support.sandbox import running_sandbox
 from workflows.policies import WORKFLOWS
 
@@ -202,6 +208,18 @@ async def test_a_base_where_no_fhir_server_is_ends_the_run_at_once(
         async with imports(settings, pool, store, sandbox=elsewhere) as importing:
             assert await error_of(importing, "02114") == "ServerRefused"
         assert sandbox.calls()["count"] == 0 or sandbox.calls()["by_status"] == {"404": 1}
+
+
+async def test_a_search_whose_patients_are_done_asks_for_nobody(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    with running_sandbox() as sandbox, ThreadPoolExecutor(1) as threads:
+        clients = FhirClients(with_sandbox(settings, sandbox).fhir, ca_file=None)
+        pages = FhirActivities(Stager(pool, store, RunLog(pool), threads), clients, FhirImports(pool))
+        asked = FetchPage(run_id="reset after its end", server=SERVER, zipcode="02114", search=0)
+        assert await ActivityEnvironment().run(pages.fetch_observation_page, asked) == FetchedPage()
+        assert sandbox.calls()["count"] == 0
+        await clients.close()
 
 
 async def test_two_starts_join_one_run(settings: Settings, pool: Pool, store: ObjectStore) -> None:

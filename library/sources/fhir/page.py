@@ -8,18 +8,16 @@ import msgspec
 from msgspec import Raw, Struct
 
 from library.contracts.fhir import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
-from library.sources.fhir.resources import NOTHING, Address, Meta, bytes_of
+from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
-PAGE_LIMIT = 64 * 1024 * 1024
-"""Bytes; servers' own limits make pages of some megabytes."""
 OBJECTS_LIMIT = 1_000_000
 """JSON objects of a page: empty ones would take fifty times their own size to decode."""
 
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
-_OUTCOME = (b'{"resourceType":"OperationOutcome"', b'{"resourceType": "OperationOutcome"')
-"""How one begins as servers write it; they mark it as an outcome too, as a rule."""
-_ISSUE_LIMIT = 500
+_CODE = re.compile(r"[a-z][a-z-]{0,39}")
+_NO_MATCHES = ("include", "outcome")
+_ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
 
 
@@ -30,15 +28,11 @@ class Page:
     Attributes:
         resources: each match as JSON on one line, in order; what the server included or remarked is not among them.
         next_link: the address of the next page as the server gives it; without one the search has ended.
-        outcome_issues: what the server remarked.
-        total: how many matches the search has, where the server says so.
         server_time: when the server made the page, by its own clock.
     """
 
     resources: tuple[bytes, ...]
     next_link: str | None = None
-    outcome_issues: tuple[str, ...] = ()
-    total: int | None = None
     server_time: datetime | None = None
 
 
@@ -56,15 +50,9 @@ class _Entry(Struct, gc=False):
     search: _Search | None = None
 
 
-class _Text(Struct):
-    text: str | None = None
-
-
 class _Issue(Struct):
     severity: str | None = None
     code: str | None = None
-    diagnostics: str | None = None
-    details: _Text | None = None
 
 
 class _Outcome(Struct):
@@ -74,7 +62,6 @@ class _Outcome(Struct):
 class _Bundle(_Outcome, rename={"kind": "resourceType"}):
     kind: str = ""
     meta: Meta | None = None
-    total: int | None = None
     link: list[_Link] | None = None
     entry: list[_Entry] | None = None
 
@@ -87,6 +74,7 @@ class _Located(Struct, rename={"kind": "resourceType"}):
 
 _decode_bundle = msgspec.json.Decoder(_Bundle).decode
 _decode_outcome = msgspec.json.Decoder(_Outcome).decode
+_decode_any = msgspec.json.Decoder(AnyResource).decode
 _decode_located = msgspec.json.Decoder(_Located).decode
 
 
@@ -95,37 +83,30 @@ def read_page(body: bytes) -> Page:
 
     Raises:
         PageUnreadable: it is no JSON, or ends too early; asking again may help.
-        PageTooLarge: it is larger, or more deeply nested, than one can be.
+        PageTooLarge: it has more objects, or is more deeply nested, than one can be.
         NotABundle: it is JSON, and something else.
         ServerRefused: it is an OperationOutcome.
     """
-    if len(body) > PAGE_LIMIT:
-        raise PageTooLarge(f"The page has {len(body):,} bytes; {PAGE_LIMIT:,} can be read.")
     if len(body) > _SMALLEST_OBJECT * OBJECTS_LIMIT and body.count(b"{") > OBJECTS_LIMIT:
         raise PageTooLarge(f"The page has more than {OBJECTS_LIMIT:,} JSON objects.")
     bundle = _decoded(body.removeprefix(b"\xef\xbb\xbf"))
     if bundle.kind == "OperationOutcome":
-        raise ServerRefused("The server answered with an OperationOutcome: " + "; ".join(_issues(bundle)))
+        raise ServerRefused(f"The server answered with an OperationOutcome: {', '.join(_codes(bundle)) or 'no code'}.")
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    pretty = b"\n" in body or b"\r" in body
+    pretty, remarked = b"\n" in body or b"\r" in body, b'"OperationOutcome"' in body
     resources: list[bytes] = []
-    remarks: list[str] = []
     for entry in bundle.entry or ():
         resource, search = bytes_of(entry.resource), entry.search
-        mode = search.mode if search else None
-        if pretty and resource:
-            resource = msgspec.json.format(resource, indent=-1)
-        if mode == "outcome" or resource.startswith(_OUTCOME):
-            remarks += _remarks(resource)
-        elif mode != "include" and resource and resource != b"null":
-            resources.append(resource)
+        if (search and search.mode in _NO_MATCHES) or not resource or resource == b"null":
+            continue
+        if remarked and _is_outcome(resource):
+            continue
+        resources.append(msgspec.json.format(resource, indent=-1) if pretty else resource)
     return Page(
         resources=tuple(resources),
         next_link=_next_link(bundle),
-        outcome_issues=tuple(remarks),
-        total=bundle.total,
         server_time=_server_time(bundle.meta),
     )
 
@@ -147,6 +128,19 @@ def matching_patients(page: Page, zipcode: str) -> tuple[tuple[str, bytes], ...]
 def unreadable_patients(page: Page) -> tuple[bytes, ...]:
     """Resources of which nobody can tell whether they match; staged, they become rejections."""
     return tuple(resource for resource in page.resources if _located(resource) is None)
+
+
+def issue_codes(body: bytes) -> tuple[str, ...]:
+    """Severities and codes of an OperationOutcome, `error/not-found`; its texts may quote a patient and stay out."""
+    try:
+        return _codes(_decode_outcome(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ()
+
+
+def _codes(outcome: _Outcome) -> tuple[str, ...]:
+    issues = [(issue.severity or "", issue.code or "") for issue in (outcome.issue or ())[:_ISSUES_LIMIT]]
+    return tuple(dict.fromkeys("/".join(issue) for issue in issues if all(map(_CODE.fullmatch, issue))))
 
 
 def _located(resource: bytes) -> _Located | None:
@@ -180,22 +174,13 @@ def _next_link(bundle: _Bundle) -> str | None:
     return following.url if following else None
 
 
-def _remarks(resource: bytes) -> list[str]:
+def _is_outcome(resource: bytes) -> bool:
+    if b'"OperationOutcome"' not in resource:
+        return False
     try:
-        return _issues(_decode_outcome(resource))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ["an OperationOutcome that cannot be read"]
-
-
-def _issues(outcome: _Outcome) -> list[str]:
-    return [
-        " ".join(part for part in (issue.severity, issue.code, _said(issue)) if part)[:_ISSUE_LIMIT]
-        for issue in outcome.issue or ()
-    ]
-
-
-def _said(issue: _Issue) -> str | None:
-    return (issue.details.text if issue.details else None) or issue.diagnostics
+        return _decode_any(resource).resourceType == "OperationOutcome"
+    except msgspec.ValidationError:
+        return False
 
 
 def _server_time(meta: Meta | None) -> datetime | None:

@@ -52,9 +52,7 @@ def fhir_identity(landed: ObjectRef, server: str, *, reload: int = 0) -> LoadIde
     return LoadIdentity(source=SOURCE, scope=server, sha256=landed.sha256, reader_version=READER_VERSION, reload=reload)
 
 
-def stage_ndjson(
-    source: Path, folder: Path, *, server: str, object_key: str, stamped: datetime, only: str | None = None
-) -> StagedResources:
+def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, stamped: datetime) -> StagedResources:
     """Read landed NDJSON and write its rows below a folder. What cannot be read becomes a rejection, line by line.
 
     Args:
@@ -63,12 +61,11 @@ def stage_ndjson(
         server: the configured name of the server, or `file`.
         object_key: of the landed object.
         stamped: when the resources came, with a zone; orders those without `meta.lastUpdated`.
-        only: the one type of resource that is wanted; others are counted as skipped.
     """
     if stamped.utcoffset() is None:
         raise ValueError("the time of landing needs its zone")
     with Staging(folder, DATASETS) as staging, source.open("rb", buffering=_CHUNK) as file:
-        reader = _Reader(staging, Source(server, object_key, stamped.isoformat()), only)
+        reader = _Reader(staging, Source(server, object_key, stamped.isoformat()))
         reader.read(file)
         return StagedResources(
             staging.rows,
@@ -87,11 +84,10 @@ _decode_any = msgspec.json.Decoder(AnyResource).decode
 class _Reader:
     """Reads the lines of one file; a line that is nothing at all is refused for the dataset of the one before it."""
 
-    def __init__(self, staging: Staging, source: Source, only: str | None) -> None:
+    def __init__(self, staging: Staging, source: Source) -> None:
         self._staging = staging
         self._source = source
-        self._only = only
-        self._latest: Dataset = PATIENT if only == "Patient" else OBSERVATION
+        self._latest: Dataset = OBSERVATION
         self.lines = 0
         self.skipped: Counter[str] = Counter()
 
@@ -124,9 +120,6 @@ class _Reader:
             if self._is_of_another_type(line):
                 return
             raise
-        if self._only not in (None, type(resource).__name__):
-            self._skip(type(resource).__name__)
-            return
         may_hold_nul = b"\\u0000" in line  # the only way in which JSON can say it
         if isinstance(resource, Patient):
             self._latest = PATIENT

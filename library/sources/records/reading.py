@@ -85,14 +85,6 @@ class RecordKind:
                 return row
         return self.read_exactly(value)
 
-    def validate(self, value: bytes) -> list[FieldError]:
-        """What speaks against the record; empty where nothing does."""
-        try:
-            self.read(value)
-        except RecordRefused as refused:
-            return refused.errors
-        return []
-
     def read_exactly(self, value: bytes) -> Row:
         """As `read`, for what is not plain."""
         pairs = _pairs_of(value)

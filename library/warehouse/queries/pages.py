@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from library.warehouse.pool import Pool
 MOST = 1_000
 """Rows of a JSON page at most."""
 
+_A_DOWNLOAD_MAY_TAKE = 3_600_000
+"""Milliseconds: a connection is not held for longer by who reads slowly."""
 
 _TYPES: dict[str, Sequence[str]] = {}
 
@@ -105,12 +107,14 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
     return Page(("[" + ",".join(row["item"] for row in rows[:limit]) + "]").encode(), following)
 
 
-async def stream_csv(pool: Pool, query: Query) -> AsyncIterator[bytes]:
+async def stream_csv(pool: Pool, query: Query) -> AsyncGenerator[bytes]:
     """All rows as CSV with a header, streamed: a slow reader slows the query, and takes no memory."""
     chunks: asyncio.Queue[bytearray | None] = asyncio.Queue(maxsize=8)
 
     async def copy() -> None:
-        async with pool.acquire() as connection:
+        async with pool.acquire() as connection, connection.transaction(readonly=True):
+            # The time of a COPY is its reader's: what bounds a page would cut it off in the middle.
+            await connection.execute(f"SET LOCAL statement_timeout = {_A_DOWNLOAD_MAY_TAKE}")
             await connection.copy_from_query(
                 query.ordered, *query.arguments, output=chunks.put, format="csv", header=True
             )
@@ -123,6 +127,8 @@ async def stream_csv(pool: Pool, query: Query) -> AsyncIterator[bytes]:
         await copying
     finally:
         copying.cancel()
+        while not chunks.empty():  # so that nobody waits for room that nobody makes
+            chunks.get_nowait()
 
 
 async def _types(pool: Pool, query: Query) -> Sequence[str]:

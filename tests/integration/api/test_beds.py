@@ -195,6 +195,7 @@ async def test_a_url_that_must_not_be_asked_for_starts_no_run(
         ("limit=0", "limit"),
         ("as_of=2023-02-30", "as_of"),
         ("known_at=2023-02-01T00:00:00", "known_at"),
+        ("known_at=0001-01-01T00:00:00%2B14:00", "known_at"),
         ("sort=name", "sort"),
     ],
 )

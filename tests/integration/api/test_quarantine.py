@@ -105,7 +105,7 @@ async def test_raw_forms_are_for_whom_may_read_of_patients_and_each_is_in_the_au
         answer = await api.http.get(path, headers=operator)
         assert answer.status_code == 403
         assert "SENTINEL" not in answer.text
-    assert await pool.fetchval("SELECT count(*) FROM access.audit") == 3
+    assert await pool.fetchval("SELECT count(*) FROM access.audit WHERE action = 'read_raw_rejections'") == 3
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO
 from tests.support.api import api_process
 from tests.support.fhir_rows import FhirRows, observation, patient
+from tests.support.kafka import Kafka
 from tests.support.runs import workbooks
 
 CHECKS = [
@@ -40,14 +41,15 @@ EXAMPLES = 10
 
 
 @pytest_asyncio.fixture
-async def schema(settings: Settings, pool: Pool, store: ObjectStore) -> AsyncIterator[Any]:
+async def schema(settings: Settings, pool: Pool, store: ObjectStore, kafka: Kafka) -> AsyncIterator[Any]:
     """The document, as the running API serves it over a warehouse that holds two editions and a patient."""
     rows = FhirRows(pool, store)
     await rows.load(patient("p"), observation("o", "p", components=[("8480-6", 120)]), b"unreadable")
     async with workbooks(settings, pool, store) as sent:
         for path in TWO:
             await sent.ingest(path)
-    async with api_process(settings) as api:
+    broker = {"KAFKA__ENABLED": "true", "KAFKA__BOOTSTRAP_SERVERS": kafka.settings.bootstrap_servers or ""}
+    async with api_process(settings, **broker) as api:
         async with httpx.AsyncClient(base_url=api.url, trust_env=False) as http:
             document = (await http.get("/openapi.json")).json()
         loaded = schemathesis.openapi.from_dict(document)

@@ -18,7 +18,8 @@ from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.api.app import create_app
 from service.temporal import connect
-from service.worker.wiring import Resources, workers
+from service.worker.wiring import Resources
+from service.worker.workers import workers
 from tests.support.kafka import Kafka
 from tests.support.streams import encoded, patient
 from workflows.policies import IO, STREAMS, WORKFLOWS

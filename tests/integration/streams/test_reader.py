@@ -14,7 +14,7 @@ from library.contracts.streams import KafkaUnavailable, OffsetOutOfRange, TopicM
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.producer import Outgoing, Producer
-from library.streams.reader import Batch, Reader
+from library.streams.reader import Fetched, Reader
 from service.stack.ports import is_free
 from tests.support.kafka import Kafka, values
 
@@ -85,7 +85,7 @@ async def test_records_of_an_aborted_transaction_are_passed_over_and_the_end_goe
         async with Reader(kafka.connection, topic, {0: 2}) as reader:
             (only_aborted,) = await reader.read(**PLENTY, wait=5)
     assert [value for batch in batches for value in values(batch.records)] == [b"kept"]
-    assert only_aborted == Batch(partition=0, first=2, end=4)
+    assert only_aborted == Fetched(partition=0, first=2, end=4)
 
 
 async def test_records_of_an_open_transaction_are_waited_for(kafka: Kafka) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from library.contracts.drains import StreamState
 from library.contracts.loads import DatasetCounts
 from library.streams.batches import TOMBSTONE
 from library.warehouse.offsets import Offsets
@@ -114,6 +115,19 @@ async def test_a_drain_that_does_not_know_of_a_rewind_cannot_commit(pool: Pool) 
     await Offsets(pool).rewind("lab_results", topic_id=TOPIC_ID, to={0: 1})
     with pytest.raises(BatchStale):
         await stream.load(late)
+
+
+async def test_a_drain_that_was_overtaken_cannot_stop_the_partition(pool: Pool) -> None:
+    stream, offsets = Drained(pool), Offsets(pool)
+    batch = await stream.batch([Rec(0, encoded(lab_result(1)))])
+    behind = await offsets.find("lab_results", 0)
+    assert behind is not None
+    await stream.load(batch)
+    assert not await offsets.stop(behind, "retention has passed")
+    now = await offsets.find("lab_results", 0)
+    assert now is not None
+    assert now.state is StreamState.DRAINING
+    assert await offsets.stop(now, "retention has passed")
 
 
 async def test_a_paused_partition_takes_no_batch_and_a_resumed_one_does(pool: Pool) -> None:

@@ -35,6 +35,9 @@ def test_an_altered_payload_or_key_name_is_refused() -> None:
         ring.decrypt(name, sealed[:-1] + bytes([sealed[-1] ^ 1]))
     with pytest.raises(UnreadablePayload):
         ring.decrypt("same", sealed)
+    for short in (b"", sealed[:3], sealed[:12]):
+        with pytest.raises(UnreadablePayload):
+            ring.decrypt(name, short)
 
 
 def test_processes_that_make_the_ring_at_once_share_one(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from library.contracts.fhir import (
     ServerBusy,
     ServerRefused,
 )
-from library.web.fhir import FhirClient, issue_codes
+from library.sources.fhir.page import issue_codes
+from library.web.fhir import FhirClient
 from tests.unit.web.server import Server, answer
 
 BUNDLE = b'{"resourceType":"Bundle","type":"searchset"}'
@@ -112,6 +113,11 @@ async def test_credentials_in_a_link_are_another_origin(server: Server, client: 
         (answer(BUNDLE, "Content-Encoding: br"), PageUnreadable),
         (answer(b"x" * (LIMIT + 1)), PageTooLarge),
         (answer(gzip.compress(bytes(50 * LIMIT)), "Content-Encoding: gzip"), PageTooLarge),
+        (
+            answer(gzip.compress(bytes(LIMIT)) + gzip.compress(bytes(50 * LIMIT)), "Content-Encoding: gzip"),
+            PageTooLarge,
+        ),
+        (answer(gzip.compress(BUNDLE) + gzip.compress(BUNDLE)[:20], "Content-Encoding: gzip"), PageUnreadable),
     ],
 )
 async def test_each_answer_that_is_no_page_is_called_what_it_is(
@@ -158,6 +164,12 @@ async def test_a_server_that_is_silent_or_not_there_is_busy(server: Server, clie
 
 async def test_a_compressed_page_is_inflated(server: Server, client: FhirClient) -> None:
     server.answers["/fhir/Patient"] = answer(gzip.compress(BUNDLE), "Content-Encoding: gzip")
+    assert (await client.search("Patient", ZIP)).body == BUNDLE
+
+
+async def test_a_compressed_page_of_several_members_is_one(server: Server, client: FhirClient) -> None:
+    parts = gzip.compress(BUNDLE[:9]) + gzip.compress(b"") + gzip.compress(BUNDLE[9:])
+    server.answers["/fhir/Patient"] = answer(parts, "Content-Encoding: gzip")
     assert (await client.search("Patient", ZIP)).body == BUNDLE
 
 

@@ -30,12 +30,6 @@ def test_resources_of_each_type_go_to_their_dataset_and_others_are_counted() -> 
     assert rows.report == {"lines": 5, "refused": 0, "skipped": {"Encounter": 3}}
 
 
-def test_where_only_one_type_is_wanted_the_other_is_skipped() -> None:
-    rows = read(resource("Patient"), observation(), only="Patient")
-    assert rows.tables["observation"] == []
-    assert rows.report["skipped"] == {"Observation": 1}
-
-
 def test_components_name_the_line_of_their_observation() -> None:
     rows = read(resource("Patient"), example("Observation-blood-pressure"))
     assert [(row["_line"], row["_parent"], row["observation_id"]) for row in rows.components] == [

@@ -1,0 +1,54 @@
+"""Rows as CSV: all of them, however long their reader takes, and nothing left behind where it goes away."""
+
+import asyncio
+from contextlib import aclosing
+
+from config.settings import Settings
+from library.warehouse.pool import Pool, create_pool
+from library.warehouse.queries.pages import Query, stream_csv
+from service.resources import warehouse_dsn
+
+SLOW = Query(
+    select="SELECT n, pg_sleep(0.01)::text AS nothing FROM generate_series(1, 60) n",
+    columns=("n",),
+    arguments=(),
+    order=("n",),
+    expressions={"n": "q.n + length(q.nothing)"},
+)
+MANY = Query(
+    select="SELECT n, repeat('x', 1000) AS filler FROM generate_series(1, 100000) n",
+    columns=("n", "filler"),
+    arguments=(),
+    order=("n",),
+)
+WAITS_FOR_ITS_READER = (
+    "SELECT true FROM pg_stat_activity WHERE application_name = 'leaving' AND wait_event = 'ClientWrite'"
+)
+
+
+async def test_a_download_may_take_longer_than_a_page(settings: Settings) -> None:
+    pool: Pool = await create_pool(warehouse_dsn(settings), size=1, statement_timeout=0.2, stateless=True)
+    try:
+        text = b"".join([chunk async for chunk in stream_csv(pool, SLOW)]).decode()
+        assert text.splitlines() == ["n", *map(str, range(1, 61))]
+        assert await pool.fetchval("SHOW statement_timeout") == "200ms"
+    finally:
+        await pool.close()
+
+
+async def test_a_reader_that_leaves_gives_its_connection_back_and_leaves_nobody_waiting(
+    settings: Settings, pool: Pool
+) -> None:
+    one = await create_pool(warehouse_dsn(settings), size=1, application_name="leaving", stateless=True)
+    before = asyncio.all_tasks()
+    try:
+        async with asyncio.timeout(30):
+            async with aclosing(stream_csv(one, MANY)) as chunks:
+                await anext(chunks)
+                while not await pool.fetchval(WAITS_FOR_ITS_READER):  # noqa: ASYNC110 - only Postgres knows
+                    await asyncio.sleep(0.01)
+            assert await one.fetchval("SELECT 1") == 1
+            while asyncio.all_tasks() - before:  # noqa: ASYNC110 - a task that ends tells nobody
+                await asyncio.sleep(0.01)
+    finally:
+        await one.close()
