@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
-# Tests of faults wait more than they work: they run beside the others.
+# Tests wait more than they work: three groups run side by side, each on servers of its own.
 TESTS := .venv/bin/coverage run -m pytest -m "not benchmark"
 
 .PHONY: help demo up down install install-dev test check bench faults lock clean
@@ -22,8 +22,9 @@ down: ## end the embedded stack
 
 test: install-dev check ## run every check and test
 	@rm -f .coverage .coverage.*
-	@$(TESTS) tests/faults > .faults.log 2>&1 & faults=$$!; rest=0; $(TESTS) --ignore tests/faults || rest=$$?; \
-		wait $$faults || rest=$$?; cat .faults.log; exit $$rest
+	@$(TESTS) tests/faults > .tests-faults.log 2>&1 & faults=$$!; $(TESTS) tests/integration/api > .tests-api.log 2>&1 & api=$$!; \
+		failed=0; $(TESTS) --ignore tests/faults --ignore tests/integration/api || failed=$$?; \
+		wait $$api || failed=$$?; wait $$faults || failed=$$?; cat .tests-api.log .tests-faults.log; exit $$failed
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
 

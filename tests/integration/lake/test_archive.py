@@ -32,7 +32,7 @@ def storage(servers: Settings) -> LakeStorage:
 
 
 async def archived(
-    kafka: Kafka, storage: LakeStorage, topic: str, *, seconds: float = 1.0, every: Any = SOON
+    kafka: Kafka, storage: LakeStorage, topic: str, *, seconds: float = 2.0, every: Any = SOON
 ) -> Archived:
     return await Archive(kafka.connection, storage, topic, every).go_on(seconds)
 
