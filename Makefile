@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest
 # Tests wait more than they work: three groups run side by side, each on servers of its own.
-TESTS := .venv/bin/coverage run -m pytest -m "not benchmark"
+TESTS := .venv/bin/python -m coverage run -m pytest -m "not benchmark"
 
 .PHONY: help demo up down install install-dev test check bench faults lock clean
 
