@@ -134,7 +134,7 @@ ARCHIVE = ActivityPolicy(
     queue=STREAMS,
     attempt=timedelta(minutes=15),
     overall=timedelta(days=1),
-    heartbeat=timedelta(minutes=2),
+    heartbeat=timedelta(seconds=45),
 )
 """Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
 

@@ -21,7 +21,7 @@ class Sample(Loaded, table=True):
     """A column of each kind that is judged as a whole, and of some that are not."""
 
     __tablename__ = "sample"
-    __table_args__ = ({"schema": "staged_many"},)
+    __table_args__ = ({"schema": "made_up"},)
 
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text)
@@ -89,4 +89,4 @@ def test_one_bad_row_among_many_is_refused_alone() -> None:
     good = (IDS[0], "a", 1.0, 1, None, None, DAY, SEEN)
     bad = (IDS[0], "b\0", *good[2:])
     taken, rows, refused, _ = staged(lambda staging: staging.add_all(SAMPLE, [good, bad, good], lines=[1, 2, 3]))
-    assert (taken, rows, refused) == (False, {"staged_many.sample": 2}, 1)
+    assert (taken, rows, refused) == (False, {"made_up.sample": 2}, 1)
