@@ -53,13 +53,13 @@ type _Event = MutableMapping[str, Any]
 _LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()} | {"exception": logging.ERROR}
 
 
-def _unless_quiet(_: Any, method: str, event: _Event) -> _Event:  # noqa: ANN401 - structlog's
+def _unless_quiet(_: object, method: str, event: _Event) -> _Event:
     if not logging.root.isEnabledFor(_LEVELS[method]):
         raise structlog.DropEvent
     return event
 
 
-def _json(event: Any, **_: Any) -> str:  # noqa: ANN401 - structlog's
+def _json(event: object, **_: object) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
 

@@ -259,7 +259,7 @@ def _gzip(path: Path, packed: IO[bytes], ref: ObjectRef) -> None:
         )
 
 
-def _unpacked(response: Any, ref: ObjectRef) -> Iterator[bytes]:  # noqa: ANN401 - urllib3's response
+def _unpacked(response: urllib3.BaseHTTPResponse, ref: ObjectRef) -> Iterator[bytes]:
     """A compressed object's bytes as they arrived, never more at once than `CHUNK`, however far they inflate."""
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:

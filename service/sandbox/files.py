@@ -17,17 +17,17 @@ _LINES = ".ndjson"
 _TEMPORARY = re.compile(rb'"(urn:uuid:[^"]+)"')
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, rename="camel"):
     resource: msgspec.Raw = msgspec.Raw(b"")
-    fullUrl: str = ""  # noqa: N815 - FHIR's own name
+    full_url: str = ""
 
 
 class _Bundle(msgspec.Struct):
     entry: list[_Entry] = []
 
 
-class _Identity(msgspec.Struct):
-    resourceType: str = ""  # noqa: N815 - FHIR's own name
+class _Identity(msgspec.Struct, rename="camel"):
+    resource_type: str = ""
     id: str = ""
 
 
@@ -73,7 +73,7 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
 def _documents(file: Path) -> Iterator[tuple[str, bytes]]:
     raw = file.read_bytes()
     try:
-        if msgspec.json.decode(raw, type=_Identity).resourceType != "Bundle":
+        if msgspec.json.decode(raw, type=_Identity).resource_type != "Bundle":
             yield str(file), raw
             return
         entries = [each for each in msgspec.json.decode(raw, type=_Bundle).entry if bytes(each.resource)]
@@ -84,10 +84,10 @@ def _documents(file: Path) -> Iterator[tuple[str, bytes]]:
     names: dict[bytes, bytes] = {}
     for entry in entries:
         fields = msgspec.json.decode(entry.resource, type=dict[str, msgspec.Raw])
-        fields.setdefault("id", msgspec.Raw(msgspec.json.encode(entry.fullUrl.rpartition(":")[2])))
+        fields.setdefault("id", msgspec.Raw(msgspec.json.encode(entry.full_url.rpartition(":")[2])))
         entry.resource = msgspec.Raw(msgspec.json.encode(fields))
         identity = msgspec.json.decode(entry.resource, type=_Identity)
-        names[entry.fullUrl.encode()] = f"{identity.resourceType}/{identity.id}".encode()
+        names[entry.full_url.encode()] = f"{identity.resource_type}/{identity.id}".encode()
 
     def final_reference(match: re.Match[bytes]) -> bytes:
         return b'"' + names.get(match[1], match[1]) + b'"'

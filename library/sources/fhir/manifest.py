@@ -29,9 +29,9 @@ class _File(msgspec.Struct):
     type: str = ""
 
 
-class _Manifest(msgspec.Struct):
+class _Manifest(msgspec.Struct, rename="camel"):
     output: list[_File]
-    transactionTime: str = ""  # noqa: N815 - FHIR's name
+    transaction_time: str = ""
 
 
 def read_manifest(body: bytes) -> ReadManifest:
@@ -50,7 +50,7 @@ def read_manifest(body: bytes) -> ReadManifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise PageUnreadable("The manifest is no JSON, or was cut off.") from None
     try:
-        at = datetime.fromisoformat(read_instant(manifest.transactionTime)) if manifest.transactionTime else None
+        at = datetime.fromisoformat(read_instant(manifest.transaction_time)) if manifest.transaction_time else None
     except TimeUnreadable:
         at = None
     return ReadManifest(tuple(file.url for file in manifest.output if file.type in _OURS), at)

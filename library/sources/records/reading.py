@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn, cast, get_args
+from typing import NoReturn, cast, get_args
 from uuid import UUID
 
 import msgspec
 
 from library.sources.records.moments import moment
-from library.sources.records.wire import Admission, LabResult, Patient, Row, Time, Wire
+from library.sources.records.wire import Admission, Fields, LabResult, Patient, Row, Time, Wire
 
 _SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _MOST_DIGITS = 400
@@ -111,7 +111,7 @@ class RecordKind:
         return msgspec.convert(found, self.wire).row()
 
     @cached_property
-    def _types(self) -> dict[str, Any]:
+    def _types(self) -> dict[str, object]:
         return {field.name: field.type for field in msgspec.structs.fields(self.wire)}
 
     @cached_property
@@ -135,7 +135,7 @@ class RecordKind:
         spelt = msgspec.defstruct(
             f"Seed{self.wire.__name__}",
             list(self._types.items()),
-            bases=(Wire,),
+            bases=(Fields,),
             namespace={"row": self.wire.row},
             rename={field: self.seed_spelling(field) for field in self._types},
             gc=False,
@@ -180,7 +180,7 @@ def _no_constant(_: str) -> NoReturn:
     raise ValueError("JSON has no NaN and no Infinity")
 
 
-def _check(content: object, kind: Any) -> None:  # noqa: ANN401 - a type, annotated
+def _check(content: object, kind: object) -> None:
     """Hold a field against its type.
 
     Raises:
@@ -208,19 +208,19 @@ def _check(content: object, kind: Any) -> None:  # noqa: ANN401 - a type, annota
                 raise ValueError(f"is not {_description(kind)}") from None
 
 
-def _may_be_null(kind: Any) -> bool:  # noqa: ANN401 - a type, annotated
+def _may_be_null(kind: object) -> bool:
     return type(None) in get_args(kind)
 
 
-def _plain(kind: Any) -> Any:  # noqa: ANN401 - a type, annotated
+def _plain(kind: object) -> object:
     return get_args(kind)[0] if _may_be_null(kind) else kind
 
 
-def _type_of(kind: Any) -> Any:  # noqa: ANN401 - a type, annotated
+def _type_of(kind: object) -> object:
     return get_args(_plain(kind))[0]
 
 
-def _description(kind: Any) -> str:  # noqa: ANN401 - a type, annotated
+def _description(kind: object) -> str:
     return str(get_args(_plain(kind))[1].description)
 
 

@@ -26,19 +26,11 @@ Time = Annotated[
 ]
 
 
-class Wire(Struct, forbid_unknown_fields=True, gc=False):
-    """A record, as decoded: times are texts still."""
-
-    def row(self) -> Row:
-        """The cells of its dataset, in the order of the columns.
-
-        Raises:
-            ValueError: a text is no time.
-        """
-        raise NotImplementedError
+class Fields(Struct, forbid_unknown_fields=True, gc=False):
+    """A record, as decoded: times are texts still, and `row` raises a ValueError where one is no time."""
 
 
-class Patient(Wire):
+class Patient(Fields):
     """A patient."""
 
     patient_id: Uuid
@@ -49,7 +41,8 @@ class Patient(Wire):
     language: Word
     population_percentage_below_poverty: Percentage
 
-    def row(self) -> Row:  # noqa: D102 - inherited
+    def row(self) -> Row:
+        """The columns of `records.patient`."""
         return (
             self.patient_id,
             self.gender,
@@ -61,7 +54,7 @@ class Patient(Wire):
         )
 
 
-class Admission(Wire):
+class Admission(Fields):
     """A stay of a patient."""
 
     patient_id: Uuid
@@ -71,7 +64,8 @@ class Admission(Wire):
     primary_diagnosis_code: Word
     primary_diagnosis_description: Sentence
 
-    def row(self) -> Row:  # noqa: D102 - inherited
+    def row(self) -> Row:
+        """The columns of `records.admission`."""
         end = self.admission_end_date
         return (
             self.patient_id,
@@ -83,7 +77,7 @@ class Admission(Wire):
         )
 
 
-class LabResult(Wire):
+class LabResult(Fields):
     """One laboratory value."""
 
     patient_id: Uuid
@@ -93,7 +87,8 @@ class LabResult(Wire):
     lab_units: Word | None
     lab_date_time: Time
 
-    def row(self) -> Row:  # noqa: D102 - inherited
+    def row(self) -> Row:
+        """The columns of `records.lab_result`."""
         return (
             self.patient_id,
             self.admission_id,
@@ -102,3 +97,6 @@ class LabResult(Wire):
             self.lab_value,
             self.lab_units,
         )
+
+
+type Wire = Patient | Admission | LabResult
