@@ -37,11 +37,20 @@ class DrainStarter:
         """Start a partition's drain, or leave the one that is under way."""
         await self._start(_DRAIN, DrainTopic(topic=topic, partition=partition), f"drain-{topic}-{partition}")
 
+    async def resume(self, topic: str, partition: int) -> None:
+        """Start a partition's drain, or have the one that is under way look once more before it ends.
+
+        One that just found its partition paused is still under way, and would end.
+        """
+        await self._start(
+            _DRAIN, DrainTopic(topic=topic, partition=partition), f"drain-{topic}-{partition}", signal="resume"
+        )
+
     async def archive(self, topic: str) -> None:
         """Start a topic's archive, or leave the one that is under way."""
         await self._start(_ARCHIVE, ArchiveTopic(topic=topic), f"archive-{topic}")
 
-    async def _start(self, workflow: str, asked: Contract, name: str) -> None:
+    async def _start(self, workflow: str, asked: Contract, name: str, *, signal: str | None = None) -> None:
         await self.client.start_workflow(
             workflow,
             asked,
@@ -49,6 +58,7 @@ class DrainStarter:
             task_queue=self.prefix + self.queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            start_signal=signal,
         )
 
 

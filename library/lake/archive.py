@@ -52,10 +52,12 @@ class Archive:
         progress: Callable[[int], object] = lambda _: None,
         ending: Callable[[], bool] = lambda: False,
     ) -> Archived:
-        """Archive for a time, beginning where the table ends; what was read by then is appended at the end.
+        """Archive for a time, beginning where the table ends, and on until what was read by then is due and appended.
+
+        Appended sooner, the rest of each call would be one more version of the table.
 
         Args:
-            seconds: for how long; partitions that are new are seen by the next call.
+            seconds: for how long at least; partitions that are new are seen by the next call.
             progress: told, about each second, how many records there have been.
             ending: asked as often, whether to end before the time.
 
@@ -68,8 +70,9 @@ class Archive:
         async with Cluster(self._connection) as cluster:
             run = _Run(table, await cluster.topic(self._topic), self._every)
         try:
-            while monotonic() < until and not ending():
+            while (monotonic() < until or run.pending) and not ending():
                 if not run.going:  # stopped, all of them: the next call looks again
+                    await run.append()
                     progress(run.records)
                     await asyncio.sleep(_WAIT)
                     continue
@@ -86,8 +89,8 @@ class Archive:
         self, run: "_Run", until: float, progress: Callable[[int], object], ending: Callable[[], bool]
     ) -> None:
         async with Reader(self._connection, self._topic, run.going, topic_id=run.topic_id) as reader:
-            while (left := until - monotonic()) > 0 and not ending():
-                wait = min(_WAIT, left)
+            while ((left := until - monotonic()) > 0 or run.pending) and not ending():
+                wait = min(_WAIT, left) if left > 0 else _WAIT
                 await run.take(await reader.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait=wait))
                 progress(run.records)
 
@@ -119,6 +122,11 @@ class _Run:
         """The partitions that go on, and from where."""
         return {each: offset for each, offset in self._positions.items() if each not in self._stopped}
 
+    @property
+    def pending(self) -> bool:
+        """Whether something was read that is not appended yet."""
+        return bool(self._rows)
+
     async def take(self, batches: Sequence[Fetched]) -> None:
         """Keep what was read, and append when it is time."""
         for batch in batches:
@@ -129,7 +137,7 @@ class _Run:
                 self._rows.append(as_rows(self._table.topic, self._incarnation, batch.records))
                 self.records += len(batch.records)
                 self._pending += batch.size
-        if self._rows and (self._pending >= self._every.size or monotonic() - self._since >= self._every.seconds):
+        if self.pending and (self._pending >= self._every.size or monotonic() - self._since >= self._every.seconds):
             await self.append()
 
     async def meet(self, error: OffsetOutOfRange) -> None:
@@ -147,7 +155,7 @@ class _Run:
 
     async def append(self) -> None:
         """Append what was read; nothing where there is nothing."""
-        if not self._rows:
+        if not self.pending:
             return
         gaps = [gap for gap in self._gaps if self._ends.get(gap.partition, 0) > gap.end]
         await asyncio.to_thread(self._table.append, self.topic_id, self._rows, self._ends, gaps)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,6 +17,14 @@ from rich.table import Table
 from config.logging import configure_logging
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+
+_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+)
+"""A server that ends, starts, or left in the middle of a command; one that was never there is told by its opener."""
 
 _UNFOLDED = 180
 """Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
@@ -57,6 +66,10 @@ def errors_as_sentences() -> Iterator[None]:
     except WardflowError as error:
         err.print(error.message, markup=False, style="red")
         err.print(error.advice, markup=False)
+        raise typer.Exit(1) from error
+    except _GONE as error:
+        err.print(f"A server went away while the command was at work ({type(error).__name__}).", style="red")
+        err.print("Look with `wardflow doctor`, then try again.")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

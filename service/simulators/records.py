@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from random import Random
 from uuid import UUID, uuid4
 
@@ -17,9 +18,11 @@ from library.access.tokens import Api, Tokens
 from library.access.users import Users
 from library.warehouse.pool import Pool
 from service.simulators.made_up import MADE, broken
+from service.simulators.outages import answered
 
 _MOST_UNDER_WAY = 500
 _TIMEOUT = 15.0
+_SERVERS_RETURN = 120.0
 _OK, _TOO_MANY = 202, 429
 _SERVERS_FAULT = 500
 
@@ -114,7 +117,7 @@ class Clinics:
     async def close(self) -> None:
         """Let none of them in any more."""
         for name in self._names:
-            await self._users.disable(name)
+            await answered(partial(self._users.disable, name), within=_SERVERS_RETURN)
 
     async def _make(self, name: str, password: str | None) -> str:
         user_id = await self._users.create(name, password)

@@ -16,6 +16,7 @@ from deltalake.exceptions import TableNotFoundError
 from library.access.tokens import Api
 from library.lake.storage import LakeStorage
 from library.warehouse.pool import Pool
+from service.simulators.outages import answered
 from service.simulators.records import Outcome, Played
 
 TABLES: Mapping[Api, str] = {Api.PATIENT: "patient", Api.ADMISSIONS: "admission", Api.LAB_RESULTS: "lab_result"}
@@ -51,7 +52,7 @@ class Verdict:
 
 
 async def verify(place: str, played: Played, find: Find, *, within: float, once: bool) -> Verdict:
-    """Look until all that was accepted is there, or the time is over.
+    """Look until all that was accepted is there, or the time is over; a server that is away is looked at again.
 
     Args:
         place: its name.
@@ -62,8 +63,9 @@ async def verify(place: str, played: Played, find: Find, *, within: float, once:
     """
     began = time.monotonic()
     while True:
-        verdict = await _look(place, played, find, once=once, began=began)
-        if not verdict.missing or time.monotonic() - began > within:
+        left = within - (time.monotonic() - began)
+        verdict = await answered(lambda: _look(place, played, find, once=once, began=began), within=left)
+        if not verdict.missing or left <= 0:
             return verdict
         await asyncio.sleep(_LOOK_EVERY)
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -24,9 +24,9 @@ from library.warehouse.pool import Pool
 from library.warehouse.staging import staged_columns
 from service.temporal import connect
 from service.worker.wiring import Resources
-from service.worker.workers import workers
 from tests.benchmarks.measure import Stopwatch
 from tests.support.kafka import Kafka
+from tests.support.workers import serving
 from workflows.policies import IO, STREAMS, WORKFLOWS
 
 EVENTS = int(os.environ.get("EVENTS", "1000000"))
@@ -167,10 +167,8 @@ class Backlog:
     async def working(self) -> AsyncIterator[None]:
         """With a worker in this process, as the floor is."""
         self._client = await connect(self.settings)
-        async with AsyncExitStack() as stack:
-            resources = Resources(self.settings, self._client, self.pool, self.store)
-            for worker in workers(resources, (WORKFLOWS, IO, STREAMS)):
-                await stack.enter_async_context(worker)
+        resources = Resources(self.settings, self._client, self.pool, self.store)
+        async with serving(resources, (WORKFLOWS, IO, STREAMS)):
             yield
 
 

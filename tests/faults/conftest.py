@@ -1,6 +1,7 @@
 """Options of `make faults`, and what the tests of faults share."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from config.servers import StackSettings
 from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool
 from service.resources import object_store, warehouse_dsn
+from service.stack.detach import end_running, ensure_running
 from service.temporal import connect
 from tests.faults.harness import KH03, Clean, Ward, Workers
 from tests.support.databases import make_database, named
@@ -23,6 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Known where `tests/faults` stands on the command line, as in `make faults`; elsewhere the defaults count."""
     parser.addoption("--rounds", type=int, default=2, help="how many servers are killed, each in a backfill of its own")
     parser.addoption("--seed", type=int, default=1, help="decides which, and when")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A stack as `wardflow up` starts it, but for a worker that notices lost attempts sooner."""
+    settings = Settings(stack=StackSettings(folder=tmp_path_factory.mktemp("faults") / ".wardflow"))
+    try:
+        yield ensure_running(settings, command=(sys.executable, "-m", "tests.faults.stack"))
+    finally:
+        end_running(settings)
 
 
 @pytest.fixture

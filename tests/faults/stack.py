@@ -1,5 +1,6 @@
 """`wardflow up`, whose worker has the short time-outs of these tests: `python -m tests.faults.stack`."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
 
 def run() -> None:
     """Run until a signal comes."""
+    os.environ["WARDFLOW_LAKE__APPEND_SECONDS"] = "5"  # instead of a minute
     patch.object(supervisor, "start", start).start()
     sys.argv = ["wardflow", "up"]
     main()

@@ -13,27 +13,23 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import psutil
 import pytest
 import pytest_asyncio
 
-from config.servers import StackSettings
 from config.settings import Settings
 from library.objects.staged import STAGED
 from service.resources import object_store, warehouse
-from service.stack.detach import end_running, ensure_running
-from service.stack.state import read_state
 from service.temporal import connect
 from tests.faults.harness import KH03, TABLES, Figures, Ward, keys, until, until_async
+from tests.faults.killing import Killed, drawn_parts
 from tests.support.runs import NHS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
-STACK = (sys.executable, "-m", "tests.faults.stack")
 PARTS = ("worker", "postgres", "s3", "temporal")
 PATIENCE = 240.0
 """Seconds in which all is to be right again. The upkeep needs up to two minutes to close a run that Temporal lost."""
@@ -56,10 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "round_" in metafunc.fixturenames:
         count, seed = metafunc.config.getoption("rounds", 2), metafunc.config.getoption("seed", 1)
         drawn = random.Random(seed)  # noqa: S311 - it is to be repeatable
-        parts: list[str] = []
-        while len(parts) < count:
-            parts += drawn.sample(PARTS, len(PARTS))  # each as often as the others
-        rounds = [Round(number, part, drawn.random()) for number, part in enumerate(parts[:count], start=1)]
+        parts = drawn_parts(PARTS, count, drawn)
+        rounds = [Round(number, part, drawn.random()) for number, part in enumerate(parts, start=1)]
         names = [f"{each.number}-{each.part}-{each.moment:.2f}" for each in rounds]
         metafunc.parametrize("round_", rounds, ids=names)
 
@@ -84,15 +78,6 @@ class Client:
             out, err = await self.process.communicate()
         said = (err or out).decode().strip().splitlines()
         return self.process.returncode or 0, said[-1] if said else ""
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    settings = Settings(stack=StackSettings(folder=tmp_path_factory.mktemp("faults") / ".wardflow"))
-    try:
-        yield ensure_running(settings, command=STACK)
-    finally:
-        end_running(settings)
 
 
 @asynccontextmanager
@@ -142,12 +127,6 @@ async def empty(stack: Settings) -> None:
         await asyncio.to_thread(lambda: ward.store.remove(list(keys(ward.store, ""))))
 
 
-def kill(stack: Settings, part: str) -> int:
-    pid: int = read_state(stack.stack.folder)[part]["pid"]
-    psutil.Process(pid).kill()
-    return pid
-
-
 async def assert_all_is_right(stack: Settings, undisturbed: Backfill, killed: str) -> None:
     async with looked_at(stack) as ward:
         await until_async(lambda: nothing_is_left(ward), PATIENCE)
@@ -176,10 +155,10 @@ async def test_a_backfill_is_right_after_a_server_was_killed_in_the_middle_of_it
         await until_async(lambda: first_run(ward))
     began = time.monotonic()
     await asyncio.sleep(round_.moment * undisturbed.seconds)
-    killed = kill(stack, round_.part)
+    killed = Killed(stack, round_.part)
     code, said = await client.ended()
     tries, reasons = 1, [said] if code else []
-    await until(lambda: read_state(stack.stack.folder)[round_.part].get("pid", killed) != killed)
+    await until(killed.is_back)
     while code and tries < 6:
         code, said = await (await begin(stack)).ended()
         tries, reasons = tries + 1, [*reasons, said] if code else reasons

@@ -117,7 +117,8 @@ async def test_a_load_whose_worker_freezes_is_finished_once_by_another_and_the_f
 
     frozen.thaw()
     (ended,) = await frozen.loads(1)
-    assert ended == (LoadOutcome.LOADED if point == "committed" else "LoadInterrupted")
+    # Whoever is quicker tells it: Postgres, that its session has gone, or Temporal, that its attempt does not count.
+    assert ended in ({LoadOutcome.LOADED} if point == "committed" else {"LoadInterrupted", "CancelledError"})
     assert await health(frozen) == (200, "ready")
     assert await ward.versions() == before
 

@@ -105,6 +105,7 @@ def shorten_timeouts() -> None:
     for name, changed in {
         "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
         "DRAIN": replace(policies.DRAIN, heartbeat=HEARTBEAT),
+        "ARCHIVE": replace(policies.ARCHIVE, heartbeat=timedelta(seconds=10)),
         "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
         "FETCH": replace(policies.FETCH, heartbeat=HEARTBEAT),
         "BOOKKEEPING": policies.BOOKKEEPING | {"start_to_close_timeout": timedelta(seconds=5)},

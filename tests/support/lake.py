@@ -16,8 +16,11 @@ from aiokafka.structs import TopicPartition
 from minio import Minio
 
 from config.settings import Settings
+from library.lake.archive import AppendEvery
 from library.lake.storage import BRONZE
 from tests.support.kafka import Kafka
+
+SOON = AppendEvery(seconds=0.2)
 
 type Held = list[tuple[Any, ...]]
 

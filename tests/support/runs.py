@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from library.warehouse.runs import RunLog
 from service.starts import Starter, run_id
 from service.temporal import connect
 from service.worker.wiring import Resources
-from service.worker.workers import workers
+from tests.support.workers import serving
 from workflows.policies import QUEUES
 
 NHS = Path(__file__).parents[1] / "data" / "nhs"
@@ -47,9 +47,5 @@ async def workbooks(
 ) -> AsyncIterator[Workbooks]:
     """With workers in this process for as long as the context lasts."""
     client = await connect(settings)
-    async with AsyncExitStack() as stack:
-        resources = Resources(settings, client, pool, store)
-        stack.push_async_callback(resources.close)
-        for worker in workers(resources, queues):
-            await stack.enter_async_context(worker)
+    async with serving(Resources(settings, client, pool, store), queues):
         yield Workbooks(Starter(settings, client, store, pool), RunLog(pool), client)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest_asyncio
@@ -20,12 +19,12 @@ from library.warehouse.pool import Pool
 from service.resources import lake_storage
 from service.temporal import connect
 from service.worker.wiring import Resources
-from service.worker.workers import workers
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
-from tests.support.lake import in_kafka, until_in_lake
+from tests.support.lake import SOON, in_kafka, until_in_lake
+from tests.support.workers import serving
 from workflows.lake import REPEATS, ArchiveTopicWorkflow, TidyLakeWorkflow
-from workflows.policies import QUEUES, WORKFLOWS
+from workflows.policies import WORKFLOWS
 from workflows.streams import KeepDrainsWorkflow
 
 FIRST_ACTIVITIES = 4
@@ -40,9 +39,7 @@ async def streaming(settings: Settings, kafka: Kafka, pool: Pool, store: ObjectS
         "encryption": EncryptionSettings(enabled=False),
     }
     made = settings.model_copy(update=update)
-    async with AsyncExitStack() as stack:
-        for worker in workers(Resources(made, await connect(made), pool, store), QUEUES):
-            await stack.enter_async_context(worker)
+    async with serving(Resources(made, await connect(made), pool, store)):
         yield made
 
 
@@ -101,7 +98,7 @@ async def test_tables_are_tidied_by_a_run_of_its_own(streaming: Settings, client
     topic = await kafka.make_topic("tidied")
     for number in range(8):
         await kafka.send(topic, b"%d" % number)
-        while not (await Archive(kafka.connection, lake_storage(streaming), topic).go_on(0.3)).appends:
+        while not (await Archive(kafka.connection, lake_storage(streaming), topic, SOON).go_on(0.3)).appends:
             pass  # a busy broker has not answered within that time
     prefix = streaming.worker.queue_prefix
     handle = await client.start_workflow(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +19,14 @@ from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
+from service.drains import start_drains
 from service.resources import streams
 from service.temporal import connect
 from service.worker.wiring import Resources
-from service.worker.workers import workers
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.streams import admission, encoded, lab_result, patient
+from tests.support.workers import serving
 from workflows.policies import IO, STREAMS, WORKFLOWS
 from workflows.streams import ACTIVITIES, KeepDrainsWorkflow
 
@@ -66,16 +67,14 @@ class Drains:
         return int(await self.pool.fetchval(f"SELECT count(*) FROM records.{table}"))
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """With a worker in this process."""
-        async with AsyncExitStack() as stack:
-            resources = Resources(self.settings, self.client, self.pool, self.store)
-            for worker in workers(resources, (WORKFLOWS, IO, STREAMS)):
-                await stack.enter_async_context(worker)
+    async def working(self, *queues: str) -> AsyncIterator[None]:
+        """With a worker in this process, of some queues only where they are named."""
+        resources = Resources(self.settings, self.client, self.pool, self.store)
+        async with serving(resources, queues or (WORKFLOWS, IO, STREAMS)):
             yield
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+async def until(condition: Callable[[], Awaitable[object]], seconds: float = 60) -> None:
     """Wait for what only a server knows."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110
@@ -128,6 +127,29 @@ async def test_a_drain_ends_when_its_topic_is_paused_and_is_not_started_again(dr
         await drains.send(topic, lab_result(1))
         await steering.resume(topic)
         assert await drains.keep() == 6
+        await until(lambda: has_rows(drains, 1))
+
+
+async def test_a_topic_resumed_while_its_drain_ends_is_drained_at_once(drains: Drains) -> None:
+    topic = drains.settings.kafka.lab_results_topic
+    steering = streams(drains.settings, drains.pool)
+    await drains.send(topic, lab_result(1), partition=0)
+    paused = await steering.pause(topic)
+    await DrainStarter(drains.client, drains.settings.worker.queue_prefix, WORKFLOWS).start(topic, 0)
+
+    async def waiting() -> int:
+        return len((await drains.drain(topic).describe()).raw_description.pending_activities)
+
+    async def looked() -> bool:
+        return await waiting() == 0
+
+    async with drains.working(WORKFLOWS):
+        await until(waiting)
+    async with drains.working(STREAMS):
+        await until(looked)  # the activity found it paused; the workflow has not heard of that yet
+    assert all(position.paused for position in paused)
+    await start_drains(drains.client, drains.settings, await steering.resume(topic))
+    async with drains.working():
         await until(lambda: has_rows(drains, 1))
 
 

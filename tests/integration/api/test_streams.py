@@ -19,9 +19,9 @@ from library.warehouse.pool import Pool
 from service.api.app import create_app
 from service.temporal import connect
 from service.worker.wiring import Resources
-from service.worker.workers import workers
 from tests.support.kafka import Kafka
 from tests.support.streams import encoded, patient
+from tests.support.workers import serving
 from workflows.policies import IO, STREAMS, WORKFLOWS
 
 
@@ -69,8 +69,7 @@ async def steering(settings: Settings, pool: Pool, store: ObjectStore, kafka: Ka
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = await connect(settings)
-        for worker in workers(Resources(settings, client, pool, store), (WORKFLOWS, IO, STREAMS)):
-            await stack.enter_async_context(worker)
+        await stack.enter_async_context(serving(Resources(settings, client, pool, store), (WORKFLOWS, IO, STREAMS)))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         http = await stack.enter_async_context(
             httpx.AsyncClient(

@@ -21,9 +21,7 @@ from library.streams.producer import Outgoing
 from library.streams.reader import Reader
 from service.resources import lake_storage
 from tests.support.kafka import Kafka
-from tests.support.lake import in_kafka, in_lake
-
-SOON = AppendEvery(seconds=0.2)
+from tests.support.lake import SOON, in_kafka, in_lake
 
 
 @pytest.fixture
@@ -75,6 +73,18 @@ async def test_an_append_is_made_when_the_bound_of_bytes_is_reached(kafka: Kafka
     await kafka.send(topic, *(bytes(1_000) for _ in range(100)))
     done = await archived(kafka, storage, topic, every=AppendEvery(seconds=60, size=100_000))
     assert (done.records, done.appends, done.size) == (100, 1, 100_000)
+
+
+async def test_a_call_goes_on_until_its_rest_is_due_so_that_calls_make_no_more_appends_than_the_clock(
+    kafka: Kafka, storage: LakeStorage
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, b"first")
+    archiving = asyncio.create_task(archived(kafka, storage, topic, seconds=0.5, every=AppendEvery(seconds=3)))
+    done, _ = await asyncio.wait({archiving}, timeout=2)
+    assert not done
+    await kafka.send(topic, b"within its time")
+    assert ((await archiving).records, (await archiving).appends) == (2, 1)
 
 
 async def test_of_two_archives_of_one_snapshot_the_second_is_refused_and_nothing_is_there_twice(
