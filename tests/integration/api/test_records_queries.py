@@ -5,7 +5,6 @@ import io
 from typing import Any
 from uuid import UUID
 
-import pytest
 import pytest_asyncio
 
 from library.access.patients import pseudonym
@@ -80,10 +79,11 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("question", list(QUESTIONS))
-async def test_filters_and_pages_find_each_row_once(api: Client, reader: dict[str, str], question: str) -> None:
-    rows = await found(api, reader, f"/records/{question}")
-    assert len(rows) == len({(row["topic"], row["partition"], row["offset"]) for row in rows}) == QUESTIONS[question]
+async def test_filters_and_pages_find_each_row_once(api: Client, reader: dict[str, str]) -> None:
+    answers = {question: await found(api, reader, f"/records/{question}") for question in QUESTIONS}
+    assert {question: len(rows) for question, rows in answers.items()} == QUESTIONS
+    for rows in answers.values():
+        assert len({(row["topic"], row["partition"], row["offset"]) for row in rows}) == len(rows)
 
 
 async def test_rows_are_typed_and_lead_back_to_their_record(api: Client, reader: dict[str, str]) -> None:
