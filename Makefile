@@ -22,8 +22,10 @@ down: ## end the embedded stack
 
 test: install-dev check ## run every check and test
 	@rm -f .coverage .coverage.*
-	@$(TESTS) tests/faults tests/unit > .tests-faults.log 2>&1 & faults=$$!; $(TESTS) tests/integration/api > .tests-api.log 2>&1 & api=$$!; \
-		failed=0; $(TESTS) --ignore tests/faults --ignore tests/unit --ignore tests/integration/api || failed=$$?; \
+	@$(TESTS) tests/faults tests/unit > .tests-faults.log 2>&1 & faults=$$!; \
+		$(TESTS) tests/integration/api tests/workflows tests/replay > .tests-api.log 2>&1 & api=$$!; \
+		failed=0; $(TESTS) tests --ignore tests/faults --ignore tests/unit --ignore tests/integration/api \
+			--ignore tests/workflows --ignore tests/replay || failed=$$?; \
 		wait $$api || failed=$$?; wait $$faults || failed=$$?; cat .tests-api.log .tests-faults.log; exit $$failed
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
