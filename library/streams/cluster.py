@@ -10,6 +10,7 @@ from uuid import UUID
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import create_conn
 from aiokafka.protocol.offset import OffsetRequest
 
 from library.contracts.streams import KafkaUnavailable, PartitionRange, TopicInfo, TopicMissing
@@ -56,7 +57,10 @@ class Cluster:
         self._client = AIOKafkaClient(**self._connection.options())
         try:
             with translated("the cluster"):
-                await self._client.bootstrap()
+                try:
+                    await self._client.bootstrap()
+                except errors.KafkaConnectionError as error:
+                    raise await self._told() or error from error
         except BaseException:
             await self._client.close()
             raise
@@ -144,6 +148,17 @@ class Cluster:
     async def send(self, node: int, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
         """Ask one broker something; aiokafka's errors are the caller's to translate."""
         return await self._client.send(node, request)
+
+    async def _told(self) -> BaseException | None:
+        """What the first broker says to who connects: where it lets nobody in, `bootstrap` only logs why."""
+        options = self._connection.options()
+        del options["bootstrap_servers"]
+        host, port, _ = self._client.hosts[0]
+        try:
+            (await create_conn(host, port, **options)).close()
+        except (errors.KafkaError, OSError, TimeoutError) as error:
+            return error
+        return None
 
     async def _offsets(self, topic: str, leaders: Leaders, times: Mapping[int, int]) -> dict[int, int]:
         """The offset of each partition at a time in milliseconds, or at its beginning or end."""
