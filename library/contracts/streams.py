@@ -51,6 +51,10 @@ class KafkaUnavailable(WardflowError):
     default_advice = "Streams go on by themselves once Kafka is back. See `wardflow doctor`."
 
 
+class LeaderMissing(KafkaUnavailable):
+    """A partition of a topic has no leader at this moment: its broker is away. Other topics can be whole."""
+
+
 class KafkaRefused(WardflowError):
     """Kafka answers, and does not do what was asked: credentials, permissions, a limit."""
 

@@ -13,7 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.protocol.offset import OffsetRequest
 
-from library.contracts.streams import KafkaUnavailable, PartitionRange, TopicInfo, TopicMissing
+from library.contracts.streams import KafkaUnavailable, LeaderMissing, PartitionRange, TopicInfo, TopicMissing
 from library.streams.connection import Connection, as_ours, translated
 from library.streams.metadata import TopicMetadataRequest
 
@@ -142,7 +142,7 @@ class Cluster:
                 raise errors.for_code(code)(topic)
         by_partition = {partition: leader for _, partition, leader, *_ in partitions}
         if -1 in by_partition.values():
-            raise KafkaUnavailable(f"A partition of the topic {topic} has no leader at this moment.")
+            raise LeaderMissing(f"A partition of the topic {topic} has no leader at this moment.")
         return Leaders(topic_id, by_partition)
 
     async def send(self, node: int, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types

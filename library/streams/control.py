@@ -9,7 +9,7 @@ from typing import Literal
 
 from library.contracts.drains import OffsetNotHeld, StreamPosition, StreamState, StreamStatus, StreamUnknown
 from library.contracts.errors import WardflowError
-from library.contracts.streams import KafkaUnavailable, PartitionRange, TopicInfo, TopicMissing
+from library.contracts.streams import KafkaUnavailable, LeaderMissing, PartitionRange, TopicInfo, TopicMissing
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.topics import Topics
@@ -35,25 +35,22 @@ class Streams:
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 for feed in self.topics.drained:
-                    await self._look(cluster, feed.topic)
+                    with suppress(LeaderMissing):
+                        await self._look(cluster, feed.topic)
         except (TimeoutError, WardflowError):
             pass  # `looked_at` says how old the ends are
         return await self.offsets.status(feed.topic for feed in self.topics.drained)
 
     async def to_drain(self) -> list[tuple[str, int]]:
-        """The partitions that Kafka lists now and that are neither paused nor stopped."""
+        """The partitions that Kafka lists now and that are neither paused nor stopped.
+
+        A topic that misses a leader waits for the next look, and keeps no other from going on.
+        """
         found = []
         async with Cluster(self.connection) as cluster:
             for feed in self.topics.drained:
-                topic = await self._look(cluster, feed.topic)
-                if topic is None:
-                    continue
-                left_alone = {
-                    each.partition
-                    for each in await self.offsets.of([feed.topic])
-                    if each.paused or each.state is StreamState.STOPPED
-                }
-                found += [(feed.topic, each.partition) for each in topic.partitions if each.partition not in left_alone]
+                with suppress(LeaderMissing):
+                    found += await self._to_drain(cluster, feed.topic)
         return found
 
     async def to_archive(self) -> list[str]:
@@ -61,7 +58,7 @@ class Streams:
         found = []
         async with Cluster(self.connection) as cluster:
             for topic in self.topics:
-                with suppress(TopicMissing):
+                with suppress(TopicMissing, LeaderMissing):
                     await cluster.leaders(topic)
                     found.append(topic)
         return found
@@ -98,6 +95,13 @@ class Streams:
             raise StreamUnknown(f"The topic {topic} has no partition {partition}.")
         targets = {number: _offset(topic, each, to, at) for number, each in held.items()}
         return await self.offsets.rewind(topic, topic_id=str(found.topic_id), to=targets)
+
+    async def _to_drain(self, cluster: Cluster, topic: str) -> list[tuple[str, int]]:
+        held = await self._look(cluster, topic)
+        stored = await self.offsets.of([topic])
+        left_alone = {each.partition for each in stored if each.paused or each.state is StreamState.STOPPED}
+        listed = [each.partition for each in held.partitions] if held else []
+        return [(topic, partition) for partition in listed if partition not in left_alone]
 
     async def _known(self, topic: str) -> None:
         """Have a row for each partition, so that new ones are paused as well; without Kafka those that are there do."""

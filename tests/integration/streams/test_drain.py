@@ -15,8 +15,9 @@ from aiokafka.structs import TopicPartition
 from config.settings import Settings
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, StreamState
 from library.contracts.errors import LoadInterrupted
-from library.contracts.streams import TopicMissing
+from library.contracts.streams import LeaderMissing, TopicMissing
 from library.streams.batches import TOMBSTONE
+from library.streams.cluster import Cluster, Leaders
 from library.streams.control import Streams
 from library.streams.drain import Drain, DrainLimits
 from library.streams.producer import Outgoing
@@ -337,3 +338,25 @@ async def test_status_says_how_far_behind_and_how_fast(stream: Stream) -> None:
     assert status.freshness is not None
     assert status.freshness > 0
     assert json.loads(status.model_dump_json())["end_offset"] == 3
+
+
+async def test_a_topic_that_misses_a_leader_keeps_no_other_from_being_drained_or_archived(
+    kafka: Kafka, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [await kafka.make_topic(name) for name in ("patient", "admissions", "lab_results")]
+    patient, admissions, lab_results = names
+    topics = Topics.named(patient=patient, admissions=admissions, lab_results=lab_results)
+    streams = Streams(kafka.connection, topics, Offsets(pool))
+    leaders = Cluster.leaders
+
+    async def without_one(cluster: Cluster, topic: str) -> Leaders:
+        if topic == names[0]:
+            raise LeaderMissing("A broker is away.")
+        return await leaders(cluster, topic)
+
+    monkeypatch.setattr(Cluster, "leaders", without_one)
+    others = set(names[1:])
+    assert {topic for topic, _ in await streams.to_drain()} == others
+    assert set(await streams.to_archive()) == others
+    monkeypatch.undo()
+    assert {topic for topic, _ in await streams.to_drain()} == set(names)
