@@ -8,6 +8,7 @@ from typing import TypedDict
 import asyncpg
 
 from config.settings import Settings
+from library.access.tokens import Api
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
@@ -167,6 +168,16 @@ def topics(settings: Settings) -> Topics:
         lab_results=kafka.lab_results_topic,
         bronze=settings.lake.topics,
     )
+
+
+def record_topics(settings: Settings) -> dict[Api, str]:
+    """The topic that each of the record APIs posts to."""
+    kafka = settings.kafka
+    return {
+        Api.PATIENT: kafka.patient_topic,
+        Api.ADMISSIONS: kafka.admissions_topic,
+        Api.LAB_RESULTS: kafka.lab_results_topic,
+    }
 
 
 def streams(settings: Settings, pool: Pool) -> Streams:

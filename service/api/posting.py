@@ -21,7 +21,7 @@ from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, refuse_unless
 from service.posts import KINDS, LONGEST, Posts, RecordsRefused
-from service.resources import kafka_connection
+from service.resources import kafka_connection, record_topics
 
 PATHS = {api: f"/api_{api}" for api in Api}
 BODY = 4 * 1024 * 1024
@@ -108,15 +108,10 @@ _KEY = HEADER.lower().encode()
 @asynccontextmanager
 async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
     """The way to Kafka, which need not be there yet."""
-    wanted, kafka = settings.records, settings.kafka
-    topics = {
-        Api.PATIENT: kafka.patient_topic,
-        Api.ADMISSIONS: kafka.admissions_topic,
-        Api.LAB_RESULTS: kafka.lab_results_topic,
-    }
+    wanted = settings.records
     async with Producer(kafka_connection(settings), deliver_within=wanted.deliver_within) as producer:
         rates = Rates(per_second=wanted.per_second, burst=wanted.burst)
-        yield Posts(producer, topics, rates, wanted.under_way)
+        yield Posts(producer, record_topics(settings), rates, wanted.under_way)
 
 
 def _endpoint(api: Api) -> Callable[[Request], Any]:

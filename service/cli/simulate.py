@@ -9,11 +9,10 @@ import httpx
 import typer
 
 from config.settings import Settings
-from library.access.tokens import Api
 from library.contracts.errors import ConfigurationError
 from library.warehouse.pool import Pool
 from service.cli.output import err, out, run, table
-from service.resources import lake_storage, warehouse
+from service.resources import lake_storage, record_topics, warehouse
 from service.simulators.records import Clinics, Plan, Played, play
 from service.simulators.verifying import Verdict, in_lake, in_warehouse, verify
 
@@ -82,13 +81,7 @@ def records(
 
 async def verified(settings: Settings, pool: Pool, played: Played, since: datetime, *, within: float) -> list[Verdict]:
     """Look into the warehouse and into the lake."""
-    kafka = settings.kafka
-    topics = {
-        Api.PATIENT: kafka.patient_topic,
-        Api.ADMISSIONS: kafka.admissions_topic,
-        Api.LAB_RESULTS: kafka.lab_results_topic,
-    }
-    lake = in_lake(lake_storage(settings), topics, since)
+    lake = in_lake(lake_storage(settings), record_topics(settings), since)
     return [
         await verify("warehouse", played, in_warehouse(pool), within=within, once=True),
         await verify("lake", played, lake, within=within, once=False),

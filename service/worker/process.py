@@ -61,6 +61,8 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         page = HealthServer(app, settings.worker.host, settings.worker.port)
         serving = asyncio.create_task(page.serve())
         _log.info("worker started", queues=list(queues), port=page.port)
+        if STREAMS in queues and settings.kafka.enabled and settings.kafka.bootstrap_servers is None:
+            _log.warning("no Kafka is known: nothing is drained", setting="WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
         try:
             await _run_until(stop, made, settings.worker.graceful_shutdown + _LEAVING)
         finally:
