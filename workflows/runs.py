@@ -46,6 +46,8 @@ async def together(*steps: Awaitable[Any]) -> None:
     tasks = [asyncio.ensure_future(step) for step in steps]
     try:
         await asyncio.gather(*tasks)
+    except GeneratorExit:
+        raise  # its worker lets go of the run: see `recorded`
     except BaseException:
         for task in tasks:
             task.cancel()
@@ -82,6 +84,8 @@ async def recorded[R: LoadResult | RunTotals](
             **BOOKKEEPING,
         )
         result = await recipe(run_id)
+    except GeneratorExit:
+        raise  # its worker lets go of the run, which goes on elsewhere
     except BaseException as error:
         # A time-out that follows a cancellation is its consequence: a worker that was frozen or gone when it came.
         cancelled = is_cancelled_exception(error) or workflow.cancellation_reason() is not None

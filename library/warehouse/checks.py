@@ -88,11 +88,17 @@ async def check(connection: Connection, origin: Origin, tally: Tally) -> None:
         tally.warned = {rule.name: count for rule, count in zip(warnings, counts, strict=True) if count}
 
 
-async def keep_last_of_each_key(connection: Connection, tally: Tally) -> None:
-    """Drop rows whose key comes again in the load, newer or later, and the children of dropped parents."""
+async def keep_last_of_each_key(connection: Connection, tally: Tally, parent: Tally | None = None) -> None:
+    """Drop rows whose key comes again in the load, newer or later, and the children of dropped parents.
+
+    Args:
+        connection: in the load's transaction.
+        tally: of the dataset.
+        parent: of its parent, whose turn was before.
+    """
     dataset = tally.dataset
     dropped = 0
-    if dataset.parent is not None:
+    if parent is not None and parent.repeated:
         dropped += affected(await connection.execute(statements.drop_orphans(dataset)))
     if await connection.fetchval(statements.has_repeated_keys(dataset)):
         dropped += affected(await connection.execute(statements.drop_repeated_keys(dataset)))

@@ -164,8 +164,10 @@ class Loader:
                     await enter_readers_rejections(connection, load.request, tallies)
                 for tally in tallies:
                     await check(connection, origin, tally)
-                for tally in tallies:
-                    await keep_last_of_each_key(connection, tally)
+                by_name = {tally.dataset.name: tally for tally in tallies}
+                for tally in tallies:  # parents first
+                    parent = tally.dataset.parent
+                    await keep_last_of_each_key(connection, tally, by_name[parent.name] if parent else None)
                 load.reached("checked")
                 result = await repeated_alone(connection, partial(self._merge, connection, load, tallies))
                 load.reached("merged")
@@ -246,7 +248,7 @@ class Loader:
         )
         await lock_datasets(connection, self._catalogue, tallies, alone=alone)
         load_id, version = request.identity.load_id, request.identity.reader_version
-        counts = await merge_staged(connection, self._catalogue, tallies, load_id, version)
+        counts = await merge_staged(connection, self._catalogue, tallies, load_id, version, alone=alone)
         await ledger.replace_rejections(connection, request)
         result = await ledger.complete(connection, load_id, counts)
         return result.model_copy(update={"outcome": LoadOutcome.LOADED})

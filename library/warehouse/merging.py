@@ -69,25 +69,43 @@ async def repeated_alone[T](connection: Connection, merge: Callable[[bool], Awai
 
 
 async def merge_staged(
-    connection: Connection, catalogue: Catalogue, tallies: Sequence[Tally], load_id: UUID, version: int
+    connection: Connection,
+    catalogue: Catalogue,
+    tallies: Sequence[Tally],
+    load_id: UUID,
+    version: int,
+    *,
+    alone: bool = False,
 ) -> dict[str, DatasetCounts]:
-    """Bring the staged rows of datasets in, parents first, and say what became of them."""
-    counts = {}
+    """Bring the staged rows of datasets in, parents first, and say what became of them.
+
+    Children whose parents are all new are inserted, since none of them can be stored: a third faster than a MERGE, and
+    nothing is looked for. Should the table say otherwise, the repetition (`alone`) merges them like all others.
+    """
+    counts: dict[str, DatasetCounts] = {}
+    new: set[str] = set()
     for tally in tallies:
         dataset = tally.dataset
-        deleted = 0
-        if dataset.parent is not None:
-            deleted = affected(await connection.execute(statements.delete_missing(dataset)))
-        merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+        inserted = updated = deleted = 0
+        if dataset.parent is not None and dataset.parent.name in new:
+            inserted = affected(await connection.execute(statements.insert(dataset), load_id, version))
+        else:
+            if dataset.parent is not None:
+                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
+            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+            inserted, updated = merged["inserted"], merged["updated"]
         if catalogue.children(dataset):
-            await connection.execute(statements.create_winners(dataset, version))
+            if inserted == tally.left and not alone:
+                new.add(dataset.name)
+            else:
+                await connection.execute(statements.create_winners(dataset, version))
         counts[dataset.name] = DatasetCounts(
             staged=tally.staged,
             rejected=tally.rejected,
             repeated=tally.repeated,
-            inserted=merged["inserted"],
-            updated=merged["updated"],
-            unchanged=tally.left - merged["inserted"] - merged["updated"],
+            inserted=inserted,
+            updated=updated,
+            unchanged=tally.left - inserted - updated,
             deleted=deleted,
             warned=tally.warned,
         )

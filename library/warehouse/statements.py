@@ -201,6 +201,15 @@ def merge(dataset: Dataset) -> str:
     )
 
 
+def insert(dataset: Dataset) -> str:
+    """Bring the staged children of parents in that are all new ($1 load, $2 reader version): none is stored yet."""
+    told = [column.name for column in dataset.columns]
+    return (
+        f"INSERT INTO {table(dataset)} ({_columns(told)}, load_id, reader_version) "
+        f"SELECT {_columns(told)}, $1, $2 FROM {staged(dataset)}"
+    )
+
+
 def _of_winners(dataset: Dataset) -> str:
     """That a stored child is one of the winning parents': known as such, an index finds it, whatever else is stored."""
     if dataset.parent is None:

@@ -81,3 +81,14 @@ async def test_children_of_a_refused_parent_are_refused_with_it(made_up: MadeUpS
     ]
     assert result.counts[BED.name] == DatasetCounts(staged=2, rejected=1, inserted=1)
     assert result.counts[WARD.name] == DatasetCounts(staged=2, rejected=1, inserted=1)
+
+
+async def test_children_that_were_left_without_their_parent_are_replaced_when_it_comes_again(
+    made_up: MadeUpSource,
+) -> None:
+    await made_up.load(made_up.wards(Family(("a", "A", 1), [(1, "old"), (2, "old")])))
+    await made_up.pool.execute("DELETE FROM made_up.ward")
+    assert len(await made_up.table(BED)) == 2
+    result = await made_up.load(made_up.wards(Family(("a", "A", 2), [(2, "new"), (3, "new")])))
+    assert result.counts[WARD.name].inserted == 1
+    assert await made_up.table(BED, "number", "kind") == [(2, "new"), (3, "new")]
