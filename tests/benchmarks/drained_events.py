@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
+from temporalio.client import WorkflowHandle
 
 from activities.streams import DrainStarter
 from config.settings import Settings
@@ -25,6 +26,7 @@ from library.warehouse.staging import staged_columns
 from service.temporal import connect
 from service.worker.wiring import Resources
 from tests.benchmarks.measure import Stopwatch
+from tests.benchmarks.test_workbooks import worker_process
 from tests.support.kafka import Kafka
 from tests.support.workers import serving
 from workflows.policies import IO, STREAMS, WORKFLOWS
@@ -64,13 +66,18 @@ def event(number: int) -> bytes:
 
 @dataclass
 class Backlog:
-    """The topic, and the tables that it is drained into."""
+    """The topic, and the tables that it is drained into.
+
+    Attributes:
+        drainers: the workers that drained it last.
+    """
 
     settings: Settings
     pool: Pool
     store: ObjectStore
     kafka: Kafka
     topic: str
+    drainers: set[str] = field(default_factory=set)
 
     async def fill(self) -> None:
         """Send all events, evenly over the partitions."""
@@ -93,9 +100,10 @@ class Backlog:
         await self.pool.execute("CREATE DATABASE checkpoint")  # dropping one makes a checkpoint
         await self.pool.execute("DROP DATABASE checkpoint")
 
-    async def floor(self) -> float:
+    async def floor(self, *, emptied: bool = True) -> float:
         """Seconds of reading, decoding, COPY, MERGE and offsets, batch after batch."""
-        await self.empty()
+        if emptied:
+            await self.empty()
         places = [TopicPartition(self.topic, number) for number in range(PARTITIONS)]
         consumer = AIOKafkaConsumer(
             **self.kafka.connection.options(),
@@ -147,28 +155,66 @@ class Backlog:
                 )
                 assert moved
 
-    async def drained(self) -> float:
-        """Seconds that a worker takes, from the start of its drains to the last commit."""
+    async def drained(self, *, processes: int = 0, archive: bool = False) -> float:
+        """Seconds that workers take, from the start of their drains to the last commit.
+
+        Args:
+            processes: how many workers, each a process; 0: one in this process, as the floor is.
+            archive: whether the topic goes into the lake meanwhile.
+        """
         await self.empty()
-        async with self.working():
+        self._client = await connect(self.settings)
+        async with self._worker_processes(processes) if processes else self._worker_here():
             starter = DrainStarter(self._client, self.settings.worker.queue_prefix, WORKFLOWS)
+            if archive:
+                await starter.archive(self.topic)
             took = Stopwatch()
             await asyncio.gather(*(starter.start(self.topic, number) for number in range(PARTITIONS)))
             while not await self.pool.fetchval(_DRAINED, EVENTS):  # noqa: ASYNC110 - as anybody would look
                 await asyncio.sleep(0.02)
             seconds = took()
             await self.pool.execute("UPDATE ingest.stream_offset SET paused = true")
-            for number in range(PARTITIONS):
-                name = f"{self.settings.worker.queue_prefix}drain-{self.topic}-{number}"
-                await self._client.get_workflow_handle(name).result()
+            drains = [self._workflow(f"drain-{self.topic}-{number}") for number in range(PARTITIONS)]
+            for drain in drains:
+                await drain.result()
+            if archive:
+                await self._workflow(f"archive-{self.topic}").terminate()
+        histories = [await drain.fetch_history() for drain in drains]
+        self.drainers = {
+            event.activity_task_started_event_attributes.identity
+            for history in histories
+            for event in history.events
+            if event.HasField("activity_task_started_event_attributes")
+        }
         return seconds
 
+    async def rows_as_of_the_floor(self) -> int:
+        """How many rows say the same in both tables."""
+        said = ", ".join((*LAB_RESULT.key, "lab_value", "lab_units"))
+        found: int = await self.pool.fetchval(
+            f"SELECT count(*) FROM (SELECT {said} FROM {FLOOR} INTERSECT SELECT {said} FROM {LAB_RESULT.name}) same"
+        )
+        return found
+
+    def _workflow(self, name: str) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(self.settings.worker.queue_prefix + name)
+
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """With a worker in this process, as the floor is."""
-        self._client = await connect(self.settings)
+    async def _worker_here(self) -> AsyncIterator[None]:
         resources = Resources(self.settings, self._client, self.pool, self.store)
         async with serving(resources, (WORKFLOWS, IO, STREAMS)):
+            yield
+
+    @asynccontextmanager
+    async def _worker_processes(self, count: int) -> AsyncIterator[None]:
+        told = {
+            "KAFKA__ENABLED": "true",
+            "KAFKA__BOOTSTRAP_SERVERS": self.kafka.settings.bootstrap_servers or "",
+            "KAFKA__LAB_RESULTS_TOPIC": self.topic,
+        }
+        async with AsyncExitStack() as stack:
+            for _ in range(count):
+                await stack.enter_async_context(worker_process(self.settings, told))
             yield
 
 

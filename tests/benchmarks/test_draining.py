@@ -8,7 +8,7 @@ from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.benchmarks.drained_events import EVENTS, PARTITIONS, Backlog
-from tests.benchmarks.measure import Report, in_turns
+from tests.benchmarks.measure import Report, in_turns, seconds
 from tests.support.kafka import Kafka
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(0)]
@@ -26,8 +26,15 @@ async def test_a_worker_drains_nearly_as_fast_as_the_bare_loop(
 
     taken = await in_turns(ROUNDS, backlog.drained, backlog.floor)
     ours, floor = (min(each) for each in taken)
-
     assert await pool.fetchval("SELECT count(*) FROM records.floor") in (0, EVENTS)
+
+    beside = await backlog.drained(archive=True)
+    report.enter("… with the archive beside it", f"{beside / ours:.2f} x", parts=seconds(beside))
+    two = await backlog.drained(processes=2)
+    report.enter("… by two worker processes", f"{two / ours:.2f} x", parts=seconds(two))
+    assert len(backlog.drainers) == 2
+    await backlog.floor(emptied=False)
+    assert await backlog.rows_as_of_the_floor() == EVENTS
     figure = report.ratio(
         f"drain {EVENTS:,} events of 300 bytes", ours, floor, at_most=1 / 0.9, of="the bare loop, without Temporal"
     )
