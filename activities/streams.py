@@ -95,10 +95,10 @@ class StreamActivities:
         """Start what is missing: the drain of every partition that Kafka lists, and every topic's archive."""
         if self.streams is None:
             return KeptDrains()
+        archives = await self.streams.to_archive()  # first: the lake needs nothing of the warehouse
+        for topic in archives:
+            await self.starter.archive(topic)
         partitions = await self.streams.to_drain()
         for topic, partition in partitions:
             await self.starter.start(topic, partition)
-        archives = await self.streams.to_archive()
-        for topic in archives:
-            await self.starter.archive(topic)
         return KeptDrains(partitions=len(partitions), archives=len(archives))

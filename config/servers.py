@@ -108,12 +108,13 @@ class LakeSettings(Section):
     """The lake: Delta tables in the bucket of the object store.
 
     Attributes:
-        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached.
+        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached; it has
+            to happen well within an attempt of the archive, a quarter of an hour.
         keep_hours: for how long files of older versions of a table stay.
         topics: that go to the lake, and nowhere else, beside those of records.
     """
 
-    append_seconds: float = Field(default=60.0, gt=0)
+    append_seconds: float = Field(default=60.0, gt=0, le=300)
     append_bytes: int = 64 * MEBIBYTE
     keep_hours: int = Field(default=168, ge=24)
     topics: tuple[str, ...] = ()

@@ -7,6 +7,7 @@
 """
 
 import json
+import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,9 @@ from config.servers import (
     TemporalSettings,
 )
 
+OTHER_VARIABLES = frozenset({"WARDFLOW_STARTED_BY_STACK_IN", "WARDFLOW_BENCHMARK_DSN"})
+"""Variables of these names that are no settings: the mark of a stack's processes, and what a benchmark tells one."""
+
 ENVIRONMENTS = Path(__file__).parent / "environments"
 
 
@@ -61,6 +65,23 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     records: RecordSettings = RecordSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_other_names(cls, told: Any) -> Any:  # noqa: ANN401 - whatever the sources said
+        """Refuse variables that name no section: below one, pydantic does so itself."""
+        prefix = str(cls.model_config["env_prefix"])
+        names = [name for name in os.environ if name.upper().startswith(prefix) and name not in OTHER_VARIABLES]
+        if wrong := [name for name in names if name[len(prefix) :].lower().split("__")[0] not in cls.model_fields]:
+            raise ValueError(f"{', '.join(sorted(wrong))}: no such setting")
+        return told
+
+    @model_validator(mode="after")
+    def _topics_of_one_use(self) -> Self:
+        names = (*self.kafka.topics, *self.lake.topics)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the topics {twice} are named twice, among kafka.*_topic and lake.topics")
+        return self
 
     @model_validator(mode="after")
     def _no_private_origins_in_production(self) -> Self:

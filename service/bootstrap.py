@@ -135,7 +135,9 @@ def _migrate_store(settings: Settings) -> None:
 async def _migrate_kafka(settings: Settings) -> None:
     kafka = settings.kafka
     if kafka.enabled:
-        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, _BY_THE_BROKER) for name in kafka.topics]
+        # Without it `acks=all` means those that keep up: one, when it comes to the worst.
+        options = _BY_THE_BROKER | {"min.insync.replicas": str(kafka.replication // 2 + 1)}
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, options) for name in kafka.topics]
         async with Cluster(kafka_connection(settings)) as cluster:
             await cluster.make_topics(topics)
 

@@ -1,4 +1,4 @@
-"""Posted records on their way to Kafka: read, keyed by patient, and promised only once all replicas have them."""
+"""Posted records on their way to Kafka: read, keyed by patient, promised only once all replicas in sync have them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class OutcomeUnknown(WardflowError):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A record that all replicas have."""
+    """A record that all replicas in sync have."""
 
     topic: str
     partition: int

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.encryption import KeyRing
+from library.access.encryption import KeyRingFile
 from library.contracts.errors import ConfigurationError, WardflowError
 from service.stack.temporal import WEB_UI
 
@@ -37,19 +36,6 @@ class TemporalUnavailable(WardflowError):
     default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
 
 
-class _Keys:
-    """The key ring as it is now; read again when a payload names a key that was added since."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.ring = KeyRing.read(file)
-
-    def decrypt(self, name: str, sealed: bytes, *, label: bytes) -> bytes:
-        if name not in self.ring.keys:
-            self.ring = KeyRing.read(self._file)
-        return self.ring.decrypt(name, sealed, label=label)
-
-
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
     """Encrypts every payload: inputs, results, heartbeats, memos and, by the failure converter, error texts.
 
@@ -57,7 +43,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     `POST /codec/decode`, which gets payloads and nothing else, who may see this one.
     """
 
-    def __init__(self, keys: _Keys, queue_prefix: str, *, no_patients: bool = False) -> None:
+    def __init__(self, keys: KeyRingFile, queue_prefix: str, *, no_patients: bool = False) -> None:
         self._keys = keys
         self._queue_prefix = queue_prefix
         self._no_patients = no_patients
@@ -84,7 +70,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
     def _encrypt(self, payload: Payload) -> Payload:
         label = _NO_PATIENTS if self._no_patients else b""
-        name, sealed = self._keys.ring.encrypt(payload.SerializeToString(), label=label)
+        name, sealed = self._keys.encrypt(payload.SerializeToString(), label=label)
         metadata = {"encoding": _ENCODING, "key": name.encode()} | ({_LABEL: label} if label else {})
         return Payload(metadata=metadata, data=sealed)
 
@@ -101,7 +87,7 @@ def concerns_patients(payload: Payload) -> bool:
 
 def encryption_codec(settings: Settings) -> EncryptionCodec:
     """The codec of all processes that share the key ring."""
-    return EncryptionCodec(_Keys(settings.key_ring_file), settings.worker.queue_prefix)
+    return EncryptionCodec(KeyRingFile(settings.key_ring_file), settings.worker.queue_prefix)
 
 
 def data_converter(settings: Settings) -> DataConverter:

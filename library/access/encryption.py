@@ -99,3 +99,21 @@ class KeyRing:
             raise UnreadablePayload(
                 "A payload does not match its key: it was altered, or encrypted elsewhere."
             ) from None
+
+
+class KeyRingFile:
+    """The key ring as its file has it: read again when something names a key that was added since."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._ring = KeyRing.read(file)
+
+    def encrypt(self, data: bytes, *, label: bytes = b"") -> tuple[str, bytes]:
+        """As the ring does."""
+        return self._ring.encrypt(data, label=label)
+
+    def decrypt(self, name: str, sealed: bytes, *, label: bytes = b"") -> bytes:
+        """As the ring does."""
+        if name not in self._ring.keys:
+            self._ring = KeyRing.read(self._file)
+        return self._ring.decrypt(name, sealed, label=label)

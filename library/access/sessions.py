@@ -6,7 +6,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from library.access.encryption import KeyRing, UnreadablePayload
+from library.access.encryption import KeyRing, KeyRingFile, UnreadablePayload
 
 _LABEL = b"|session"
 """Authenticated with what is sealed: no payload of Temporal's can pass as a session, and no session as a payload."""
@@ -19,7 +19,7 @@ class Sessions:
         seconds: how long a session lasts at most; it ends at once when its token is revoked.
     """
 
-    def __init__(self, ring: KeyRing, *, seconds: float) -> None:
+    def __init__(self, ring: KeyRing | KeyRingFile, *, seconds: float) -> None:
         self._ring = ring
         self.seconds = seconds
 

@@ -108,9 +108,10 @@ class _Run:
         self._incarnation = table.incarnation(info.topic_id)
         self._positions: dict[int, int] = {}
         self._gaps: list[Gap] = []
+        self._unsaid: list[Gap] = []
         self._stopped: dict[int, str] = {}
         self._rows: list[pa.RecordBatch] = []
-        self._ends: dict[int, int] = {}
+        self._spans: dict[int, tuple[int, int]] = {}
         self._pending = 0
         self._since = 0.0
         for held in info.partitions:
@@ -130,7 +131,9 @@ class _Run:
     async def take(self, batches: Sequence[Fetched]) -> None:
         """Keep what was read, and append when it is time."""
         for batch in batches:
-            self._positions[batch.partition] = self._ends[batch.partition] = batch.end
+            first, _ = self._spans.get(batch.partition, (batch.first, 0))
+            self._positions[batch.partition] = batch.end
+            self._spans[batch.partition] = first, batch.end
             if batch.records:
                 self._since = self._since or monotonic()
                 # As columns at once: they take a third of the memory that the records take.
@@ -143,25 +146,27 @@ class _Run:
     async def meet(self, error: OffsetOutOfRange) -> None:
         """Go on behind what retention has removed, and say so; stop where the topic has lost what the table holds.
 
-        There, offsets are given a second time, to other records: what they are is not for an archive to guess.
+        There, offsets are given a second time, to other records: what they are is not for an archive to guess. Also
+        where the topic has grown beyond that offset since it was asked: it was shorter before.
         """
         if error.offset < error.beginning:
-            self._gaps.append(Gap(partition=error.partition, first=error.offset, end=error.beginning))
+            gap = Gap(partition=error.partition, first=error.offset, end=error.beginning)
+            self._gaps.append(gap)
+            self._unsaid.append(gap)
             self._positions[error.partition] = error.beginning
-        elif error.offset > error.end:
-            self._stopped[error.partition] = error.message
         else:
-            await asyncio.sleep(_WAIT)  # it is there by now
+            self._stopped[error.partition] = error.message
 
     async def append(self) -> None:
         """Append what was read; nothing where there is nothing."""
         if not self.pending:
             return
-        gaps = [gap for gap in self._gaps if self._ends.get(gap.partition, 0) > gap.end]
-        await asyncio.to_thread(self._table.append, self.topic_id, self._rows, self._ends, gaps)
+        gaps = [gap for gap in self._unsaid if self._positions[gap.partition] > gap.end]
+        await asyncio.to_thread(self._table.append, self.topic_id, self._rows, self._spans, gaps)
+        self._unsaid = [gap for gap in self._unsaid if gap not in gaps]
         self._appends += 1
         self._size += self._pending
-        self._rows, self._ends, self._pending, self._since = [], {}, 0, 0.0
+        self._rows, self._spans, self._pending, self._since = [], {}, 0, 0.0
 
     def result(self) -> Archived:
         """What was done."""

@@ -86,22 +86,30 @@ class BronzeTable:
         return self._table.transaction_version(f"{self.topic}/{incarnation}/{partition}")
 
     def append(
-        self, topic_id: UUID, rows: Sequence[pa.RecordBatch], ends: Mapping[int, int], gaps: Sequence[Gap] = ()
+        self,
+        topic_id: UUID,
+        rows: Sequence[pa.RecordBatch],
+        spans: Mapping[int, tuple[int, int]],
+        gaps: Sequence[Gap] = (),
     ) -> None:
         """Add rows and the offsets that they lead to, or nothing at all.
 
         Args:
             topic_id: whose records these are.
-            rows: of `SCHEMA`; for each partition from `next_offset` of this very snapshot on.
-            ends: by partition, the offset to go on from.
+            rows: of `SCHEMA`.
+            spans: by partition, the offset that its rows were read from, and the one to go on from.
             gaps: what lies between an earlier end and these rows.
 
         Raises:
-            LakeOvertaken: another process has appended to one of these partitions since the snapshot.
+            LakeOvertaken: another process has appended to one of these partitions meanwhile.
             LakeUnavailable: the store does not answer; the append may have happened all the same.
         """
         incarnation = self.incarnation(topic_id)
-        marks = [Transaction(f"{self.topic}/{incarnation}/{partition}", end) for partition, end in ends.items()]
+        # Our own appends bring in what others appended to other partitions, of which no conflict tells any more.
+        for partition, (first, _) in spans.items():
+            if (self.next_offset(incarnation, partition) or 0) > first:
+                raise LakeOvertaken(f"Another process has appended to partition {partition} of {self.topic}.")
+        marks = [Transaction(f"{self.topic}/{incarnation}/{partition}", end) for partition, (_, end) in spans.items()]
         if self._table.transaction_version(f"{self.topic}/{topic_id}") is None:
             marks += [Transaction(f"{self.topic}/{topic_id}", incarnation), Transaction(self.topic, incarnation)]
         said = {"gaps": json.dumps([gap.model_dump() for gap in gaps])} if gaps else {}

@@ -20,6 +20,7 @@ from library.streams.metadata import TopicMetadataRequest
 COMMITTED = 1
 """Isolation: nothing of open or aborted transactions."""
 
+_MOVING = (errors.NotLeaderForPartitionError, errors.LeaderNotAvailableError)
 _BEGINNING = -2
 _END = -1
 
@@ -171,6 +172,8 @@ class Cluster:
                 answer = await self._client.send(node, OffsetRequest(-1, COMMITTED, [(topic, asked)]))
                 ((_, partitions),) = answer.topics
                 for partition, code, _, offset in partitions:
+                    if errors.for_code(code) in _MOVING:
+                        raise LeaderMissing(f"Partition {partition} of the topic {topic} is finding its leader.")
                     if code:
                         raise errors.for_code(code)(topic)
                     found[partition] = offset

@@ -9,11 +9,21 @@ from typing import Literal
 
 from library.contracts.drains import OffsetNotHeld, StreamPosition, StreamState, StreamStatus, StreamUnknown
 from library.contracts.errors import WardflowError
-from library.contracts.streams import KafkaUnavailable, LeaderMissing, PartitionRange, TopicInfo, TopicMissing
+from library.contracts.streams import (
+    KafkaRefused,
+    KafkaUnavailable,
+    LeaderMissing,
+    PartitionRange,
+    TopicInfo,
+    TopicMissing,
+)
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.topics import Topics
 from library.warehouse.offsets import Offsets
+
+_OF_ONE_TOPIC = (TopicMissing, LeaderMissing, KafkaRefused)
+"""What keeps one topic from going on: others can be whole."""
 
 _KAFKA_MAY_TAKE = 2.0
 """Seconds that a look at Kafka may take where what was last seen of it will do."""
@@ -35,7 +45,7 @@ class Streams:
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 for feed in self.topics.drained:
-                    with suppress(LeaderMissing):
+                    with suppress(*_OF_ONE_TOPIC):
                         await self._look(cluster, feed.topic)
         except (TimeoutError, WardflowError):
             pass  # `looked_at` says how old the ends are
@@ -44,12 +54,12 @@ class Streams:
     async def to_drain(self) -> list[tuple[str, int]]:
         """The partitions that Kafka lists now and that are neither paused nor stopped.
 
-        A topic that misses a leader waits for the next look, and keeps no other from going on.
+        A topic that misses a leader, or that Kafka refuses, waits for the next look, and keeps no other from going on.
         """
         found = []
         async with Cluster(self.connection) as cluster:
             for feed in self.topics.drained:
-                with suppress(LeaderMissing):
+                with suppress(*_OF_ONE_TOPIC):
                     found += await self._to_drain(cluster, feed.topic)
         return found
 
@@ -58,7 +68,7 @@ class Streams:
         found = []
         async with Cluster(self.connection) as cluster:
             for topic in self.topics:
-                with suppress(TopicMissing, LeaderMissing):
+                with suppress(*_OF_ONE_TOPIC):
                     await cluster.leaders(topic)
                     found.append(topic)
         return found
@@ -109,7 +119,7 @@ class Streams:
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 await self._look(cluster, topic, begin=True)
-        except (TimeoutError, KafkaUnavailable):
+        except (TimeoutError, KafkaUnavailable, KafkaRefused):
             if not await self.offsets.of([topic]):
                 raise KafkaUnavailable("Nothing was drained of this topic yet, and Kafka does not answer.") from None
 

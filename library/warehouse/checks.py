@@ -1,5 +1,6 @@
 """Between COPY and MERGE: which staged rows stand. Nothing here touches a row that others can see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID
@@ -88,22 +89,24 @@ async def check(connection: Connection, origin: Origin, tally: Tally) -> None:
         tally.warned = {rule.name: count for rule, count in zip(warnings, counts, strict=True) if count}
 
 
-async def keep_last_of_each_key(connection: Connection, tally: Tally, parent: Tally | None = None) -> None:
+async def keep_last_of_each_key(connection: Connection, tallies: Sequence[Tally]) -> None:
     """Drop rows whose key comes again in the load, newer or later, and the children of dropped parents.
 
     Args:
         connection: in the load's transaction.
-        tally: of the dataset.
-        parent: of its parent, whose turn was before.
+        tallies: of the load's datasets, parents first.
     """
-    dataset = tally.dataset
-    dropped = 0
-    if parent is not None and parent.repeated:
-        dropped += affected(await connection.execute(statements.drop_orphans(dataset)))
-    if await connection.fetchval(statements.has_repeated_keys(dataset)):
-        dropped += affected(await connection.execute(statements.drop_repeated_keys(dataset)))
-    tally.repeated += dropped
-    tally.left -= dropped
+    repeated = {tally.dataset.name: 0 for tally in tallies}
+    for tally in tallies:
+        dataset = tally.dataset
+        dropped = 0
+        if dataset.parent is not None and repeated[dataset.parent.name]:
+            dropped += affected(await connection.execute(statements.drop_orphans(dataset)))
+        if await connection.fetchval(statements.has_repeated_keys(dataset)):
+            dropped += affected(await connection.execute(statements.drop_repeated_keys(dataset)))
+        repeated[dataset.name] = dropped
+        tally.repeated += dropped
+        tally.left -= dropped
 
 
 async def enter_readers_rejections(connection: Connection, request: LoadRequest, tallies: list[Tally]) -> None:

@@ -164,10 +164,7 @@ class Loader:
                     await enter_readers_rejections(connection, load.request, tallies)
                 for tally in tallies:
                     await check(connection, origin, tally)
-                by_name = {tally.dataset.name: tally for tally in tallies}
-                for tally in tallies:  # parents first
-                    parent = tally.dataset.parent
-                    await keep_last_of_each_key(connection, tally, by_name[parent.name] if parent else None)
+                await keep_last_of_each_key(connection, tallies)
                 load.reached("checked")
                 result = await repeated_alone(connection, partial(self._merge, connection, load, tallies))
                 load.reached("merged")

@@ -55,17 +55,27 @@ class Offsets:
         return [StreamPosition.model_validate(dict(row)) for row in rows]
 
     async def holds(self, position: StreamPosition) -> bool:
-        """Whether a drain that stands there may go on: not paused, stopped or rewound, and nobody passed it."""
-        return bool(
-            await self._pool.fetchval(
-                "SELECT true FROM ingest.stream_offset WHERE topic = $1 AND partition = $2 AND generation = $3 "
-                "AND next_offset = $4 AND NOT paused AND state = 'draining'",
+        """Whether a drain that stands there may go on: not paused, stopped or rewound, and nobody passed it.
+
+        What a drain failed with before is over then, and is taken back.
+        """
+        found = await self._pool.fetchrow(
+            "SELECT reason FROM ingest.stream_offset WHERE topic = $1 AND partition = $2 AND generation = $3 "
+            "AND next_offset = $4 AND NOT paused AND state = 'draining'",
+            position.topic,
+            position.partition,
+            position.generation,
+            position.next_offset,
+        )
+        if found is not None and found["reason"] is not None:
+            await self._pool.execute(
+                "UPDATE ingest.stream_offset SET reason = NULL "
+                "WHERE topic = $1 AND partition = $2 AND state = 'draining' AND reason = $3",
                 position.topic,
                 position.partition,
-                position.generation,
-                position.next_offset,
+                found["reason"],
             )
-        )
+        return found is not None
 
     async def stop(self, position: StreamPosition, reason: str) -> bool:
         """Say that a partition cannot go on from there, and whether that holds: somebody may have moved it since."""
@@ -81,7 +91,7 @@ class Offsets:
         return bool(stopped)
 
     async def note(self, topic: str, partition: int, reason: str) -> None:
-        """Say what a drain fails with; its next batch takes it back."""
+        """Say what a drain fails with; the next one that works takes it back."""
         await self._pool.execute(
             "UPDATE ingest.stream_offset SET reason = $3 WHERE topic = $1 AND partition = $2 AND state = 'draining'",
             topic,

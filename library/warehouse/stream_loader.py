@@ -113,8 +113,7 @@ class StreamLoader:
                     if batch.filled:
                         for tally in tallies:
                             await check(connection, _origin(batch, drain), tally)
-                        for tally in tallies:
-                            await keep_last_of_each_key(connection, tally)
+                        await keep_last_of_each_key(connection, tallies)
                     counts = await repeated_alone(connection, partial(self._merge, connection, batch, drain, tallies))
                     reached("merged")
         except asyncpg.PostgresError as error:
@@ -151,7 +150,7 @@ class StreamLoader:
         merged = {}
         if batch.filled:
             await lock_datasets(connection, self._catalogue, tallies, alone=alone)
-            merged = await merge_staged(connection, self._catalogue, tallies, load_id, version)
+            merged = await merge_staged(connection, self._catalogue, tallies, load_id, version, alone=alone)
         await self._enter_rejections(connection, batch, drain)
         refused = {tally.dataset.name: DatasetCounts(staged=tally.staged, rejected=tally.rejected) for tally in tallies}
         counts = refused | merged

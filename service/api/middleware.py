@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from library.access.audit import UNKNOWN, Audit, Refusal
@@ -71,6 +72,10 @@ class Around:
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:
                 await self._app(scope, receive, answer.send)
+            except ClientDisconnect:
+                if not answer.begun:  # nobody hears it; the log and the metrics do
+                    gone = problem(HTTPStatus.BAD_REQUEST, "ClientLeft", "The connection ended before the body did.")
+                    await gone(scope, receive, answer.send)
             except Exception as error:
                 if answer.begun:
                     raise

@@ -29,7 +29,7 @@ BODY = 4 * 1024 * 1024
 
 
 class Place(BaseModel):
-    """Where a record is in Kafka, on all replicas."""
+    """Where a record is in Kafka, on all replicas in sync."""
 
     topic: str = Field(examples=["patient"])
     partition: int = Field(examples=[2])
@@ -170,7 +170,8 @@ for _api in Api:
         status_code=HTTPStatus.ACCEPTED,
         response_model=Posted,
         summary=f"Post {_api.replace('_', ' ')}",
-        description=f"One record or a list of up to {LONGEST:,}. 202 means that all replicas have all of them; "
+        description=f"One record or a list of up to {LONGEST:,}. 202 means that all replicas in sync, a majority at "
+        "least, have all of them; "
         "503 that some may be there, and that the request can be repeated: a record that comes twice changes nothing.",
         operation_id=f"post_{_api}",
         responses=_responses(),

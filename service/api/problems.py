@@ -18,7 +18,7 @@ from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
 from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
-from library.contracts.streams import TopicMissing
+from library.contracts.streams import KafkaRefused, TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
@@ -109,6 +109,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (ObjectMissing, HTTPStatus.NOT_FOUND),
     (StreamUnknown, HTTPStatus.NOT_FOUND),
     (TopicMissing, HTTPStatus.NOT_FOUND),
+    (KafkaRefused, HTTPStatus.SERVICE_UNAVAILABLE),
     (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
     (NoSuchUser, HTTPStatus.NOT_FOUND),

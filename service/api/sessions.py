@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 
 from config.settings import Settings
-from library.access.encryption import KeyRing
+from library.access.encryption import KeyRing, KeyRingFile
 from library.access.sessions import Sessions
 from library.access.tokens import Principal, Scope
 from service.api.context import Context, context
@@ -20,7 +20,7 @@ COOKIE = "wardflow_session"
 def sessions(settings: Settings) -> Sessions:
     """Sessions that every API process knows; without encryption there is no shared key, and each knows its own."""
     ring = (
-        KeyRing.read(settings.key_ring_file)
+        KeyRingFile(settings.key_ring_file)
         if settings.encryption.enabled
         else KeyRing("process", {"process": secrets.token_bytes(32)})
     )

@@ -11,6 +11,8 @@ from typing import Any
 import asyncpg
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
 
@@ -53,9 +55,18 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except SettingsError as error:
+        raise ConfigurationError(
+            f"A setting cannot be read: {error}.", advice='Lists and objects are written as JSON: ["a", "b"].'
+        ) from error
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        wrong = "; ".join(_told(each) for each in error.errors())
         raise ConfigurationError(f"A setting cannot be used: {wrong}.", advice="See config/settings.py.") from error
+
+
+def _told(error: ErrorDetails) -> str:
+    place, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 @contextmanager

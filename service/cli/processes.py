@@ -35,9 +35,9 @@ def worker(
 @app.command()
 def api() -> None:
     """Serve the REST API; several can run side by side."""
-    settings = load_settings()
-    configure_logging(settings.log)
     with errors_as_sentences():
+        settings = load_settings()
+        configure_logging(settings.log)
         import_module("service.api.process").serve(settings)
 
 

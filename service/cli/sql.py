@@ -12,7 +12,7 @@ import typer
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.warehouse.failures import DISCONNECTED
-from service.cli.output import err, errors_as_sentences, out, print_json, run, table
+from service.cli.output import err, errors_as_sentences, load_settings, out, print_json, run, table
 from service.resources import WarehouseUnavailable
 from service.stack.postgres import binary
 
@@ -32,7 +32,7 @@ def sql(
     """Query the warehouse, or open psql on it; nothing can be changed from here."""
     if query is None:
         with errors_as_sentences():
-            _open_psql(_read_only_dsn(Settings()))
+            _open_psql(_read_only_dsn(load_settings()))
 
     async def main(settings: Settings) -> tuple[list[str], list[asyncpg.Record]]:
         return await _fetch(_read_only_dsn(settings), query or "")

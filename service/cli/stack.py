@@ -11,8 +11,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from config.settings import Settings
-from service.cli.output import errors_as_sentences
+from service.cli.output import errors_as_sentences, load_settings
 from service.cli.output import out as console
 from service.stack.detach import end_running, ensure_running
 from service.stack.doctor import Report, examine
@@ -35,12 +34,12 @@ def up(
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
-                ensure_running(Settings(), say=lambda line: console.print(line, markup=False))
+                ensure_running(load_settings(), say=lambda line: console.print(line, markup=False))
             return
         with console.status("Starting the stack") as status:
             asyncio.run(
                 run_stack(
-                    Settings(),
+                    load_settings(),
                     on_progress=_Shown(status),
                     # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
                     bootstrap=lambda settings: import_module("service.bootstrap").migrate_embedded(settings),
@@ -52,14 +51,14 @@ def up(
 def down() -> None:
     """End the embedded stack."""
     with errors_as_sentences(), console.status("Ending the stack"):
-        end_running(Settings(), say=lambda line: console.print(line, markup=False))
+        end_running(load_settings(), say=lambda line: console.print(line, markup=False))
 
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
     with errors_as_sentences():
-        report = asyncio.run(examine(Settings()))
+        report = asyncio.run(examine(load_settings()))
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:

@@ -116,8 +116,9 @@ class Clinics:
 
     async def close(self) -> None:
         """Let none of them in any more."""
-        for name in self._names:
-            await answered(partial(self._users.disable, name), within=_SERVERS_RETURN)
+        async with asyncio.TaskGroup() as group:
+            for name in self._names:
+                group.create_task(answered(partial(self._users.disable, name), within=_SERVERS_RETURN))
 
     async def _make(self, name: str, password: str | None) -> str:
         user_id = await self._users.create(name, password)

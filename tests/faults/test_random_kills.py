@@ -22,7 +22,8 @@ import pytest_asyncio
 
 from config.settings import Settings
 from library.objects.staged import STAGED
-from service.resources import object_store, warehouse
+from service.resources import object_store, warehouse, warehouse_dsn
+from service.stack import postgres
 from service.temporal import connect
 from tests.faults.harness import KH03, TABLES, Figures, Ward, keys, until, until_async
 from tests.faults.killing import Killed, drawn_parts
@@ -82,7 +83,12 @@ class Client:
 
 @asynccontextmanager
 async def looked_at(stack: Settings) -> AsyncIterator[Ward]:
-    """A look from outside; opened anew each time, since servers die in between."""
+    """A look from outside; opened anew each time, since servers die in between, and Postgres has to read its WAL."""
+
+    async def answers() -> bool:
+        return not (await postgres.health(warehouse_dsn(stack))).problem
+
+    await until_async(answers)
     store = object_store(stack)
     async with warehouse(stack, size=2) as pool:
         yield Ward(stack, await connect(stack), store, pool)

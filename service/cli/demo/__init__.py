@@ -10,7 +10,7 @@ from service.cli.demo.beds import show_beds
 from service.cli.demo.fhir import ZIPCODE, show_patients
 from service.cli.demo.records import post_records
 from service.cli.ingest import Outcome
-from service.cli.output import err, errors_as_sentences, out, run
+from service.cli.output import err, errors_as_sentences, load_settings, out, run
 from service.stack.detach import ensure_running
 from service.stack.state import read_state
 
@@ -22,7 +22,7 @@ def demo() -> None:
     """Start the stack, bring in workbooks, a zip code's patients and posted records; show what came of them."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
-        ensure_running(Settings(), say=lambda line: err.print(line, markup=False))
+        ensure_running(load_settings(), say=lambda line: err.print(line, markup=False))
     up_after = time.monotonic() - began
 
     async def main(settings: Settings) -> tuple[list[Outcome], bool]:
@@ -33,7 +33,7 @@ def demo() -> None:
         return outcomes, beds_agree and patients_agree and records_agree
 
     outcomes, agrees = run(main)
-    _what_next(Settings(), outcomes, up_after, time.monotonic() - began)
+    _what_next(load_settings(), outcomes, up_after, time.monotonic() - began)
     complete = all(outcome.state == RunState.COMPLETED for outcome in outcomes)
     raise typer.Exit(0 if complete and agrees else 1)
 

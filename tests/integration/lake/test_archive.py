@@ -98,12 +98,32 @@ async def test_of_two_archives_of_one_snapshot_the_second_is_refused_and_nothing
     assert reader.topic_id is not None
     quicker, zombie = [await asyncio.to_thread(BronzeTable.open, storage, topic) for _ in range(2)]
     rows = [as_rows(topic, 1, batch.records)]
-    await asyncio.to_thread(quicker.append, reader.topic_id, rows, {0: batch.end})
+    await asyncio.to_thread(quicker.append, reader.topic_id, rows, {0: (0, batch.end)})
     with pytest.raises(LakeOvertaken):
-        await asyncio.to_thread(zombie.append, reader.topic_id, rows, {0: batch.end})
+        await asyncio.to_thread(zombie.append, reader.topic_id, rows, {0: (0, batch.end)})
     # And the one that was quicker goes on from its own append.
-    await asyncio.to_thread(quicker.append, reader.topic_id, [as_rows(topic, 1, rest.records)], {0: rest.end})
+    await asyncio.to_thread(
+        quicker.append, reader.topic_id, [as_rows(topic, 1, rest.records)], {0: (rest.first, rest.end)}
+    )
     assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_an_archive_whose_own_append_brought_in_anothers_is_refused_all_the_same(
+    kafka: Kafka, storage: LakeStorage
+) -> None:
+    topic = await kafka.make_topic(partitions=2)
+    await kafka.send(topic, b"in both")
+    await kafka.send(topic, b"in both", partition=1)
+    async with Cluster(kafka.connection) as cluster:
+        topic_id = (await cluster.topic(topic)).topic_id
+    rows = [as_rows(topic, 1, await kafka.read_all(topic))]
+    first = await asyncio.to_thread(BronzeTable.open, storage, topic)
+    await asyncio.to_thread(first.append, topic_id, rows, {0: (0, 1)})
+    quicker, zombie = [await asyncio.to_thread(BronzeTable.open, storage, topic) for _ in range(2)]
+    await asyncio.to_thread(quicker.append, topic_id, rows, {0: (1, 2)})
+    await asyncio.to_thread(zombie.append, topic_id, rows, {1: (0, 1)})
+    with pytest.raises(LakeOvertaken):
+        await asyncio.to_thread(zombie.append, topic_id, rows, {0: (1, 2)})
 
 
 async def test_many_archives_at_once_leave_each_record_once(
@@ -182,7 +202,7 @@ async def test_a_partition_that_lost_what_the_table_holds_stops_and_the_others_g
         topic_id = (await cluster.topic(topic)).topic_id
     (record,) = await kafka.read_all(topic)
     table = await asyncio.to_thread(BronzeTable.open, storage, topic)
-    await asyncio.to_thread(table.append, topic_id, [as_rows(topic, 1, [record])], {0: 50})
+    await asyncio.to_thread(table.append, topic_id, [as_rows(topic, 1, [record])], {0: (0, 50)})
     await kafka.send(topic, b"b", partition=1)
     done = await archived(kafka, storage, topic)
     assert done.positions == {0: 50, 1: 1}

@@ -233,7 +233,10 @@ async def test_partitions_that_are_added_later_are_drained_too(stream: Stream) -
     await stream.run()
     async with stream.kafka.admin() as admin:
         await admin.create_partitions({stream.topic: NEW_TOTAL})
-    assert await stream.control.to_drain() == [(stream.topic, 0), (stream.topic, 1), (stream.topic, 2)]
+    async with asyncio.timeout(20):
+        while len(found := await stream.control.to_drain()) < 3:  # a new partition's leader is found in a moment
+            pass
+    assert found == [(stream.topic, 0), (stream.topic, 1), (stream.topic, 2)]
     await stream.send(result(2), partition=2)
     await stream.run(partition=2)
     assert await stream.values() == [1, 2]
@@ -311,9 +314,7 @@ async def test_what_a_drain_fails_with_is_shown_until_it_goes_on(stream: Stream)
     with pytest.raises(Exception, match="Kafka did not answer"):
         await stream.run(drain=broken)
     assert "Kafka did not answer" in (await stream.position()).reason
-    await stream.send(result(2))
-    await stream.control.status()
-    await stream.run()
+    await stream.run()  # there is nothing new
     assert (await stream.position()).reason is None
 
 

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from config.servers import StackSettings
 from config.settings import Settings
@@ -29,6 +31,24 @@ def test_a_running_stack_is_found_without_being_told() -> None:
     assert settings.temporal.address == "127.0.0.1:7233"
     assert settings.temporal.ui_url == "http://127.0.0.1:8233"
     assert settings.s3.url == "http://127.0.0.1:8333"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("WARDFLOW_POSTGRE__DSN", "postgresql://x/y", "WARDFLOW_POSTGRE__DSN: no such setting"),
+        ("WARDFLOW_POSTGRES__DNS", "postgresql://x/y", "Extra inputs are not permitted"),
+        ("WARDFLOW_LAKE__TOPICS", '["patient"]', "named twice"),
+        ("WARDFLOW_LAKE__TOPICS", "vitals", "error parsing"),
+        ("WARDFLOW_LAKE__APPEND_SECONDS", "1800", "less than or equal to 300"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises((ValidationError, SettingsError), match=says):
+        Settings()
 
 
 @pytest.mark.usefixtures("folder")
