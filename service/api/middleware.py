@@ -10,7 +10,7 @@ from http import HTTPStatus
 import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,7 +67,7 @@ class Around:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         answer = _Answer(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
         with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
             try:

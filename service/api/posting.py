@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +19,7 @@ from library.contracts.errors import WardflowError
 from library.streams.producer import Producer
 from service.api.context import context_of
 from service.api.idempotent import HEADER, Handler, Idempotent
+from service.api.middleware import Around
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, refuse_unless
 from service.posts import KINDS, LONGEST, Posts, RecordsRefused
@@ -77,24 +79,29 @@ router = APIRouter(tags=["records"], route_class=Posting)
 
 
 class StraightThrough:
-    """A middleware that hands posts to their route's function: the framework's way there costs more than all they do.
+    """Hands posts to their route's function, past the framework: its way there costs more than all they do.
 
-    Those with an `Idempotency-Key` go the framework's way, and so does whatever else there is on these paths.
+    What is ours stands around both ways. Posts with an `Idempotency-Key` go the framework's way, and so does whatever
+    else there is on these paths.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, framework: ASGIApp) -> None:
+        self._framework = framework
+        self._straight = Around(RequestBodyLimitMiddleware(self._answer, BODY))
         self._routes = {
             route.path: (route, route.plain_handler()) for route in router.routes if isinstance(route, Posting)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or answer."""
-        found = self._routes.get(scope.get("path", ""))
-        if found is None or scope.get("method") != "POST" or any(name == _KEY for name, _ in scope["headers"]):
-            await self._app(scope, receive, send)
-            return
-        scope["route"], carry_out = found
+        """Choose the way."""
+        posted = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._routes
+        if posted and all(name != _KEY for name, _ in scope["headers"]):
+            await self._straight(scope, receive, send)
+        else:
+            await self._framework(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"], carry_out = self._routes[scope["path"]]
         try:
             response = await carry_out(Request(scope, receive))
         except WardflowError as error:
