@@ -96,5 +96,6 @@ def configure_logging(settings: LogSettings) -> None:
     root.setLevel(settings.level)
     for chatty in ("httpx", "httpcore", "alembic", "urllib3", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # A trace for each try while Postgres is away, which whoever needs a connection says in a sentence.
+    # Lines and traces for each try while a server is away, which whoever needs it says in a sentence.
     logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
+    logging.getLogger("aiokafka").setLevel(max(logging.CRITICAL, root.level))

@@ -4,14 +4,22 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from config.servers import MEBIBYTE, Section
 
 HAPI = "https://hapi.fhir.org/baseR4"
 _SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def _regular(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return pattern
 
 
 class WorkerSettings(Section):
@@ -53,14 +61,14 @@ class StreamSettings(Section):
 
     Attributes:
         batch_records, batch_bytes: of one transaction at most.
-        record_bytes: a record with a larger value is refused.
+        record_bytes: a record with a larger value is refused; the record APIs accept up to 64 KiB.
         seconds: that one activity drains before the next one does.
         wait: seconds that a look at an idle partition waits for a record.
     """
 
     batch_records: int = Field(default=20_000, ge=1)
-    batch_bytes: int = 16 * MEBIBYTE
-    record_bytes: int = MEBIBYTE
+    batch_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
+    record_bytes: int = Field(default=MEBIBYTE, ge=64 * 1024)
     seconds: float = Field(default=60.0, gt=0, le=120)
     wait: float = Field(default=1.0, gt=0, le=10)
 
@@ -162,7 +170,7 @@ class FhirSettings(Section):
     servers: dict[str, FhirServerSettings] = Field(default_factory=dict)
     default_server: str | None = None
     sandbox_url: str | None = None
-    zipcode: str = r"[0-9]{5}(-[0-9]{4})?"
+    zipcode: Annotated[str, AfterValidator(_regular)] = r"[0-9]{5}(-[0-9]{4})?"
     page_size: int = Field(default=200, ge=1, le=10_000)
     batch: int = Field(default=20, ge=1, le=1_000)
     window: int = Field(default=5, ge=1, le=100)
@@ -249,7 +257,7 @@ class RecordSettings(Section):
         deliver_within: seconds that Kafka gets to acknowledge them.
     """
 
-    per_second: float = Field(default=1_000.0, gt=0)
+    per_second: float = Field(default=1_000.0, ge=0.001, allow_inf_nan=False)
     burst: int = Field(default=10_000, ge=1_000)
     under_way: int = Field(default=20_000, ge=1_000)
     deliver_within: float = Field(default=10.0, gt=0)

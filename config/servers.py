@@ -1,11 +1,14 @@
 """Settings of the servers that Wardflow stands on, and of the embedded stack that brings them along."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 MEBIBYTE = 1024 * 1024
+
+type TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+"""What Kafka takes as a name."""
 
 
 class Section(BaseModel):
@@ -91,9 +94,9 @@ class KafkaSettings(Section):
     sasl_user: str | None = None
     sasl_password: SecretStr | None = None
     ca_file: Path | None = None
-    patient_topic: str = "patient"
-    admissions_topic: str = "admissions"
-    lab_results_topic: str = "lab_results"
+    patient_topic: TopicName = "patient"
+    admissions_topic: TopicName = "admissions"
+    lab_results_topic: TopicName = "lab_results"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     request_timeout: float = 15.0
@@ -117,7 +120,7 @@ class LakeSettings(Section):
     append_seconds: float = Field(default=60.0, gt=0, le=300)
     append_bytes: int = 64 * MEBIBYTE
     keep_hours: int = Field(default=168, ge=24)
-    topics: tuple[str, ...] = ()
+    topics: tuple[TopicName, ...] = ()
 
 
 class StackSettings(Section):

@@ -95,7 +95,7 @@ class Cluster:
             KafkaUnavailable: Kafka does not answer, or a partition has no leader.
         """
         leaders = await self.leaders(name)
-        milliseconds = int(at.timestamp() * 1000)
+        milliseconds = max(0, int(at.timestamp() * 1000))  # below it Kafka understands other things, as the end
         found = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, milliseconds))
         ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}

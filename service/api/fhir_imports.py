@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData, UploadFile
 
 from library.access.tokens import Principal, Scope
@@ -45,6 +45,8 @@ ServerName = Annotated[
 class Zipcodes(BaseModel):
     """What is to be imported."""
 
+    model_config = ConfigDict(extra="forbid")
+
     zipcodes: list[Annotated[str, Field(max_length=40)]] = Field(
         min_length=1, max_length=_MOST_ZIPCODES, examples=[["02139", "02114"]]
     )
@@ -72,6 +74,8 @@ class BulkForm(BaseModel):
 
 class BulkTrigger(BaseModel):
     """Where an export is."""
+
+    model_config = ConfigDict(extra="forbid")
 
     url: str = Field(
         max_length=2_000,

@@ -118,6 +118,8 @@ async def test_a_rewind_replays_from_an_offset_a_time_or_an_end_and_rows_stay_as
         ({"offset": 7, "partition": 0}, 7),
         ({"time": datetime.fromtimestamp(1_700_000_004, UTC).isoformat()}, 4),
         ({"time": (datetime.now(UTC) + timedelta(days=1)).isoformat()}, 10),
+        ({"time": "1969-12-31T23:59:59.999Z"}, 0),
+        ({"time": "0001-01-01T00:00:00Z"}, 0),
         ({"to": "earliest"}, 0),
         ({"to": "latest"}, 10),
     ]
@@ -158,6 +160,9 @@ async def test_what_cannot_be_is_refused_and_changes_nothing(steering: Steering)
     ):
         refused = await steering.post("rewind", body)
         assert (refused.status_code, refused.json()["field"]) == (422, field), refused.text
+    for action in ("pause", "resume"):  # they are of all partitions
+        refused = await steering.post(action, {"partition": 1})
+        assert (refused.status_code, refused.json()["field"]) == (422, "partition"), refused.text
     beyond = await steering.post("rewind", {"offset": 5})
     assert (beyond.status_code, beyond.json()["type"]) == (422, "OffsetNotHeld")
     assert (await steering.post("rewind", {"offset": 0, "partition": 9})).status_code == 404
@@ -167,5 +172,5 @@ async def test_what_cannot_be_is_refused_and_changes_nothing(steering: Steering)
 @pytest.mark.parametrize("action", ["pause", "resume", "rewind"])
 async def test_a_topic_that_feeds_nothing_is_not_found(steering: Steering, action: str) -> None:
     await steering.post("resume")
-    answer = await steering.post(action, {"offset": 0}, topic="none")
+    answer = await steering.post(action, {"offset": 0} if action == "rewind" else None, topic="none")
     assert (answer.status_code, answer.json()["type"]) == (404, "StreamUnknown")
