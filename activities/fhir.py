@@ -6,7 +6,7 @@ Patients' ids, names and page links stay on this side: in the warehouse's bookke
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ import msgspec
 from pydantic import JsonValue
 from temporalio import activity
 
+from activities.beating import beating
 from activities.loads import LoadActivities
 from activities.staging import Stager
 from config.sections import FhirSettings
@@ -46,8 +47,6 @@ from library.web.fhir import NDJSON, Answer, FhirClient
 
 _UNREADABLE = 8
 """Tries after which an answer that cannot be read counts as what the server has to say."""
-_BEAT = 2.0
-"""Seconds. The beat goes by the clock, since a server may think for a minute; a call has a deadline of its own."""
 
 
 class FhirClients:
@@ -80,25 +79,15 @@ class FhirClients:
 @asynccontextmanager
 async def calling() -> AsyncIterator[None]:
     """Beat while a server is asked; an answer that stays unreadable ends the tries."""
-    beating = asyncio.create_task(_beat())
-    try:
-        yield
-    except PageStaysUnreadable:
-        raise
-    except PageUnreadable as error:
-        if activity.info().attempt >= _UNREADABLE:
-            raise PageStaysUnreadable(f"{error.message} It stayed so over {_UNREADABLE} tries.") from None
-        raise
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
-
-
-async def _beat() -> None:
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(_BEAT)
+    async with beating():
+        try:
+            yield
+        except PageStaysUnreadable:
+            raise
+        except PageUnreadable as error:
+            if activity.info().attempt >= _UNREADABLE:
+                raise PageStaysUnreadable(f"{error.message} It stayed so over {_UNREADABLE} tries.") from None
+            raise
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ import asyncio
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
-from temporalio import activity
 
+from activities.beating import beating
 from library.contracts.loads import LoadIdentity, LoadRequest, Staged
 from library.contracts.objects import ObjectRef
 from library.objects.staged import upload
@@ -57,10 +56,6 @@ class Stager:
         if done := await ledger.find(self.pool, identity.load_id, run_id=run_id):
             return done
         await self.runs.enter_phase(run_id, "stage")
-        loop, context = asyncio.get_running_loop(), copy_context()
-
-        def beat(_: int = 0) -> None:
-            loop.call_soon_threadsafe(activity.heartbeat, context=context)
 
         def in_thread() -> tuple[LoadRequest, Reading]:
             with (
@@ -68,9 +63,8 @@ class Stager:
                 observe_stage(identity.source, landed.size),
             ):
                 folder = Path(name)
-                self.store.download(landed, folder / "landed", progress=beat)
+                self.store.download(landed, folder / "landed")
                 reading = read(folder / "landed", folder)
-                beat()
                 request = upload(
                     self.store,
                     folder,
@@ -82,6 +76,7 @@ class Stager:
                 )
                 return request, reading
 
-        request, reading = await loop.run_in_executor(self.threads, in_thread)
+        async with beating():
+            request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
         await self.runs.warn(run_id, reading.warnings)
         return request

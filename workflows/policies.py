@@ -76,9 +76,9 @@ STAGE = ActivityPolicy(
     queue=COMPUTE,
     attempt=timedelta(minutes=10),
     overall=timedelta(hours=12),
-    heartbeat=timedelta(minutes=3),
+    heartbeat=timedelta(seconds=30),
 )
-"""Read a landed object: the reading process has a time limit of its own, two minutes at most."""
+"""Read a landed object: beats by the clock, since the reading process has a time limit of its own."""
 
 LOAD_STAGED = ActivityPolicy(
     queue=LOAD,

@@ -1,6 +1,7 @@
 """`wardflow demo`: the stack, sample data of every source, and what came of them beside what they say."""
 
 import time
+from urllib.parse import urlsplit
 
 import typer
 
@@ -39,8 +40,8 @@ def demo() -> None:
 
 
 def _what_next(settings: Settings, outcomes: list[Outcome], up_after: float, seconds: float) -> None:
-    read_only = settings.postgres.read_only_dsn
-    shown = read_only.get_secret_value() if read_only else ""
+    read_only = urlsplit(settings.postgres.read_only_dsn.get_secret_value() if settings.postgres.read_only_dsn else "")
+    sql = f"postgresql://{read_only.username}@{read_only.hostname}:{read_only.port}{read_only.path}"
     wardflow = ".venv/bin/wardflow"
     api = read_state(settings.stack.folder)["api"]["url"]
     out.print(
@@ -53,7 +54,7 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
                   results are decoded; at {settings.temporal.ui_url} they are encrypted
   SQL, read-only  {wardflow} sql "SELECT financial_year, quarter, round(sum(available)) AS beds
                       FROM beds.current_occupancy WHERE sector = 'total' GROUP BY 1, 2 ORDER BY 1, 2"
-                  {shown}
+                  {sql}      password: postgres.read_only_url in {settings.stack_file}
   REST            curl -H "Authorization: Bearer $(cat {settings.stack.folder}/token)" \\
                       "{api}/nhs-data/occupancy?sector=total&sort=rate&descending=true&limit=3"
                   curl -H "Authorization: Bearer $(cat {settings.stack.folder}/token)" \\
