@@ -32,6 +32,8 @@ RECORDS = Counter(
     "wardflow_posted_records_total", "Records posted to the API, by what became of them.", ("api", "became")
 )
 
+_ACCEPTED = {api: RECORDS.labels(api, "accepted") for api in Api}
+
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _BLANKS = b" \t\r\n"
 
@@ -136,7 +138,7 @@ class Posts:
             raise OutcomeUnknown(
                 f"Kafka did not acknowledge all records ({type(error).__name__}); some may be stored all the same."
             ) from error
-        RECORDS.labels(api, "accepted").inc(len(outgoing))
+        _ACCEPTED[api].inc(len(outgoing))
         return [Accepted(topic, each.partition, each.offset) for each in delivered]
 
 

@@ -85,14 +85,17 @@ class Producer:
         try:
             with translated(subject):
                 async with asyncio.timeout(self._deliver_within):
-                    producer = await self._started()
+                    producer = self._working() or await self._started()
                     for each in records:
                         try:
                             futures.append(await _handed_over(producer, topic, each))
                         except KafkaError as error:  # the others are awaited all the same
                             failure = error
                             break
-                    answers = await asyncio.gather(*futures, return_exceptions=True)
+                    if len(futures) == 1 and failure is None:
+                        answers = [await futures[0]]
+                    else:
+                        answers = await asyncio.gather(*futures, return_exceptions=True)
         except KafkaUnavailable as error:
             if self._knows_no(topic):
                 raise TopicMissing(f"Kafka does not know {subject}.") from error
@@ -109,10 +112,15 @@ class Producer:
         cluster = self._producer.client.cluster if self._producer is not None else None
         return bool(cluster and cluster.brokers() and cluster.partitions_for_topic(topic) is None)
 
+    def _working(self) -> Any:  # noqa: ANN401 - aiokafka has no types
+        """The producer, if its sender has not failed for good (a sequence of records was lost)."""
+        producer = self._producer
+        return None if producer is None or producer._sender.sender_task.done() else producer
+
     async def _started(self) -> Any:  # noqa: ANN401 - aiokafka has no types
-        """A producer that works: one whose sender has failed for good (a sequence of records was lost) is replaced."""
+        """A producer that works: one that does not is replaced."""
         async with self._starting:
-            if self._producer is not None and self._producer._sender.sender_task.done():
+            if self._producer is not None and self._working() is None:
                 await self._stop()
             if self._producer is None:
                 producer = AIOKafkaProducer(
