@@ -6,6 +6,7 @@ import subprocess
 
 from service.stack.postgres import binary
 
+_END = "end of the statement"
 _TOOK = re.compile(r"^Time: ([0-9.]+) ms", re.MULTILINE)
 
 
@@ -14,10 +15,10 @@ async def seconds_of(dsn: str, *statements: str, counting: slice = slice(None)) 
 
     Args:
         dsn: where.
-        statements: each of one line; all that psql understands.
+        statements: all that psql understands, each of one line; one that consists of several counts as a whole.
         counting: which of them count.
     """
-    script = "\n".join([r"\timing on", *statements])
+    script = "\n".join([r"\timing on", *(f"{statement}\n\\echo {_END}" for statement in statements)])
     done = await asyncio.to_thread(
         subprocess.run,
         [binary("psql"), dsn, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"],
@@ -27,6 +28,7 @@ async def seconds_of(dsn: str, *statements: str, counting: slice = slice(None)) 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    taken = [float(took) for took in _TOOK.findall(done.stdout)]
+    *parts, _ = done.stdout.split(f"{_END}\n")
+    taken = [sum(map(float, _TOOK.findall(part))) for part in parts]
     assert len(taken) == len(statements), done.stdout
     return sum(taken[counting]) / 1000
