@@ -10,7 +10,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from activities.loads import this_attempt
 from library.contracts.base import Contract
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, KeepDrains, KeptDrains
-from library.contracts.errors import ConfigurationError
+from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.lake import ArchiveTopic
 from library.streams.control import Streams
 from library.streams.drain import Drain
@@ -33,18 +33,17 @@ class DrainStarter:
     prefix: str
     queue: str
 
-    async def start(self, topic: str, partition: int) -> None:
-        """Start a partition's drain, or leave the one that is under way."""
-        await self._start(_DRAIN, DrainTopic(topic=topic, partition=partition), f"drain-{topic}-{partition}")
+    async def start(self, topic: str, partition: int, *, resumed: bool = False) -> None:
+        """Start a partition's drain, or leave the one that is under way.
 
-    async def resume(self, topic: str, partition: int) -> None:
-        """Start a partition's drain, or have the one that is under way look once more before it ends.
-
-        One that just found its partition paused is still under way, and would end.
+        Args:
+            topic: of the partition.
+            partition: its number.
+            resumed: have the one that is under way look once more before it ends: it may just have found its
+                partition paused.
         """
-        await self._start(
-            _DRAIN, DrainTopic(topic=topic, partition=partition), f"drain-{topic}-{partition}", signal="resume"
-        )
+        asked = DrainTopic(topic=topic, partition=partition)
+        await self._start(_DRAIN, asked, f"drain-{topic}-{partition}", signal="resume" if resumed else None)
 
     async def archive(self, topic: str) -> None:
         """Start a topic's archive, or leave the one that is under way."""
@@ -95,10 +94,14 @@ class StreamActivities:
         """Start what is missing: the drain of every partition that Kafka lists, and every topic's archive."""
         if self.streams is None:
             return KeptDrains()
-        archives = await self.streams.to_archive()  # first: the lake needs nothing of the warehouse
+        archives = await self.streams.to_archive(_left_out)  # first: the lake needs nothing of the warehouse
         for topic in archives:
             await self.starter.archive(topic)
-        partitions = await self.streams.to_drain()
+        partitions = await self.streams.to_drain(_left_out)
         for topic, partition in partitions:
             await self.starter.start(topic, partition)
         return KeptDrains(partitions=len(partitions), archives=len(archives))
+
+
+def _left_out(topic: str, error: WardflowError) -> None:
+    _log.warning("a topic is left out for a minute", topic=topic, error=type(error).__name__, why=error.message)

@@ -37,9 +37,6 @@ from config.servers import (
     TemporalSettings,
 )
 
-OTHER_VARIABLES = frozenset({"WARDFLOW_STARTED_BY_STACK_IN", "WARDFLOW_BENCHMARK_DSN"})
-"""Variables of these names that are no settings: the mark of a stack's processes, and what a benchmark tells one."""
-
 ENVIRONMENTS = Path(__file__).parent / "environments"
 
 
@@ -68,10 +65,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_other_names(cls, told: Any) -> Any:  # noqa: ANN401 - whatever the sources said
-        """Refuse variables that name no section: below one, pydantic does so itself."""
+    def _no_other_sections(cls, told: object) -> object:
+        """Refuse variables of a section that is none: within one, pydantic refuses other names itself.
+
+        Others are left alone: Kubernetes makes `WARDFLOW_PORT` and the like for a service of that name.
+        """
         prefix = str(cls.model_config["env_prefix"])
-        names = [name for name in os.environ if name.upper().startswith(prefix) and name not in OTHER_VARIABLES]
+        names = [name for name in os.environ if name.upper().startswith(prefix) and "__" in name]
         if wrong := [name for name in names if name[len(prefix) :].lower().split("__")[0] not in cls.model_fields]:
             raise ValueError(f"{', '.join(sorted(wrong))}: no such setting")
         return told

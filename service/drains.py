@@ -20,6 +20,6 @@ async def start_drains(client: Client, settings: Settings, positions: Iterable[S
     try:
         for position in positions:
             if not position.paused and position.state is StreamState.DRAINING:
-                await starter.resume(position.topic, position.partition)
+                await starter.start(position.topic, position.partition, resumed=True)
     except RPCError as error:
         _log.warning("drains not started", status=error.status.name)

@@ -61,7 +61,7 @@ class Cluster:
                 try:
                     await self._client.bootstrap()
                 except errors.KafkaConnectionError as error:
-                    raise await self._told() or error from error
+                    raise await self._told() or error from None
         except BaseException:
             await self._client.close()
             raise

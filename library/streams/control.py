@@ -1,8 +1,8 @@
 """Streams as operators see and steer them."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -22,11 +22,11 @@ from library.streams.connection import Connection
 from library.streams.topics import Topics
 from library.warehouse.offsets import Offsets
 
-_OF_ONE_TOPIC = (TopicMissing, LeaderMissing, KafkaRefused)
-"""What keeps one topic from going on: others can be whole."""
-
 _KAFKA_MAY_TAKE = 2.0
 """Seconds that a look at Kafka may take where what was last seen of it will do."""
+
+type LeftOut = Callable[[str, WardflowError], object]
+"""Told which topic cannot go on now, and why."""
 
 type Target = int | datetime | Literal["earliest", "latest"]
 """Where to rewind to: an offset, the first record from a time on, or an end of the partition."""
@@ -45,13 +45,13 @@ class Streams:
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 for feed in self.topics.drained:
-                    with suppress(*_OF_ONE_TOPIC):
+                    with _by_itself(feed.topic):
                         await self._look(cluster, feed.topic)
         except (TimeoutError, WardflowError):
             pass  # `looked_at` says how old the ends are
         return await self.offsets.status(feed.topic for feed in self.topics.drained)
 
-    async def to_drain(self) -> list[tuple[str, int]]:
+    async def to_drain(self, left_out: LeftOut = lambda *_: None) -> list[tuple[str, int]]:
         """The partitions that Kafka lists now and that are neither paused nor stopped.
 
         A topic that misses a leader, or that Kafka refuses, waits for the next look, and keeps no other from going on.
@@ -59,16 +59,16 @@ class Streams:
         found = []
         async with Cluster(self.connection) as cluster:
             for feed in self.topics.drained:
-                with suppress(*_OF_ONE_TOPIC):
+                with _by_itself(feed.topic, left_out):
                     found += await self._to_drain(cluster, feed.topic)
         return found
 
-    async def to_archive(self) -> list[str]:
+    async def to_archive(self, left_out: LeftOut = lambda *_: None) -> list[str]:
         """The declared topics that Kafka has now, those too that feed nothing but the lake."""
         found = []
         async with Cluster(self.connection) as cluster:
             for topic in self.topics:
-                with suppress(*_OF_ONE_TOPIC):
+                with _by_itself(topic, left_out):
                     await cluster.leaders(topic)
                     found.append(topic)
         return found
@@ -134,6 +134,17 @@ class Streams:
                 await self.offsets.begin(topic, each.partition, topic_id=str(found.topic_id), beginning=each.beginning)
         await self.offsets.look(topic, {each.partition: each.end for each in found.partitions})
         return found
+
+
+@contextmanager
+def _by_itself(topic: str, left_out: LeftOut = lambda *_: None) -> Iterator[None]:
+    """What keeps one topic from going on keeps no other; a topic that is not there yet is nothing to tell of."""
+    try:
+        yield
+    except TopicMissing:
+        pass
+    except (LeaderMissing, KafkaRefused) as error:
+        left_out(topic, error)
 
 
 def _offset(topic: str, held: PartitionRange, to: Target, at: Mapping[int, int]) -> int:

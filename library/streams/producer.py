@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from library.contracts.streams import KafkaUnavailable, TopicMissing
 from library.streams.connection import Connection, as_ours, translated
@@ -61,7 +62,7 @@ class Producer:
         self._deliver_within = deliver_within
         self._stop_within = stop_within
         self._max_request_bytes = max_request_bytes
-        self._producer: Any = None
+        self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -112,12 +113,12 @@ class Producer:
         cluster = self._producer.client.cluster if self._producer is not None else None
         return bool(cluster and cluster.brokers() and cluster.partitions_for_topic(topic) is None)
 
-    def _working(self) -> Any:  # noqa: ANN401 - aiokafka has no types
+    def _working(self) -> AIOKafkaProducer | None:
         """The producer, if its sender has not failed for good (a sequence of records was lost)."""
         producer = self._producer
         return None if producer is None or producer._sender.sender_task.done() else producer
 
-    async def _started(self) -> Any:  # noqa: ANN401 - aiokafka has no types
+    async def _started(self) -> AIOKafkaProducer:
         """A producer that works: one that does not is replaced."""
         async with self._starting:
             if self._producer is not None and self._working() is None:
@@ -144,9 +145,9 @@ class Producer:
             await _ended(producer, self._stop_within)
 
 
-async def _handed_over(producer: Any, topic: str, record: Outgoing) -> Any:  # noqa: ANN401 - aiokafka has no types
+async def _handed_over(producer: AIOKafkaProducer, topic: str, record: Outgoing) -> asyncio.Future[RecordMetadata]:
     """The future of a record that aiokafka has taken over."""
-    return await producer.send(
+    future: asyncio.Future[RecordMetadata] = await producer.send(
         topic,
         record.value,
         key=record.key,
@@ -154,9 +155,10 @@ async def _handed_over(producer: Any, topic: str, record: Outgoing) -> Any:  # n
         timestamp_ms=record.timestamp,
         headers=list(record.headers),
     )
+    return future
 
 
-async def _ended(producer: Any, seconds: float) -> None:  # noqa: ANN401 - aiokafka has no types
+async def _ended(producer: AIOKafkaProducer, seconds: float) -> None:
     """Stop it; what it still tries when the time is over is given up."""
     try:
         await asyncio.wait_for(producer.stop(), seconds)

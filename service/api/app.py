@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import httpx
 from fastapi import FastAPI, Response
@@ -101,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     if settings.kafka.enabled:
         app.include_router(posting)
         app.include_router(streams.router)
-        app.ways.append(StraightThrough)
+        app.ways = (StraightThrough,)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
@@ -140,9 +139,7 @@ class _Api(FastAPI):
         ways: each is given the framework, and goes there with what is not its own.
     """
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        self.ways: list[Callable[[ASGIApp], ASGIApp]] = []
-        super().__init__(**options)
+    ways: tuple[Callable[[ASGIApp], ASGIApp], ...] = ()
 
     def build_middleware_stack(self) -> ASGIApp:
         """The framework's own stack, with the ways around it."""

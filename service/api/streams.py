@@ -61,7 +61,7 @@ class Rewind(BaseModel):
         return found
 
 
-class Whole(BaseModel):
+class WholeTopic(BaseModel):
     """The body of what steers a whole topic: none, or an empty object."""
 
     model_config = ConfigDict(extra="forbid")
@@ -74,14 +74,14 @@ async def list_streams(api: Api) -> StreamList:
 
 
 @router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))
-async def pause(topic: Topic, api: Api, caller: Caller, _: Whole | None = None) -> Positions:
+async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Let nobody go on with a topic; what is loaded stays, and what comes waits in Kafka."""
     await api.audit.record(str(caller.token_id), "pause_stream", topic)
     return Positions(items=await _streams(api).pause(topic))
 
 
 @router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, 404, 413))
-async def resume(topic: Topic, api: Api, caller: Caller, _: Whole | None = None) -> Positions:
+async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Let a paused topic go on where it was."""
     await api.audit.record(str(caller.token_id), "resume_stream", topic)
     resumed = await _streams(api).resume(topic)

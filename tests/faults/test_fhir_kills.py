@@ -107,4 +107,4 @@ async def test_a_worker_that_is_killed_again_and_again_brings_each_patient_and_o
     assert list(keys(store, f"{LINKS}{run.id}/")) == []
     entries = await pool.fetch("SELECT object_sha256, count(*) FROM ingest.load GROUP BY 1 HAVING count(*) > 1")
     assert entries == []
-    print(f"killed {killed} times; {run.report}; played {played}")  # noqa: T201
+    print(f"killed {killed} times; {run.report}; played {played}")  # noqa: T201 - for who runs `make faults`

@@ -173,7 +173,7 @@ async def test_a_backfill_is_right_after_a_server_was_killed_in_the_middle_of_it
     await assert_all_is_right(stack, undisturbed, round_.part)
 
     said = "".join(f"; it said: {reason}" for reason in reasons)
-    print(  # noqa: T201
+    print(  # noqa: T201 - for who runs `make faults`
         f"round {round_.number}: {round_.part} killed at {round_.moment:.0%} of {undisturbed.seconds:.1f} s; all right "
         f"{time.monotonic() - began:.1f} s after the first run, by {tries} calls of `wardflow ingest`{said}"
     )

@@ -43,7 +43,7 @@ async def test_what_clinics_were_told_is_accepted_is_there_whoever_was_killed(
         await until(killed.is_back)
     posting = simulation.returncode is None
     said, _ = await simulation.communicate()
-    print(f"killed {parts}\n{said.decode()}")  # noqa: T201
+    print(f"killed {parts}\n{said.decode()}")  # noqa: T201 - for who runs `make faults`
     assert posting, "everything was posted before the last kill"
     assert simulation.returncode == 0, said.decode()
     async with warehouse(stack, size=1) as pool:

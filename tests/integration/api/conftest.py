@@ -1,6 +1,6 @@
 """The API in this process, on a database of its own, with workers that serve its runs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import httpx
@@ -30,6 +30,13 @@ class Client:
         """Headers of somebody with these scopes."""
         _, token = await self.tokens.create("test", scopes)
         return {"Authorization": f"Bearer {token}"}
+
+
+async def refused_fields(api: Client, headers: dict[str, str], paths: Iterable[str]) -> dict[str, str]:
+    """By path, the field that its refusal names."""
+    answers = {path: await api.http.get(path, headers=headers) for path in paths}
+    assert {answer.status_code for answer in answers.values()} == {422}
+    return {path: answer.json()["field"] for path, answer in answers.items()}
 
 
 @pytest_asyncio.fixture

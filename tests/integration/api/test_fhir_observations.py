@@ -10,7 +10,7 @@ import pytest_asyncio
 from library.access.tokens import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from tests.integration.api.conftest import Client
+from tests.integration.api.conftest import Client, refused_fields
 from tests.integration.api.test_fhir_patients import found, ids
 from tests.support.fhir_rows import FhirRows, observation, patient
 
@@ -110,22 +110,20 @@ async def test_csv_has_all_rows_with_their_components(api: Client, reader: dict[
 
 
 IMPOSSIBLE: dict[str, str] = {
-    "from=2025-06-01T12:00:00": "from",
-    "to=yesterday": "to",
-    "from=0001-01-01T00:00:00%2B14:00": "from",
-    "min_value=nan": "min_value",
-    "max_value=inf": "max_value",
-    "code=": "code",
-    "category=%00": "category",
-    "patient_id=%00": "patient_id",
-    "limit=0": "limit",
+    "/observations?from=2025-06-01T12:00:00": "from",
+    "/observations?to=yesterday": "to",
+    "/observations?from=0001-01-01T00:00:00%2B14:00": "from",
+    "/observations?min_value=nan": "min_value",
+    "/observations?max_value=inf": "max_value",
+    "/observations?code=": "code",
+    "/observations?category=%00": "category",
+    "/observations?patient_id=%00": "patient_id",
+    "/observations?limit=0": "limit",
 }
 
 
 async def test_a_parameter_that_cannot_be_is_named(api: Client, reader: dict[str, str]) -> None:
-    answers = {query: await api.http.get(f"/observations?{query}", headers=reader) for query in IMPOSSIBLE}
-    assert {query: answer.json()["field"] for query, answer in answers.items()} == IMPOSSIBLE
-    assert {answer.status_code for answer in answers.values()} == {422}
+    assert await refused_fields(api, reader, IMPOSSIBLE) == IMPOSSIBLE
 
 
 async def test_a_cursor_that_was_never_given_is_refused(api: Client, reader: dict[str, str]) -> None:
