@@ -6,10 +6,10 @@ outside is decoded in a child, whose death is an error with a type, and the work
     answer = run_in_child(stage_workbook_file, source, folder, max_memory=256 * MEBIBYTE, max_seconds=60.0)
 
 Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
-one *nursery*: a small single-threaded process that has imported the reader and little else, and forks a child for each
-call. This is what multiprocessing's fork server does, but that one runs the caller's main module again in every child
-(a second, for a console script that imports a whole service), and takes its answers as pickles. Here the question and
-the answer are JSON: nothing that a child says can make its parent run code.
+one *nursery* (`library.sources.nursery`): a small single-threaded process that has imported the reader and little else,
+and forks a child for each call. This is what multiprocessing's fork server does, but that one runs the caller's main
+module again in every child (a second, for a console script that imports a whole service), and takes its answers as
+pickles. Here the question and the answer are JSON: nothing that a child says can make its parent run code.
 
 Who ends whom: a child ends with its answer, or by its own alarm clock, or killed by the nursery when the caller's time
 is up. The nursery ends when the process that started it does, however that happened, since their connection closes
@@ -18,28 +18,17 @@ then; and takes its children with it. A nursery that was killed is started again
 
 import atexit
 import contextlib
-import fcntl
-import gc
-import importlib
 import json
-import math
 import os
-import resource
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from library.contracts.beds import ReaderDied, ReaderTimedOut, WorkbookRejected
-
-PRELOADED = ("library.sources.beds",)
-"""Modules that a nursery imports before its first child; those of the functions it is asked for follow when asked."""
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer: a child can be made to say anything."""
@@ -48,7 +37,7 @@ _BIRTH = 60.0
 """Seconds until a child has to say its first word."""
 _GRACE = 1.0
 """Seconds after a child's own alarm clock, until the caller has it killed."""
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.sources.child import serve; serve()"
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.sources.nursery import serve; serve()"
 
 
 def run_in_child[**P](
@@ -80,9 +69,6 @@ def run_in_child[**P](
         "max_seconds": max_seconds,
     }
     return _understand(_ask(json.dumps(question).encode(), function.__module__, max_seconds), max_memory)
-
-
-# ---------------------------------------------------------------------------------------------------------- the caller
 
 
 class _Nursery:
@@ -197,7 +183,8 @@ def _converse(ours: socket.socket, nursery: _Nursery, question: bytes, max_secon
         return None
     if not first:
         return None
-    child, started = int(first), time.monotonic()
+    process, moment = first.split()
+    child, started = int(process), float(moment)
     deadline = started + max_seconds + _GRACE
     answer = bytearray()
     try:
@@ -226,13 +213,6 @@ def _receive_line(connection: socket.socket) -> bytes:
             return b""
         line += part
     return line
-
-
-def _receive_all(connection: socket.socket) -> bytes:
-    received = bytearray()
-    while part := connection.recv(65_536):
-        received += part
-    return bytes(received)
 
 
 def _understand(answer: bytes, max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
@@ -276,111 +256,3 @@ def _subclasses(kind: type[WorkbookRejected]) -> Iterable[type[WorkbookRejected]
     yield kind
     for subclass in kind.__subclasses__():
         yield from _subclasses(subclass)
-
-
-# --------------------------------------------------------------------------------------------------------- the nursery
-
-
-def serve() -> NoReturn:
-    """Fork a child for each `start` that comes in by standard input, until it closes; then end all of them."""
-    control = socket.socket(fileno=0)
-    for module in PRELOADED:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # so that no child's collector touches, and thereby copies, what all of them share
-    children: set[int] = set()
-    received, descriptors = b"", list[int]()
-    while True:
-        part, new, _, _ = socket.recv_fds(control, 65_536, 64)
-        descriptors += new
-        if not part:
-            for child in children:
-                os.kill(child, signal.SIGKILL)  # not yet waited for, so that the number is still theirs
-            os._exit(0)
-        *lines, received = (received + part).split(b"\n")
-        children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
-        for line in lines:
-            message = json.loads(line)
-            if "kill" in message and message["kill"] in children:
-                os.kill(message["kill"], signal.SIGKILL)
-            elif "start" in message:
-                descriptor = descriptors.pop(0)
-                # A module that cannot be imported is the child's to report.
-                with contextlib.suppress(Exception):
-                    importlib.import_module(message["start"])
-                child = os.fork()
-                if not child:
-                    _live(descriptor, others=descriptors)
-                os.close(descriptor)
-                children.add(child)
-
-
-# ----------------------------------------------------------------------------------------------------------- the child
-
-
-def _live(descriptor: int, others: list[int]) -> NoReturn:
-    """Hear the question, answer it, end."""
-    try:
-        # Numbers 0 to 2 may have been closed and used again; what a decoder prints must never end up in the answer.
-        connection = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
-        for other in (descriptor, *others):
-            os.close(other)
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(nowhere, standard)
-        caller = socket.socket(fileno=connection)
-        caller.sendall(b"%d\n" % os.getpid())
-        question = json.loads(_receive_all(caller))
-        limit_process(question["max_memory"], question["max_seconds"])
-        caller.sendall(_answer(question))
-        # The caller need not wait until this process has given its memory back.
-        caller.shutdown(socket.SHUT_WR)
-    finally:
-        os._exit(0)
-
-
-def limit_process(max_memory: int, max_seconds: float) -> None:
-    """Bound what this process takes from now on: address space, clock and processor time, no core file."""
-    limit = _address_space() + max_memory
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    processor = math.ceil(max_seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, max_seconds)
-    gc.disable()  # it lives shortly, and its memory is bounded
-
-
-def _address_space() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 0  # no Linux: there the system does not enforce this limit reliably anyway
-
-
-def _answer(question: dict[str, Any]) -> bytes:
-    try:
-        function: Any = importlib.import_module(question["module"])
-        for name in question["name"].split("."):
-            function = getattr(function, name)
-        return json.dumps({"value": function(*question["args"])}).encode()
-    except WorkbookRejected as error:
-        said = {
-            "error": type(error).__name__,
-            "message": error.message,
-            "advice": error.advice,
-            "sheet": error.sheet,
-            "row": error.row,
-            "column": error.column,
-        }
-    except OSError as error:
-        said = {"error": type(error).__name__, "errno": error.errno, "message": type(error).__name__}
-    except BaseException as error:  # noqa: BLE001 - a panic of the decoder is not an Exception
-        said = {"error": type(error).__name__, "message": _whereabouts(error)}
-    return json.dumps(said).encode()
-
-
-def _whereabouts(error: BaseException) -> str:
-    """Where an unexpected error was raised. Its own words may quote the file, and stay here."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

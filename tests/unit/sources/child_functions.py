@@ -71,7 +71,9 @@ def leave() -> None:
 
 
 def babble() -> None:
-    os.write(10, b'{"value": [1, 2')
+    open_ones = Path("/proc/self/fd")
+    caller = next(each for each in open_ones.iterdir() if each.is_symlink() and "socket" in str(each.readlink()))
+    os.write(int(caller.name), b'{"value": [1, 2')
     os._exit(0)
 
 

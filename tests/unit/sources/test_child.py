@@ -169,6 +169,26 @@ def test_a_nursery_that_was_killed_is_started_again() -> None:
         first = second
 
 
+def children_of(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_child_that_died_while_it_waited_for_a_caller_is_replaced() -> None:
+    nursery = run(child_functions.nap, 0.0)
+    for _ in range(3):
+        for waiting in children_of(nursery):
+            os.kill(waiting, signal.SIGKILL)
+        assert run(child_functions.nap, 0.0) == nursery
+
+
+def test_a_child_that_waits_for_a_caller_ends_with_its_nursery() -> None:
+    nursery = run(child_functions.nap, 0.0)
+    assert until(lambda: any(map(is_running, children_of(nursery))))
+    waiting = children_of(nursery)
+    os.kill(nursery, signal.SIGKILL)
+    assert until(lambda: not any(map(is_running, waiting)))
+
+
 def test_a_call_outlives_the_death_of_the_nursery() -> None:
     nursery = run(child_functions.nap, 0.0)
     with ThreadPoolExecutor(1) as pool:
