@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal, NamedTuple
 
 Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
@@ -48,12 +49,15 @@ class Specialty(NamedTuple):
 
 
 class SpecialtyOccupancy(NamedTuple):
-    """Occupied beds of one organisation under one specialty. A published 0 is a row; an empty cell is none."""
+    """Occupied beds by organisation and specialty, as columns: some 16,000 entries each.
 
-    row: int
-    organisation_code: str
-    specialty_code: str
-    occupied: float
+    A published 0 is an entry; an empty cell is none.
+    """
+
+    rows: list[int]
+    organisation_codes: list[str]
+    specialty_codes: list[str]
+    occupied: list[float]
 
 
 class SpecialtyRow(NamedTuple):
@@ -115,12 +119,15 @@ class WorkbookReading:
     england: list[EnglandTotal]
 
     @property
-    def specialty_occupancy(self) -> list[SpecialtyOccupancy]:
-        """The cells of `specialty_rows`, one by one: some 16,000."""
+    def specialty_occupancy(self) -> SpecialtyOccupancy:
+        """The cells of `specialty_rows`, one by one."""
+        found = SpecialtyOccupancy([], [], [], [])
         codes = [specialty.code for specialty in self.specialties]
-        return [
-            SpecialtyOccupancy(row, organisation, code, occupied)
-            for row, organisation, numbers in self.specialty_rows
-            for code, occupied in zip(codes, numbers, strict=True)
-            if occupied is not None
-        ]
+        for row, organisation, numbers in self.specialty_rows:
+            there = [number is not None for number in numbers]
+            count = sum(there)
+            found.rows.extend([row] * count)
+            found.organisation_codes.extend([organisation] * count)
+            found.specialty_codes.extend(compress(codes, there))
+            found.occupied.extend(number for number in numbers if number is not None)
+        return found

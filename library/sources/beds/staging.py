@@ -15,6 +15,7 @@ from library.contracts.objects import ObjectRef
 from library.datasets import beds
 from library.datasets.declaration import Dataset
 from library.sources.beds.reader import READER_VERSION, read_workbook
+from library.sources.beds.reading import Occupancy
 from library.sources.child import run_in_child
 from library.warehouse.staging import Staging
 
@@ -113,12 +114,12 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
                 line=row,
                 parent=1,
             )
-        for dataset, rows in (
-            (beds.OCCUPANCY, reading.occupancy),
+        for dataset, (rows, *columns) in (
+            (beds.OCCUPANCY, tuple(zip(*reading.occupancy, strict=True)) or ((),) * len(Occupancy._fields)),
             (beds.SPECIALTY_OCCUPANCY, reading.specialty_occupancy),
         ):
-            cells = [(edition_key, *row[1:]) for row in rows]
-            if not staging.add_all(dataset, cells, lines=[row.row for row in rows], parent=1):
+            edition_keys = [edition_key] * len(rows)
+            if not staging.add_columns(dataset, (edition_keys, *columns), lines=rows, parent=1):
                 raise CellUnreadable(_NO_TABLE_KEEPS)
         for sector, available, occupied in reading.england:
             keep(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), parent=1)

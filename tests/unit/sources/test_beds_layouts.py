@@ -62,7 +62,7 @@ def test_every_era_reads_in_both_formats(era: str, kind: str) -> None:
     assert [row.code for row in reading.organisations] == [trust.code for trust in TRUSTS]
     assert [row.parent_code for row in reading.organisations] == [trust.parent for trust in TRUSTS]
     assert {specialty.code: specialty.name for specialty in reading.specialties} == SPECIALTIES
-    assert len(reading.specialty_occupancy) == len(SPECIALTIES) * len(TRUSTS)
+    assert len(reading.specialty_occupancy.rows) == len(SPECIALTIES) * len(TRUSTS)
     assert all(not row.warnings for row in reading.occupancy)
     assert [entry.sector for entry in reading.england] == list(SECTORS)
 
@@ -130,7 +130,7 @@ def test_a_variation_of_the_layout_reads_the_same(layout: Layout) -> None:
     assert reading.edition.published == dt.date(2020, 2, 27)
     assert reading.edition.revised == dt.date(2020, 11, 19)
     assert not [row for row in reading.occupancy if row.warnings]
-    assert len(reading.specialty_occupancy) == len(SPECIALTIES) * len(TRUSTS)
+    assert len(reading.specialty_occupancy.rows) == len(SPECIALTIES) * len(TRUSTS)
 
 
 def test_sheets_in_any_order_with_others_between_them_read_the_same() -> None:
@@ -212,7 +212,7 @@ def test_a_workbook_without_the_sheet_by_specialty_is_read_with_a_warning() -> N
 
     reading = read(sheets)
 
-    assert reading.specialty_occupancy == []
+    assert reading.specialty_occupancy == ([], [], [], [])
     assert any("specialty" in warning for warning in reading.edition.warnings)
 
 
@@ -221,7 +221,8 @@ def test_an_empty_specialty_gives_no_row_and_a_zero_gives_one() -> None:
     row, column = place_of(sheets[SPECIALTY_SHEET], "TAD")
     del sheets[SPECIALTY_SHEET][row, column + 2]
 
-    codes = [entry.specialty_code for entry in read(sheets).specialty_occupancy if entry.organisation_code == "TAD"]
+    entries = zip(*read(sheets).specialty_occupancy, strict=True)
+    codes = [specialty for _, organisation, specialty, _ in entries if organisation == "TAD"]
 
     assert codes == [code for code in SPECIALTIES if code != "100"]
 

@@ -68,6 +68,10 @@ def staged(add: Callable[[Staging], bool]) -> tuple[bool, dict[str, int], int, d
         return all_taken, staging.rows, staging.refused, {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
 
+def columns_of(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    return [[row[at] for row in rows] for at in range(len(SAMPLE.columns))]
+
+
 @settings(max_examples=400)
 @given(st.lists(GOOD, max_size=5), st.none() | ONE_BAD_CELL, st.randoms())
 def test_the_same_bytes_counts_and_rejections_come_out_of_both(
@@ -82,11 +86,12 @@ def test_the_same_bytes_counts_and_rejections_come_out_of_both(
         taken = [staging.add(SAMPLE, row, line=line) for row, line in zip(rows, lines, strict=True)]
         return all(taken)
 
-    assert staged(lambda staging: staging.add_all(SAMPLE, rows, lines=lines)) == staged(one_by_one)
+    assert staged(lambda staging: staging.add_columns(SAMPLE, columns_of(rows), lines=lines)) == staged(one_by_one)
 
 
 def test_one_bad_row_among_many_is_refused_alone() -> None:
     good = (IDS[0], "a", 1.0, 1, None, None, DAY, SEEN)
     bad = (IDS[0], "b\0", *good[2:])
-    taken, rows, refused, _ = staged(lambda staging: staging.add_all(SAMPLE, [good, bad, good], lines=[1, 2, 3]))
+    columns = columns_of([good, bad, good])
+    taken, rows, refused, _ = staged(lambda staging: staging.add_columns(SAMPLE, columns, lines=[1, 2, 3]))
     assert (taken, rows, refused) == (False, {"made_up.sample": 2}, 1)
