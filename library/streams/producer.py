@@ -1,17 +1,23 @@
 """Sends records durably: acknowledged by all replicas, each once, awaited."""
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
 
 from library.contracts.streams import KafkaUnavailable, TopicMissing
 from library.streams.connection import Connection, as_ours, translated
+
+_KEYS = 20_000
+"""Keys whose hash is remembered: aiokafka's is pure Python, and records of one patient come again and again."""
 
 _BATCH_BYTES = 128 * 1024
 """Bytes of one partition that are sent together while an earlier request is under way."""
@@ -130,6 +136,7 @@ class Producer:
                     enable_idempotence=True,
                     max_request_size=self._max_request_bytes,
                     max_batch_size=_BATCH_BYTES,
+                    partitioner=_partition,
                 )
                 try:
                     await producer.start()
@@ -143,6 +150,16 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await _ended(producer, self._stop_within)
+
+
+def _partition(key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
+    """As Java's clients choose it, so that a key has one partition whoever sends it."""
+    if key is None:
+        return random.choice(available or all_partitions)  # noqa: S311 - where it goes is no secret
+    return all_partitions[(_hash(key) & 0x7FFFFFFF) % len(all_partitions)]
+
+
+_hash: Callable[[bytes], int] = lru_cache(_KEYS)(murmur2)
 
 
 async def _handed_over(producer: AIOKafkaProducer, topic: str, record: Outgoing) -> asyncio.Future[RecordMetadata]:

@@ -10,7 +10,6 @@ from http import HTTPStatus
 import asyncpg
 import structlog
 from prometheus_client import Counter, Histogram
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,17 +68,17 @@ class Around:
             return
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
         answer = _Answer(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
-        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
-            try:
-                await self._app(scope, receive, answer.send)
-            except ClientDisconnect:
-                if not answer.begun:  # nobody hears it; the log and the metrics do
-                    gone = problem(HTTPStatus.BAD_REQUEST, "ClientLeft", "The connection ended before the body did.")
-                    await gone(scope, receive, answer.send)
-            except Exception as error:
-                if answer.begun:
-                    raise
-                await unexpected(error)(scope, receive, answer.send)
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id)  # a request has a task of its own
+        try:
+            await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            if not answer.begun:  # nobody hears it; the log and the metrics do
+                gone = problem(HTTPStatus.BAD_REQUEST, "ClientLeft", "The connection ended before the body did.")
+                await gone(scope, receive, answer.send)
+        except Exception as error:
+            if answer.begun:
+                raise
+            await unexpected(error)(scope, receive, answer.send)
 
 
 class _Answer:
@@ -98,8 +97,8 @@ class _Answer:
             if not self._replaced:
                 await self._send(message)
             return
-        headers = MutableHeaders(scope=message)
-        if message["status"] == _TOO_LARGE and headers.get("content-type") != PROBLEM:
+        headers = message["headers"] = list(message.get("headers", ()))
+        if message["status"] == _TOO_LARGE and (b"content-type", PROBLEM.encode()) not in headers:
             # The limit is the framework's, and so is its plain answer.
             await self._instead(HTTPStatus(_TOO_LARGE), "TooLarge", "The body is larger than this route takes.")
             return
@@ -108,13 +107,11 @@ class _Answer:
             await self._instead(HTTPStatus.SERVICE_UNAVAILABLE, "AuditUnavailable", detail, {"Retry-After": "5"})
             return
         self.begun = True
-        headers["X-Request-Id"] = self.request_id
-        there = {name for name, _ in headers.raw}
-        headers.raw.extend(
-            (name, value)
-            for name, value in _SECURITY_HEADERS
-            if name not in there and (name != _POLICY or self._scope["path"] not in _DOCS)
-        )
+        headers.append((b"x-request-id", self.request_id.encode()))
+        there = {name for name, _ in headers}
+        if self._scope["path"] in _DOCS:
+            there.add(_POLICY)
+        headers += [header for header in _SECURITY_HEADERS if header[0] not in there]
         self._record(int(message["status"]))
         await self._send(message)
 

@@ -26,6 +26,7 @@ def serve(settings: Settings) -> None:
     _log.info("api started", host=settings.api.host, port=listening.getsockname()[1])
     config = uvicorn.Config(
         create_app(settings),
+        http="h11",  # the other one takes headers without an end
         log_config=None,
         access_log=False,
         server_header=False,

@@ -27,7 +27,7 @@ from tests.support.records import lab_result
 pytestmark = pytest.mark.benchmark
 
 ROOT = Path(__file__).parents[2]
-ROUNDS, SECONDS = 4, 3.0
+ROUNDS, SECONDS = 10, 1.5
 CONNECTIONS = 64
 PARTITIONS = 4
 AT_LEAST = 0.7
