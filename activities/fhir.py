@@ -1,48 +1,37 @@
-"""Activities of imports by zip code: pages of searches, and loading them.
+"""Calls of FHIR servers: pages of searches, landed.
 
 Patients' ids, names and page links stay on this side: in the warehouse's bookkeeping and in the object store.
 """
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
-from pydantic import JsonValue
 from temporalio import activity
 
 from activities.beating import beating
-from activities.loads import LoadActivities
-from activities.staging import Stager
 from config.sections import FhirSettings
 from library.contracts.fhir import (
     FetchedPage,
     FetchPage,
-    FinishImport,
-    LoadPages,
     PageStaysUnreadable,
     PageUnreadable,
-    Plan,
-    PlanSearches,
     ServerRefused,
     UnknownServer,
 )
-from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest
 from library.contracts.objects import ObjectRef
-from library.contracts.runs import RunTotals
-from library.datasets.fhir import OBSERVATION, OBSERVATION_COMPONENT, PATIENT
-from library.objects.links import LINKS, read_link, store_link
-from library.objects.staged import upload
-from library.objects.store import landed_key
+from library.objects.links import read_link, store_link
+from library.objects.store import ObjectStore
 from library.sources.fhir.page import Page, matching_patients, read_page, unreadable_patients
-from library.sources.fhir.staging import SOURCE, StagedResources, fhir_identity, stage_ndjson
-from library.warehouse import ledger
+from library.sources.fhir.staging import SOURCE
 from library.warehouse.fhir_imports import Asked, FhirImports
+from library.warehouse.runs import RunLog
 from library.web.fhir import NDJSON, Answer, FhirClient
 
 _UNREADABLE = 8
@@ -92,9 +81,10 @@ async def calling() -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class FhirActivities:
-    """Fetch a page, land its resources, stage their rows: one page, one activity."""
+    """Fetch a page and land its resources: one page, one activity, and the next page waits for nothing else."""
 
-    stager: Stager
+    store: ObjectStore
+    runs: RunLog
     clients: FhirClients
     imports: FhirImports
 
@@ -103,7 +93,7 @@ class FhirActivities:
         """A page of the patients of a zip code: kept are those with just this zip code in one of their addresses."""
         client = self.clients[asked.server]
         if asked.link is None:
-            await self.stager.runs.enter_phase(asked.run_id, "patients")
+            await self.runs.enter_phase(asked.run_id, "patients")
         async with calling():
             answer = await self._answer(client, "Patient", [("address-postalcode", asked.zipcode)], asked.link)
             page = await asyncio.to_thread(read_page, answer.body)
@@ -117,7 +107,7 @@ class FhirActivities:
         """A page of the observations of a search's patients, of those that changed where the others are known."""
         client = self.clients[asked.server]
         if asked.link is None:
-            await self.stager.runs.enter_phase(asked.run_id, "observations")
+            await self.runs.enter_phase(asked.run_id, "observations")
         whom = await self._whom(asked) if asked.link is None else None
         if whom is not None and not whom.patients:
             return FetchedPage()  # done before a reset; a search for nobody would be one for everybody
@@ -144,8 +134,8 @@ class FhirActivities:
                         found.append(msgspec.json.format(answer.body, indent=-1))
                     except msgspec.DecodeError:
                         raise PageUnreadable(f"A patient of the server {client.name} is no JSON.") from None
-            staged = await self._staged(asked, found, datetime.now(UTC)) if found else None
-        return FetchedPage(staged=staged, resources=len(found))
+            landed = await self._landed(found)
+        return FetchedPage(landed=landed, resources=len(found))
 
     async def _whom(self, asked: FetchPage) -> Asked:
         whom = await self.imports.asked(asked.run_id, asked.search or 0)
@@ -164,115 +154,36 @@ class FhirActivities:
     ) -> Answer:
         if link is None:
             return await client.search(resource, [*parameters, ("_count", str(self.clients.settings.page_size))])
-        return await client.page(await asyncio.to_thread(read_link, self.stager.store, link))
+        return await client.page(await asyncio.to_thread(read_link, self.store, link))
 
     async def _kept(
         self, asked: FetchPage, client: FhirClient, answer: Answer, page: Page, resources: Sequence[bytes]
     ) -> FetchedPage:
-        time = page.server_time or answer.date
         following = client.absolute(page.next_link, at=answer.url) if page.next_link else None
-        staged, next_ = await asyncio.gather(
-            self._staged(asked, resources, time or datetime.now(UTC)) if resources else _nothing(),
-            asyncio.to_thread(store_link, self.stager.store, asked.run_id, following) if following else _nothing(),
+        landed, next_ = await asyncio.gather(
+            self._landed(resources),
+            asyncio.to_thread(store_link, self.store, asked.run_id, following) if following else _nothing(),
         )
-        content = _digest(page.resources)[:16] if page.resources else ""
-        return FetchedPage(staged=staged, resources=len(page.resources), content=content, next=next_, server_time=time)
-
-    async def _staged(self, asked: FetchPage, resources: Sequence[bytes], stamped: datetime) -> LoadRequest | None:
-        """Land resources as NDJSON and stage their rows beside that; `None` where the ledger has their load already."""
-        digest, size = _digest(resources), sum(map(len, resources)) + len(resources)
-        key = landed_key(SOURCE, digest, compress=True)
-        expected = ObjectRef(key=key, size=size, sha256=digest, content_type=NDJSON)
-        store, identity = self.stager.store, fhir_identity(expected, asked.server)
-        with tempfile.TemporaryDirectory(prefix="wardflow-page-") as name:
-            folder = Path(name)
-            page = folder / "page.ndjson"
-            await asyncio.to_thread(_write, page, resources)
-
-            def read() -> LoadRequest:
-                reading = stage_ndjson(page, folder, server=asked.server, object_key=key, stamped=stamped)
-                return upload(
-                    store,
-                    folder,
-                    only_needed(reading),
-                    identity=identity,
-                    landed=expected,
-                    run_id=asked.run_id,
-                    report=reading.report,
-                )
-
-            async def stage() -> LoadRequest | None:
-                if await ledger.find(self.stager.pool, identity.load_id):
-                    return None
-                return await asyncio.get_running_loop().run_in_executor(self.stager.threads, read)
-
-            landing = asyncio.to_thread(store.land, SOURCE, page, content_type=NDJSON, compress=True)
-            landed, request = await asyncio.gather(landing, stage())
-        return request and request.model_copy(update={"landed": landed})
-
-
-@dataclass(frozen=True)
-class FhirImportActivities:
-    """What an import does beside its calls: plan, load, close."""
-
-    imports: FhirImports
-    loads: LoadActivities
-    settings: FhirSettings
-
-    @activity.defn(name="plan_searches")
-    async def plan_searches(self, asked: PlanSearches) -> Plan:
-        """Part the patients that were found into searches for their observations."""
-        return await self.imports.plan(asked.run_id, asked.server, asked.zipcode, batch=self.settings.batch)
-
-    @activity.defn(name="load_pages")
-    async def load_pages(self, asked: LoadPages) -> None:
-        """Load staged pages, a transaction each; searches that ended with them are complete then."""
-        for request in asked.requests:
-            await self.loads.load(request)
-        await self.loads.remove_staged(asked.requests)
-        await self.imports.complete(asked.run_id, asked.complete)
-        counts = await self.loads.runs.totals(asked.run_id)
-        patients, remaining = await self.imports.counts(asked.run_id)
-        report: dict[str, JsonValue] = {
-            "patients": patients,
-            "observations": _written(counts),
-            "remaining": remaining,
-        }
-        await self.loads.runs.enter_progress(asked.run_id, counts, report, pages=asked.pages)
-
-    @activity.defn(name="finish_import")
-    async def finish_import(self, asked: FinishImport) -> RunTotals:
-        """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
-        store = self.loads.store
-        counts = await self.loads.runs.totals(asked.run_id)
-        report = dict(asked.report)
-        if asked.zipcode:
-            patients, _ = await self.imports.counts(asked.run_id)
-            report |= {"patients": patients, "observations": _written(counts), "remaining": 0}
-            kept = {name: value for name, value in report.items() if isinstance(value, int)}
-            await self.imports.finish(asked.run_id, asked.server, asked.zipcode, kept)
-        await asyncio.to_thread(
-            lambda: store.remove(store.keys_older_than(f"{LINKS}{asked.run_id}/", datetime.max.replace(tzinfo=UTC)))
+        return FetchedPage(
+            landed=landed,
+            resources=len(page.resources),
+            content=_digest(page.resources)[:16] if page.resources else "",
+            next=next_,
+            server_time=page.server_time or answer.date,
         )
-        await self.loads.runs.enter_progress(asked.run_id, counts, report)
-        outcome = LoadOutcome.LOADED if counts else LoadOutcome.ALREADY_LOADED
-        return RunTotals(outcome=outcome, counts=counts, report=report)
+
+    async def _landed(self, resources: Sequence[bytes]) -> ObjectRef | None:
+        """Land resources as NDJSON; `None` where there are none."""
+        return await asyncio.to_thread(_land, self.store, resources) if resources else None
 
 
-def _written(counts: Mapping[str, DatasetCounts]) -> int:
-    """Observations that are new or newer."""
-    observations = counts.get(OBSERVATION.name, DatasetCounts())
-    return observations.inserted + observations.updated
-
-
-def only_needed(reading: StagedResources) -> dict[str, int]:
-    """The datasets that something was staged for: most pages have observations alone, and each dataset costs a COPY."""
-    rows = reading.rows
-    if reading.report["refused"]:
-        return rows  # a rejection may be of any of them
-    families = [(PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name)]
-    found = {name: rows[name] for family in families if rows[family[0]] for name in family}
-    return found or rows
+def _land(store: ObjectStore, resources: Sequence[bytes]) -> ObjectRef:
+    with tempfile.NamedTemporaryFile(prefix="wardflow-page-") as page:
+        for resource in resources:
+            page.write(resource)
+            page.write(b"\n")
+        page.flush()
+        return store.land(SOURCE, Path(page.name), content_type=NDJSON, compress=True)
 
 
 def _digest(lines: Sequence[bytes]) -> str:
@@ -282,13 +193,6 @@ def _digest(lines: Sequence[bytes]) -> str:
         digest.update(line)
         digest.update(b"\n")
     return digest.hexdigest()
-
-
-def _write(path: Path, lines: Sequence[bytes]) -> None:
-    with path.open("wb") as file:
-        for line in lines:
-            file.write(line)
-            file.write(b"\n")
 
 
 async def _nothing() -> None:

@@ -3,20 +3,21 @@
 import asyncio
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from temporalio import activity
 
-from activities.fhir import FhirClients, calling, only_needed
-from activities.staging import Reading, Stager
-from library.contracts.fhir_files import BeginExport, DownloadExported, FetchManifest, Manifest, StageFhir
+from activities.fhir import FhirClients, calling
+from activities.fhir_imports import ndjson
+from activities.staging import Stager
+from library.contracts.fhir import StageFhir
+from library.contracts.fhir_files import BeginExport, DownloadExported, FetchManifest, Manifest
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.objects.links import read_link, store_link
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
-from library.sources.fhir.staging import SOURCE, fhir_identity, stage_ndjson
+from library.sources.fhir.staging import SOURCE
 from library.web.download import download
 from library.web.fhir import NDJSON, FhirClient
 from library.web.guard import Guard
@@ -82,8 +83,7 @@ class FhirFileActivities:
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:
         """Read a landed file into staged objects."""
-        identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
-        return await self.stager.stage(asked.landed, identity, asked.run_id, partial(_read, asked))
+        return await self.stager.stage(*ndjson(asked))
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:
@@ -95,11 +95,3 @@ class FhirFileActivities:
 
 def _beat(_: int) -> None:
     activity.heartbeat()
-
-
-def _read(asked: StageFhir, source: Path, folder: Path) -> Reading:
-    stamped = asked.at or asked.landed.landed_at
-    if stamped is None:
-        raise ValueError("a landed object says when it was")
-    staged = stage_ndjson(source, folder, server=asked.server, object_key=asked.landed.key, stamped=stamped)
-    return Reading(only_needed(staged), staged.report)

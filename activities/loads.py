@@ -2,15 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 from temporalio import activity
 
+from activities.beating import alongside
 from library.contracts.errors import StoreUnavailable
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
+from library.objects.staged import StagedObjects
 from library.objects.store import ObjectStore
 from library.telemetry.metrics import observe_load
 from library.warehouse import ledger
@@ -34,17 +35,19 @@ class LoadActivities:
     @activity.defn(name="load_staged")
     async def load_staged(self, request: LoadRequest) -> LoadResult:
         """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
-        await self.runs.enter_phase(request.run_id, "load")
-        result = await self.load(request)
+        async with alongside(self.runs.enter_phase(request.run_id, "load")):
+            result = await self.load(request)
         if result.outcome is LoadOutcome.LOADED:
-            await self.remove_staged([request])
+            await self._remove_staged(request)
         return result
 
-    async def load(self, request: LoadRequest) -> LoadResult:
-        """One load, for activities of a source that bring several; what was staged stays until they are all there."""
+    async def load(self, request: LoadRequest, *, objects: StagedObjects | None = None) -> LoadResult:
+        """One load, for activities of a source that bring several, staged in the store or in `objects`."""
         with observe_load(request) as observed:
             try:
-                result = await self.loader.load(request, attempt=this_attempt(), beat=activity.heartbeat)
+                result = await self.loader.load(
+                    request, attempt=this_attempt(), objects=objects, beat=activity.heartbeat
+                )
             except asyncio.CancelledError:
                 # A cancellation that came while Postgres committed has come too late: what is loaded is loaded.
                 done = await ledger.find(self.pool, request.identity.load_id, run_id=request.run_id)
@@ -56,13 +59,11 @@ class LoadActivities:
             _log.info("load ended", outcome=result.outcome, load_id=str(result.load_id), written=rows)
         return result
 
-    async def remove_staged(self, requests: Sequence[LoadRequest]) -> None:
-        """Remove what was staged for loads that are committed."""
-        keys = [entry.object.key for request in requests for entry in request.staged]
-        keys += [request.rejections.key for request in requests if request.rejections]
-        if keys:
-            with suppress(StoreUnavailable):  # the upkeep removes what is left
-                await asyncio.to_thread(self.store.remove, keys)
+    async def _remove_staged(self, request: LoadRequest) -> None:
+        keys = [entry.object.key for entry in request.staged]
+        keys += [request.rejections.key] if request.rejections else []
+        with suppress(StoreUnavailable):  # the upkeep removes what is left
+            await asyncio.to_thread(self.store.remove, keys)
 
 
 def this_attempt() -> Attempt:

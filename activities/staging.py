@@ -4,15 +4,16 @@ import asyncio
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from activities.beating import beating
+from activities.beating import alongside, beating
 from library.contracts.loads import LoadIdentity, LoadRequest, Staged
 from library.contracts.objects import ObjectRef
-from library.objects.staged import upload
+from library.objects.staged import StagedFolder, upload
 from library.objects.store import ObjectStore
 from library.telemetry.metrics import observe_stage
 from library.warehouse import ledger
@@ -40,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Stager:
-    """From the store, through a reader, back into the store.
+    """From the store, through a reader, to where a load finds it.
 
     Attributes:
         threads: where the blocking parts run; as many as the queue has slots.
@@ -52,21 +53,33 @@ class Stager:
     threads: Executor
 
     async def stage(self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader) -> Staged:
+        """Stage the landed object that a run is about back into the store; the run says so meanwhile."""
+        async with beating(), alongside(self.runs.enter_phase(run_id, "stage")):
+            return await self._staged(landed, identity, run_id, read, None)
+
+    async def stage_at_hand(
+        self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader, folder: Path
+    ) -> Staged:
+        """Stage one of many landed objects into a folder, for a load that follows in the same step."""
+        return await self._staged(landed, identity, run_id, read, folder)
+
+    async def _staged(
+        self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader, kept: Path | None
+    ) -> Staged:
         """Stage a landed object, unless the ledger already holds its load."""
         if done := await ledger.find(self.pool, identity.load_id, run_id=run_id):
             return done
-        await self.runs.enter_phase(run_id, "stage")
 
         def in_thread() -> tuple[LoadRequest, Reading]:
             with (
-                tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name,
+                nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name,
                 observe_stage(identity.source, landed.size),
             ):
                 folder = Path(name)
                 self.store.download(landed, folder / "landed")
                 reading = read(folder / "landed", folder)
                 request = upload(
-                    self.store,
+                    StagedFolder(folder) if kept else self.store,
                     folder,
                     reading.rows,
                     identity=identity,
@@ -76,7 +89,7 @@ class Stager:
                 )
                 return request, reading
 
-        async with beating():
-            request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
-        await self.runs.warn(run_id, reading.warnings)
+        request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
+        if reading.warnings:
+            await self.runs.warn(run_id, reading.warnings)
         return request

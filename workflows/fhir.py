@@ -10,7 +10,7 @@ from workflows.policies import IMPORT_BOOKS
 from workflows.runs import act, recorded, together
 
 with workflow.unsafe.imports_passed_through():
-    from activities.fhir import FhirImportActivities
+    from activities.fhir_imports import FhirImportActivities
     from library.contracts.fhir import (
         FAILURES,
         Cursor,

@@ -6,16 +6,15 @@ from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, IMPORT_BOOKS, STAGE
 from workflows.runs import act, loaded, recorded, together
 
 with workflow.unsafe.imports_passed_through():
-    from activities.fhir import FhirImportActivities
     from activities.fhir_files import FhirFileActivities
-    from library.contracts.fhir import FinishImport
+    from activities.fhir_imports import FhirImportActivities
+    from library.contracts.fhir import FinishImport, StageFhir
     from library.contracts.fhir_files import (
         BeginExport,
         DownloadExported,
         FetchManifest,
         ImportFhir,
         Manifest,
-        StageFhir,
     )
     from library.contracts.loads import LoadResult
     from library.contracts.objects import ObjectRef

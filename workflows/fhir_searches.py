@@ -11,7 +11,8 @@ from workflows.policies import FETCH, LOAD_STAGED
 from workflows.runs import act, described, together
 
 with workflow.unsafe.imports_passed_through():
-    from activities.fhir import FhirActivities, FhirImportActivities
+    from activities.fhir import FhirActivities
+    from activities.fhir_imports import FhirImportActivities
     from library.contracts.errors import WardflowError
     from library.contracts.fhir import (
         FAILURES,
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         PageLoops,
         Searches,
         SearchExpired,
+        StageFhir,
     )
     from library.contracts.runs import RunError
 
@@ -135,7 +137,11 @@ class Sliding:
                 FhirImportActivities.load_pages,
                 LoadPages(
                     **self._whose,
-                    requests=tuple(page.staged for page in pages if page.staged),
+                    landed=tuple(
+                        StageFhir(**self._whose, landed=page.landed, at=page.server_time)
+                        for page in pages
+                        if page.landed
+                    ),
                     complete=tuple(each for each in batch if isinstance(each, CompleteSearch)),
                     pages=len(pages),
                 ),

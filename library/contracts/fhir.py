@@ -15,7 +15,6 @@ from pydantic import Field, JsonValue
 
 from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
-from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunError
 
@@ -138,18 +137,18 @@ class FetchPage(Contract):
 
 
 class FetchedPage(Contract):
-    """A page that was fetched, landed and staged.
+    """A page that was fetched and landed.
 
     Attributes:
-        staged: what is to be loaded of it; `None` where it has nothing, or nothing that the ledger does not have.
+        landed: its resources as NDJSON; `None` where it has none that are wanted.
         resources: how many it has.
         content: first digits of the sha256 of its resources; empty where it has none.
         next: object with the link of the next page; `None`: this was the last one.
-        server_time: as the page states it.
+        server_time: as the page, or else its answer, states it.
         alone: above 0: the server refuses to be asked for so many patients at once, and nothing was fetched.
     """
 
-    staged: LoadRequest | None = None
+    landed: ObjectRef | None = None
     resources: int = 0
     content: str = ""
     next: ObjectRef | None = None
@@ -227,16 +226,31 @@ class CompleteSearch(Contract):
     began: datetime | None
 
 
-class LoadPages(Contract):
-    """Input of the activity `load_pages`: one transaction a page, then the searches that are complete with them.
+class StageFhir(Contract):
+    """Input of the activity `stage_fhir`, whose result is `Staged`: landed NDJSON, a file's or a page's.
 
     Attributes:
-        pages: how many were fetched since the last time, those without anything to load among them.
+        at: orders resources that do not say when they were changed; unless given, it is the time of landing.
     """
 
     run_id: str
     server: str
-    requests: tuple[LoadRequest, ...] = ()
+    landed: ObjectRef
+    at: datetime | None = None
+    reload: int = 0
+
+
+class LoadPages(Contract):
+    """Input of the activity `load_pages`: one transaction a page, then the searches that are complete with them.
+
+    Attributes:
+        landed: the pages that have something to load.
+        pages: how many were fetched since the last time, those without anything among them.
+    """
+
+    run_id: str
+    server: str
+    landed: tuple[StageFhir, ...] = ()
     complete: tuple[CompleteSearch, ...] = ()
     pages: int = 0
 

@@ -71,17 +71,3 @@ class DownloadExported(Contract):
     server: str
     manifest: ObjectRef
     number: int
-
-
-class StageFhir(Contract):
-    """Input of the activity `stage_fhir`; its result is `Staged`.
-
-    Attributes:
-        at: orders resources that do not say when they were changed; unless given, it is the time of landing.
-    """
-
-    run_id: str
-    server: str
-    landed: ObjectRef
-    at: datetime | None = None
-    reload: int = 0

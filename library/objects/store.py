@@ -96,7 +96,7 @@ class ObjectStore:
             compress: keep it gzip-compressed; size, sha256 and what is read back are of the bytes that arrived.
             progress: told the bytes that were sent.
         """
-        ref = _described(f"landed/{source}", path, content_type)
+        ref = described_file(f"landed/{source}", path, content_type)
         if compress:
             with tempfile.NamedTemporaryFile(prefix="wardflow-gzip-") as packed:
                 _gzip(path, packed, ref)
@@ -116,7 +116,7 @@ class ObjectStore:
 
     def put(self, folder: str, path: Path, *, content_type: str) -> ObjectRef:
         """Store a file below a folder, named by its content: a repeat writes the same bytes to the same place."""
-        ref = _described(folder, path, content_type)
+        ref = described_file(folder, path, content_type)
         with _named_errors(ref.key):
             self._send(path, ref, ref.size)
         return ref
@@ -274,7 +274,8 @@ def _unpacked(response: urllib3.BaseHTTPResponse, ref: ObjectRef) -> Iterator[by
         raise ObjectDamaged(f"Object {ref.key} is not the gzip file that was stored.") from None
 
 
-def _described(folder: str, path: Path, content_type: str) -> ObjectRef:
+def described_file(folder: str, path: Path, content_type: str) -> ObjectRef:
+    """The reference of a file as an object below a folder, named by its content."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()

@@ -19,7 +19,7 @@ from library.contracts.errors import ObjectMissing, StagedObjectMalformed
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
-from library.objects.store import ObjectStore
+from library.objects.staged import StagedObjects
 from library.warehouse import ledger, statements
 from library.warehouse.checks import (
     Origin,
@@ -54,11 +54,21 @@ class _Load:
     """One call of the loader: what to load, and whom to tell."""
 
     request: LoadRequest
+    objects: StagedObjects
     entries: list[tuple[Dataset, StagedObject]]
     attempt: Attempt
     beat: Beat
     reached: Reached
     started_at: datetime
+
+    async def chunks(self, ref: ObjectRef, ahead: Fetched) -> AsyncIterator[bytes]:
+        """A staged object's bytes."""
+        if ref.key in ahead:
+            yield ahead[ref.key]
+            return
+        async for chunk in self.objects.stream(ref):
+            yield chunk
+            self.beat()
 
 
 class _AlreadyLoadedError(Exception):
@@ -72,7 +82,7 @@ class _BadCellError(Exception):
 class Loader:
     """Brings staged objects into datasets."""
 
-    def __init__(self, pool: Pool, store: ObjectStore, catalogue: Catalogue, limits: LoadLimits) -> None:
+    def __init__(self, pool: Pool, store: StagedObjects, catalogue: Catalogue, limits: LoadLimits) -> None:
         self._pool = pool
         self._store = store
         self._catalogue = catalogue
@@ -83,6 +93,7 @@ class Loader:
         request: LoadRequest,
         *,
         attempt: Attempt,
+        objects: StagedObjects | None = None,
         beat: Beat = lambda: None,
         reached: Reached = lambda _: None,
     ) -> LoadResult:
@@ -90,6 +101,7 @@ class Loader:
 
         Args:
             request: what to load.
+            objects: where it was staged, if not in the store.
             attempt: who loads: sessions of this owner's earlier attempts are ended first.
             beat: called as the load makes progress.
             reached: called with the name of each step that was reached: copied, checked, merged, committed.
@@ -99,7 +111,7 @@ class Loader:
             LoadRejected: a repeat cannot; nothing was loaded.
             ObjectMissing, ObjectDamaged, StoreUnavailable: the staged objects cannot be read.
         """
-        load = _Load(request, self._entries(request), attempt, beat, reached, datetime.now(UTC))
+        load = _Load(request, objects or self._store, self._entries(request), attempt, beat, reached, datetime.now(UTC))
         load_id = request.identity.load_id
         try:
             if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
@@ -137,7 +149,7 @@ class Loader:
     async def _by_cell(self, load: _Load) -> LoadResult:
         with tempfile.TemporaryDirectory(prefix="wardflow-salvage-") as name:
             salvaged = {
-                dataset.name: await salvage(self._store, dataset, entry, Path(name), load.beat)
+                dataset.name: await salvage(load.objects, dataset, entry, Path(name), load.beat)
                 for dataset, entry in load.entries
             }
             try:
@@ -156,7 +168,7 @@ class Loader:
                 for dataset, entry in load.entries
             ]
             if load.request.rejections is not None:
-                await self._copy_rejections(connection, load.request.rejections, load.beat, ahead)
+                await self._copy_rejections(connection, load, load.request.rejections, ahead)
             load.reached("copied")
             origin = Origin.of_object(load.request)
             async with watched(self._pool, connection, load.beat):
@@ -175,7 +187,7 @@ class Loader:
         refs = [entry.object for _, entry in load.entries]
         refs += [load.request.rejections] if load.request.rejections else []
         small = [ref for ref in refs if ref.size <= _FETCHED_AHEAD]
-        contents = await asyncio.gather(*map(self._store.fetch, small))
+        contents = await asyncio.gather(*map(load.objects.fetch, small))
         return {ref.key: content for ref, content in zip(small, contents, strict=True)}
 
     async def _copy(
@@ -193,47 +205,21 @@ class Loader:
         else:
             await connection.execute(statements.create_staged(dataset))
             name, columns = statements.staged_name(dataset), staged_columns(dataset)
-            rows = left = await self._stream(connection, name, columns, entry.object, load.beat, ahead)
+            rows = left = await copied(connection, name, columns, load.chunks(entry.object, ahead))
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
         if left > _WORTH_ANALYZING:
             await connection.execute(statements.analyze(dataset))
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 
-    async def _copy_rejections(self, connection: Connection, rejections: ObjectRef, beat: Beat, ahead: Fetched) -> None:
+    async def _copy_rejections(
+        self, connection: Connection, load: _Load, rejections: ObjectRef, ahead: Fetched
+    ) -> None:
         await connection.execute(
             "CREATE TEMP TABLE staged_rejections (dataset text, line bigint, reasons text[], raw bytea) ON COMMIT DROP"
         )
-        await self._stream(
-            connection, "staged_rejections", ("dataset", "line", "reasons", "raw"), rejections, beat, ahead
-        )
-
-    async def _stream(
-        self,
-        connection: Connection,
-        table: str,
-        columns: tuple[str, ...],
-        ref: ObjectRef,
-        beat: Beat,
-        ahead: Fetched,
-    ) -> int:
-        async def chunks() -> AsyncIterator[bytes]:
-            if ref.key in ahead:
-                yield ahead[ref.key]
-                return
-            async for chunk in self._store.stream(ref):
-                yield chunk
-                beat()
-
-        try:
-            status = await connection.copy_to_table(
-                table, source=chunks(), format="csv", header="MATCH", columns=columns
-            )
-        except asyncpg.PostgresError as error:
-            if sqlstate(error).startswith(BAD_CELL):
-                raise _BadCellError from error
-            raise
-        return affected(status)
+        columns = ("dataset", "line", "reasons", "raw")
+        await copied(connection, "staged_rejections", columns, load.chunks(rejections, ahead))
 
     async def _merge(self, connection: Connection, load: _Load, tallies: list[Tally], alone: bool) -> LoadResult:
         request = load.request
@@ -249,3 +235,14 @@ class Loader:
         await ledger.replace_rejections(connection, request)
         result = await ledger.complete(connection, load_id, counts)
         return result.model_copy(update={"outcome": LoadOutcome.LOADED})
+
+
+async def copied(connection: Connection, table: str, columns: tuple[str, ...], chunks: AsyncIterator[bytes]) -> int:
+    """COPY staged CSV as it comes; returns how many rows."""
+    try:
+        status = await connection.copy_to_table(table, source=chunks, format="csv", header="MATCH", columns=columns)
+    except asyncpg.PostgresError as error:
+        if sqlstate(error).startswith(BAD_CELL):
+            raise _BadCellError from error
+        raise
+    return affected(status)

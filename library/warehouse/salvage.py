@@ -11,7 +11,8 @@ from pathlib import Path
 from library.contracts.errors import StagedObjectMalformed
 from library.contracts.loads import LoadRequest, StagedObject
 from library.datasets.declaration import Dataset, sql_type
-from library.objects.store import CHUNK, ObjectStore, Progress
+from library.objects.staged import StagedObjects
+from library.objects.store import CHUNK, Progress
 from library.warehouse.checks import affected
 from library.warehouse.pool import Connection
 from library.warehouse.sessions import Beat
@@ -38,14 +39,14 @@ class Salvaged:
     rows: int
 
 
-async def salvage(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path, beat: Beat) -> Salvaged:
+async def salvage(objects: StagedObjects, dataset: Dataset, entry: StagedObject, folder: Path, beat: Beat) -> Salvaged:
     """Part a staged object; before the transaction begins, which must not wait for a download."""
     loop, context = asyncio.get_running_loop(), copy_context()
 
     def beat_from_thread(_: int = 0) -> None:
         loop.call_soon_threadsafe(beat, context=context)
 
-    return await asyncio.to_thread(_part, store, dataset, entry, folder, beat_from_thread)
+    return await asyncio.to_thread(_part, objects, dataset, entry, folder, beat_from_thread)
 
 
 async def copy_salvaged(
@@ -79,10 +80,10 @@ async def copy_salvaged(
 type _Unreadable = tuple[int, list[str], bytes | None]
 
 
-def _part(store: ObjectStore, dataset: Dataset, entry: StagedObject, folder: Path, progress: Progress) -> Salvaged:
+def _part(objects: StagedObjects, dataset: Dataset, entry: StagedObject, folder: Path, progress: Progress) -> Salvaged:
     columns = staged_columns(dataset)
     staged_file, readable = folder / f"{dataset.name}.staged", folder / f"{dataset.name}.readable"
-    store.download(entry.object, staged_file, progress=progress)
+    objects.download(entry.object, staged_file, progress=progress)
     unreadable: list[_Unreadable] = []
     rows = 0
     with (

@@ -40,6 +40,8 @@ class Attempt:
 
 async def end_earlier_attempts(pool: Pool, load_id: UUID, attempt: Attempt) -> int:
     """End the sessions of attempts that this one has replaced; returns how many there were."""
+    if attempt.number == 1:
+        return 0
     earlier = [Attempt(attempt.owner, number).session_name(load_id) for number in range(1, attempt.number)]
     ended: int = await pool.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "

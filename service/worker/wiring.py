@@ -11,8 +11,9 @@ from temporalio.client import Client
 
 from activities.abandoned import AbandonedRuns
 from activities.beds import WorkbookActivities
-from activities.fhir import FhirActivities, FhirClients, FhirImportActivities
+from activities.fhir import FhirActivities, FhirClients
 from activities.fhir_files import FhirFileActivities
+from activities.fhir_imports import FhirImportActivities
 from activities.lake import LakeActivities
 from activities.loads import LoadActivities
 from activities.runs import RunActivities
@@ -125,9 +126,9 @@ def _beds(resources: Resources) -> ByQueue:
 
 def _fhir(resources: Resources) -> ByQueue:
     settings, imports = resources.settings, FhirImports(resources.pool)
-    pages = FhirActivities(resources.stager, resources.fhir, imports)
+    pages = FhirActivities(resources.store, resources.runs, resources.fhir, imports)
     files = FhirFileActivities(resources.stager, resources.fhir, file_guard(settings))
-    imported = FhirImportActivities(imports, resources.loads, settings.fhir)
+    imported = FhirImportActivities(imports, resources.stager, resources.loads, settings.fhir)
     return {
         IO: [imported.plan_searches, imported.finish_import],
         COMPUTE: [files.stage_fhir],

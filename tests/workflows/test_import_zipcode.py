@@ -1,7 +1,6 @@
 """A zip code from a FHIR server, on the real servers and the sandbox."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.abandoned import AbandonedRuns
 from activities.fhir import FhirActivities, FhirClients
-from activities.staging import Stager
 from config.settings import Settings
 from library.contracts.fhir import FetchedPage, FetchPage, InvalidZipcode, UnknownServer
 from library.contracts.runs import RunState
@@ -213,9 +211,9 @@ async def test_a_base_where_no_fhir_server_is_ends_the_run_at_once(
 async def test_a_search_whose_patients_are_done_asks_for_nobody(
     settings: Settings, pool: Pool, store: ObjectStore
 ) -> None:
-    with running_sandbox() as sandbox, ThreadPoolExecutor(1) as threads:
+    with running_sandbox() as sandbox:
         clients = FhirClients(with_sandbox(settings, sandbox).fhir, ca_file=None)
-        pages = FhirActivities(Stager(pool, store, RunLog(pool), threads), clients, FhirImports(pool))
+        pages = FhirActivities(store, RunLog(pool), clients, FhirImports(pool))
         asked = FetchPage(run_id="reset after its end", server=SERVER, zipcode="02114", search=0)
         assert await ActivityEnvironment().run(pages.fetch_observation_page, asked) == FetchedPage()
         assert sandbox.calls()["count"] == 0

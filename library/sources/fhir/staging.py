@@ -28,6 +28,7 @@ READER_VERSION = 1
 LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of a resource that are read at once; a longer one is refused unread."""
 
+_FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
 _CHUNK = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
@@ -45,6 +46,14 @@ class StagedResources(NamedTuple):
 
     rows: dict[str, int]
     report: dict[str, JsonValue]
+
+    @property
+    def needed(self) -> dict[str, int]:
+        """The rows of what something was staged for: most pages have observations alone, each dataset costs a COPY."""
+        if self.report["refused"]:
+            return self.rows  # a rejection may be of any of them
+        found = {name: self.rows[name] for family in _FAMILIES if self.rows[family[0]] for name in family}
+        return found or self.rows
 
 
 def fhir_identity(landed: ObjectRef, server: str, *, reload: int = 0) -> LoadIdentity:

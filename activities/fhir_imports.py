@@ -1,0 +1,114 @@
+"""Activities of imports by zip code beside their calls: plan, stage and load, close."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from pydantic import JsonValue
+from temporalio import activity
+
+from activities.beating import beating, one_ahead
+from activities.loads import LoadActivities
+from activities.staging import Reader, Reading, Stager
+from config.sections import FhirSettings
+from library.contracts.fhir import FinishImport, LoadPages, Plan, PlanSearches, StageFhir
+from library.contracts.loads import DatasetCounts, LoadIdentity, LoadOutcome, LoadRequest, Staged
+from library.contracts.objects import ObjectRef
+from library.contracts.runs import RunTotals
+from library.datasets.fhir import OBSERVATION
+from library.objects.links import LINKS
+from library.objects.staged import StagedFolder
+from library.sources.fhir.staging import fhir_identity, stage_ndjson
+from library.warehouse.fhir_imports import FhirImports
+
+
+@dataclass(frozen=True)
+class FhirImportActivities:
+    """What an import does beside its calls: plan, load, close."""
+
+    imports: FhirImports
+    stager: Stager
+    loads: LoadActivities
+    settings: FhirSettings
+
+    @activity.defn(name="plan_searches")
+    async def plan_searches(self, asked: PlanSearches) -> Plan:
+        """Part the patients that were found into searches for their observations."""
+        return await self.imports.plan(asked.run_id, asked.server, asked.zipcode, batch=self.settings.batch)
+
+    @activity.defn(name="load_pages")
+    async def load_pages(self, asked: LoadPages) -> None:
+        """Stage and load landed pages, a transaction each; searches that ended with them are complete then."""
+        await self._load(asked.landed)
+        await self.imports.complete(asked.run_id, asked.complete)
+        counts = await self.loads.runs.totals(asked.run_id)
+        patients, remaining = await self.imports.counts(asked.run_id)
+        report: dict[str, JsonValue] = {
+            "patients": patients,
+            "observations": _written(counts),
+            "remaining": remaining,
+        }
+        await self.loads.runs.enter_progress(asked.run_id, counts, report, pages=asked.pages)
+
+    async def _load(self, pages: Sequence[StageFhir]) -> None:
+        """Load pages in their order; the next one is staged meanwhile."""
+        with tempfile.TemporaryDirectory(prefix="wardflow-pages-", ignore_cleanup_errors=True) as name:
+            steps = (self._staged(page, Path(name) / str(number)) for number, page in enumerate(pages))
+            async with aclosing(one_ahead(steps)) as ahead:
+                while True:
+                    async with beating():
+                        staged = await anext(ahead, None)
+                    if staged is None:
+                        return
+                    request, folder = staged
+                    if isinstance(request, LoadRequest):
+                        await self.loads.load(request, objects=StagedFolder(folder))
+                    await asyncio.to_thread(shutil.rmtree, folder)
+
+    async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
+        folder.mkdir()
+        return await self.stager.stage_at_hand(*ndjson(page), folder), folder
+
+    @activity.defn(name="finish_import")
+    async def finish_import(self, asked: FinishImport) -> RunTotals:
+        """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
+        store = self.loads.store
+        counts = await self.loads.runs.totals(asked.run_id)
+        report = dict(asked.report)
+        if asked.zipcode:
+            patients, _ = await self.imports.counts(asked.run_id)
+            report |= {"patients": patients, "observations": _written(counts), "remaining": 0}
+            kept = {name: value for name, value in report.items() if isinstance(value, int)}
+            await self.imports.finish(asked.run_id, asked.server, asked.zipcode, kept)
+        await asyncio.to_thread(
+            lambda: store.remove(store.keys_older_than(f"{LINKS}{asked.run_id}/", datetime.max.replace(tzinfo=UTC)))
+        )
+        await self.loads.runs.enter_progress(asked.run_id, counts, report)
+        outcome = LoadOutcome.LOADED if counts else LoadOutcome.ALREADY_LOADED
+        return RunTotals(outcome=outcome, counts=counts, report=report)
+
+
+def _written(counts: Mapping[str, DatasetCounts]) -> int:
+    """Observations that are new or newer."""
+    observations = counts.get(OBSERVATION.name, DatasetCounts())
+    return observations.inserted + observations.updated
+
+
+def ndjson(asked: StageFhir) -> tuple[ObjectRef, LoadIdentity, str, Reader]:
+    """What the stager has to know of landed NDJSON, a file's or a page's."""
+    identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
+    return asked.landed, identity, asked.run_id, partial(_read, asked)
+
+
+def _read(asked: StageFhir, source: Path, folder: Path) -> Reading:
+    stamped = asked.at or asked.landed.landed_at
+    if stamped is None:
+        raise ValueError("a landed object says when it was")
+    staged = stage_ndjson(source, folder, server=asked.server, object_key=asked.landed.key, stamped=stamped)
+    return Reading(staged.needed, staged.report)
