@@ -70,6 +70,7 @@ class FhirImportActivities:
                     if isinstance(request, LoadRequest):
                         await self.loads.load(request, objects=StagedFolder(folder))
                     await asyncio.to_thread(shutil.rmtree, folder)
+                    activity.heartbeat()  # many short steps are one long one
 
     async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
         folder.mkdir()
