@@ -32,12 +32,15 @@ async def beating() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def alongside(small: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Do something small while the body runs; both have ended afterwards."""
+    """Do something small while the body runs; it has ended afterwards, and is given up where the body fails."""
     task = asyncio.create_task(small)
     try:
         yield
-    finally:
-        await task
+    except BaseException:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    await task
 
 
 async def one_ahead[T](steps: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[T]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from temporalio import activity
 
-from activities.staging import Reading, Stager
+from activities.staging import Landed, Reading, Stager
 from config.sections import WorkbookSettings
 from library.contracts.beds import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
 from library.contracts.loads import Staged
@@ -46,7 +46,7 @@ class WorkbookActivities:
         if workbook.size > self.limits.max_bytes:
             raise WorkbookTooLarge(f"The file has {workbook.size:,} bytes; {self.limits.max_bytes:,} are allowed.")
         identity = workbook_identity(workbook, reload=asked.reload)
-        return await self.stager.stage(workbook, identity, asked.run_id, partial(self._read, workbook))
+        return await self.stager.stage(Landed(workbook, identity, asked.run_id, partial(self._read, workbook)))
 
     def _read(self, workbook: ObjectRef, source: Path, folder: Path) -> Reading:
         return Reading(*stage_in_child(source, folder, workbook, self.limits))

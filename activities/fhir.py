@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -135,7 +135,7 @@ class FhirActivities:
                     except msgspec.DecodeError:
                         raise PageUnreadable(f"A patient of the server {client.name} is no JSON.") from None
             landed = await self._landed(found)
-        return FetchedPage(landed=landed, resources=len(found))
+        return FetchedPage(landed=landed, at=datetime.now(UTC), resources=len(found))
 
     async def _whom(self, asked: FetchPage) -> Asked:
         whom = await self.imports.asked(asked.run_id, asked.search or 0)
@@ -164,12 +164,14 @@ class FhirActivities:
             self._landed(resources),
             asyncio.to_thread(store_link, self.store, asked.run_id, following) if following else _nothing(),
         )
+        time = page.server_time or answer.date
         return FetchedPage(
             landed=landed,
+            at=time or datetime.now(UTC),
             resources=len(page.resources),
             content=_digest(page.resources)[:16] if page.resources else "",
             next=next_,
-            server_time=page.server_time or answer.date,
+            server_time=time,
         )
 
     async def _landed(self, resources: Sequence[bytes]) -> ObjectRef | None:

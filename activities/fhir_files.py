@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from temporalio import activity
 
 from activities.fhir import FhirClients, calling
-from activities.fhir_imports import ndjson
+from activities.fhir_imports import landed_ndjson
 from activities.staging import Stager
 from library.contracts.fhir import StageFhir
 from library.contracts.fhir_files import BeginExport, DownloadExported, FetchManifest, Manifest
@@ -83,7 +83,7 @@ class FhirFileActivities:
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:
         """Read a landed file into staged objects."""
-        return await self.stager.stage(*ndjson(asked))
+        return await self.stager.stage(landed_ndjson(asked))
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:

@@ -15,11 +15,10 @@ from temporalio import activity
 
 from activities.beating import beating, one_ahead
 from activities.loads import LoadActivities
-from activities.staging import Reader, Reading, Stager
+from activities.staging import Landed, Reading, Stager
 from config.sections import FhirSettings
 from library.contracts.fhir import FinishImport, LoadPages, Plan, PlanSearches, StageFhir
-from library.contracts.loads import DatasetCounts, LoadIdentity, LoadOutcome, LoadRequest, Staged
-from library.contracts.objects import ObjectRef
+from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
 from library.contracts.runs import RunTotals
 from library.datasets.fhir import OBSERVATION
 from library.objects.links import LINKS
@@ -45,6 +44,8 @@ class FhirImportActivities:
     @activity.defn(name="load_pages")
     async def load_pages(self, asked: LoadPages) -> None:
         """Stage and load landed pages, a transaction each; searches that ended with them are complete then."""
+        for request in asked.requests:
+            await self.loads.load(request)
         await self._load(asked.landed)
         await self.imports.complete(asked.run_id, asked.complete)
         counts = await self.loads.runs.totals(asked.run_id)
@@ -58,7 +59,7 @@ class FhirImportActivities:
 
     async def _load(self, pages: Sequence[StageFhir]) -> None:
         """Load pages in their order; the next one is staged meanwhile."""
-        with tempfile.TemporaryDirectory(prefix="wardflow-pages-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix="wardflow-pages-") as name:
             steps = (self._staged(page, Path(name) / str(number)) for number, page in enumerate(pages))
             async with aclosing(one_ahead(steps)) as ahead:
                 while True:
@@ -74,7 +75,7 @@ class FhirImportActivities:
 
     async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
         folder.mkdir()
-        return await self.stager.stage_at_hand(*ndjson(page), folder), folder
+        return await self.stager.stage_at_hand(landed_ndjson(page), folder), folder
 
     @activity.defn(name="finish_import")
     async def finish_import(self, asked: FinishImport) -> RunTotals:
@@ -101,10 +102,10 @@ def _written(counts: Mapping[str, DatasetCounts]) -> int:
     return observations.inserted + observations.updated
 
 
-def ndjson(asked: StageFhir) -> tuple[ObjectRef, LoadIdentity, str, Reader]:
-    """What the stager has to know of landed NDJSON, a file's or a page's."""
+def landed_ndjson(asked: StageFhir) -> Landed:
+    """Landed NDJSON, a file's or a page's."""
     identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
-    return asked.landed, identity, asked.run_id, partial(_read, asked)
+    return Landed(asked.landed, identity, asked.run_id, partial(_read, asked))
 
 
 def _read(asked: StageFhir, source: Path, folder: Path) -> Reading:

@@ -4,16 +4,15 @@ import asyncio
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from activities.beating import alongside, beating
-from library.contracts.loads import LoadIdentity, LoadRequest, Staged
+from library.contracts.loads import LoadIdentity, LoadRequest, LoadResult, Staged
 from library.contracts.objects import ObjectRef
-from library.objects.staged import StagedFolder, upload
+from library.objects.staged import StagedFolder, StagedObjects, upload
 from library.objects.store import ObjectStore
 from library.telemetry.metrics import observe_stage
 from library.warehouse import ledger
@@ -40,6 +39,21 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Landed:
+    """A landed object that is to be loaded.
+
+    Attributes:
+        run_id: the run that asks.
+        read: its reader.
+    """
+
+    object: ObjectRef
+    identity: LoadIdentity
+    run_id: str
+    read: Reader
+
+
+@dataclass(frozen=True)
 class Stager:
     """From the store, through a reader, to where a load finds it.
 
@@ -52,44 +66,51 @@ class Stager:
     runs: RunLog
     threads: Executor
 
-    async def stage(self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader) -> Staged:
-        """Stage the landed object that a run is about back into the store; the run says so meanwhile."""
-        async with beating(), alongside(self.runs.enter_phase(run_id, "stage")):
-            return await self._staged(landed, identity, run_id, read, None)
-
-    async def stage_at_hand(
-        self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader, folder: Path
-    ) -> Staged:
-        """Stage one of many landed objects into a folder, for a load that follows in the same step."""
-        return await self._staged(landed, identity, run_id, read, folder)
-
-    async def _staged(
-        self, landed: ObjectRef, identity: LoadIdentity, run_id: str, read: Reader, kept: Path | None
-    ) -> Staged:
-        """Stage a landed object, unless the ledger already holds its load."""
-        if done := await ledger.find(self.pool, identity.load_id, run_id=run_id):
-            return done
+    async def stage(self, landed: Landed) -> Staged:
+        """Stage what a run is about back into the store, unless the ledger already holds its load."""
 
         def in_thread() -> tuple[LoadRequest, Reading]:
-            with (
-                nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name,
-                observe_stage(identity.source, landed.size),
-            ):
-                folder = Path(name)
-                self.store.download(landed, folder / "landed")
-                reading = read(folder / "landed", folder)
-                request = upload(
-                    StagedFolder(folder) if kept else self.store,
-                    folder,
-                    reading.rows,
-                    identity=identity,
-                    landed=landed,
-                    run_id=run_id,
-                    report=reading.report,
-                )
-                return request, reading
+            with tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name:
+                return self._staged(landed, Path(name), self.store)
 
-        request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
+        async with alongside(self.runs.enter_phase(landed.run_id, "stage")):
+            if done := await self._done(landed):
+                return done
+            async with beating():
+                request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
         if reading.warnings:
-            await self.runs.warn(run_id, reading.warnings)
+            await self.runs.warn(landed.run_id, reading.warnings)
         return request
+
+    async def stage_at_hand(self, landed: Landed, folder: Path) -> Staged:
+        """Stage one of many objects into a folder, for a load that follows in the same step."""
+        if done := await self._done(landed):
+            return done
+        running = asyncio.get_running_loop().run_in_executor(
+            self.threads, self._staged, landed, folder, StagedFolder(folder)
+        )
+        try:
+            request, _ = await asyncio.shield(running)
+        finally:
+            await asyncio.gather(
+                running, return_exceptions=True
+            )  # nobody stops a thread, and the folder goes with its owner
+        return request
+
+    async def _done(self, landed: Landed) -> LoadResult | None:
+        return await ledger.find(self.pool, landed.identity.load_id, run_id=landed.run_id)
+
+    def _staged(self, landed: Landed, folder: Path, objects: StagedObjects) -> tuple[LoadRequest, Reading]:
+        with observe_stage(landed.identity.source, landed.object.size):
+            self.store.download(landed.object, folder / "landed")
+            reading = landed.read(folder / "landed", folder)
+            request = upload(
+                objects,
+                folder,
+                reading.rows,
+                identity=landed.identity,
+                landed=landed.object,
+                run_id=landed.run_id,
+                report=reading.report,
+            )
+            return request, reading

@@ -138,10 +138,9 @@ class Sliding:
                 LoadPages(
                     **self._whose,
                     landed=tuple(
-                        StageFhir(**self._whose, landed=page.landed, at=page.server_time)
-                        for page in pages
-                        if page.landed
+                        StageFhir(**self._whose, landed=page.landed, at=page.at) for page in pages if page.landed
                     ),
+                    requests=tuple(page.staged for page in pages if page.staged),
                     complete=tuple(each for each in batch if isinstance(each, CompleteSearch)),
                     pages=len(pages),
                 ),

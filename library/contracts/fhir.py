@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue
 
 from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
+from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunError
 
@@ -141,6 +142,8 @@ class FetchedPage(Contract):
 
     Attributes:
         landed: its resources as NDJSON; `None` where it has none that are wanted.
+        at: when it was made, or else came: orders resources that do not say when they were changed.
+        staged: of pages that were fetched before staging moved into the load (0.1.0); none is made any more.
         resources: how many it has.
         content: first digits of the sha256 of its resources; empty where it has none.
         next: object with the link of the next page; `None`: this was the last one.
@@ -149,6 +152,8 @@ class FetchedPage(Contract):
     """
 
     landed: ObjectRef | None = None
+    at: datetime | None = None
+    staged: LoadRequest | None = None
     resources: int = 0
     content: str = ""
     next: ObjectRef | None = None
@@ -245,12 +250,14 @@ class LoadPages(Contract):
 
     Attributes:
         landed: the pages that have something to load.
+        requests: as `FetchedPage.staged`.
         pages: how many were fetched since the last time, those without anything among them.
     """
 
     run_id: str
     server: str
     landed: tuple[StageFhir, ...] = ()
+    requests: tuple[LoadRequest, ...] = ()
     complete: tuple[CompleteSearch, ...] = ()
     pages: int = 0
 

@@ -44,7 +44,7 @@ class LoadIdentity(Contract):
 
 
 class StagedObject(Contract):
-    """Rows of one dataset, as CSV in the store: `_line`, for a child `_parent`, then the dataset's columns."""
+    """Rows of one dataset as CSV, in the store or at hand: `_line`, for a child `_parent`, then its columns."""
 
     dataset: str
     object: ObjectRef

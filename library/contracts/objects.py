@@ -10,7 +10,8 @@ class ObjectRef(Contract):
     """An immutable object in the store, named by its content.
 
     Attributes:
-        key: the object's name in the bucket; it contains the sha256, so that the same bytes are one object.
+        key: the object's name in the bucket; it contains the sha256, so that the same bytes are one object. Of a staged
+            file at hand: its name.
         size: bytes, uncompressed.
         sha256: of the uncompressed bytes, lower-case hexadecimal.
         content_type: the media type.

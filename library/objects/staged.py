@@ -64,7 +64,7 @@ class StagedFolder:
 
 
 def upload(
-    store: StagedObjects,
+    objects: StagedObjects,
     folder: Path,
     rows: Mapping[str, int],
     *,
@@ -76,7 +76,7 @@ def upload(
     """Put the files that a `Staging` left in a folder where their load finds them, and ask for it.
 
     Args:
-        store: where to.
+        objects: where that is.
         folder: with `{dataset}.csv` for each dataset, and `rejections.csv` where rows were refused.
         rows: by dataset: how many rows its file has.
         identity: of the load; its objects lie below it, so that no other load can remove them.
@@ -89,7 +89,7 @@ def upload(
     files = [folder / f"{name}.csv" for name in names]
     if (folder / REJECTIONS).exists():
         files.append(folder / REJECTIONS)
-    refs = store.put_all(place, files, content_type=_CSV)
+    refs = objects.put_all(place, files, content_type=_CSV)
     return LoadRequest(
         identity=identity,
         landed=landed,

@@ -240,11 +240,6 @@ class _Hashed:
         return chunk
 
 
-def landed_key(source: str, sha256: str, *, compress: bool = False) -> str:
-    """The key under which `land` stores bytes: who stages a file beside its landing has to know it before."""
-    return f"landed/{source}/{sha256}" + (".gz" if compress else "")
-
-
 def _gzip(path: Path, packed: IO[bytes], ref: ObjectRef) -> None:
     """Compress a file: without name and time, so that the same bytes are the same object."""
     digest = hashlib.sha256()

@@ -7,13 +7,15 @@ outside is decoded in a child, whose death is an error with a type, and the work
 
 Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
 one *nursery* (`library.sources.nursery`): a small single-threaded process that has imported the reader and little else,
-and forks a child for each call. This is what multiprocessing's fork server does, but that one runs the caller's main
-module again in every child (a second, for a console script that imports a whole service), and takes its answers as
-pickles. Here the question and the answer are JSON: nothing that a child says can make its parent run code.
+and forks a child for each call, one ahead of the next. This is what multiprocessing's fork server does, but that one
+runs the caller's main module again in every child (a second, for a console script that imports a whole service), and
+takes its answers as pickles. Here the question and the answer are JSON: nothing that a child says can make its parent
+run code.
 
 Who ends whom: a child ends with its answer, or by its own alarm clock, or killed by the nursery when the caller's time
-is up. The nursery ends when the process that started it does, however that happened, since their connection closes
-then; and takes its children with it. A nursery that was killed is started again by the next call.
+is up; one that still waits for a call ends with its nursery. The nursery ends when the process that started it does,
+however that happened, since their connection closes then; and takes its children with it. A nursery that was killed is
+started again by the next call.
 """
 
 import atexit

@@ -41,12 +41,12 @@ def serve() -> NoReturn:
     gc.freeze()  # so that no child's collector touches, and thereby copies, what all of them share
     children: set[int] = set()
     received, descriptors = b"", list[int]()
-    spare = _Spare(descriptors)
+    spare = _spare(descriptors)
     while True:
         part, new, _, _ = socket.recv_fds(control, 65_536, 64)
         descriptors += new
         if not part:
-            for child in (*children, spare.process):
+            for child in (*children, *([spare.process] if spare else ())):
                 os.kill(child, signal.SIGKILL)  # not yet waited for, so that the number is still theirs
             os._exit(0)
         *lines, received = (received + part).split(b"\n")
@@ -56,17 +56,21 @@ def serve() -> NoReturn:
             if "kill" in message and message["kill"] in children:
                 os.kill(message["kill"], signal.SIGKILL)
             elif "start" in message:
+                descriptor = descriptors.pop(0)
                 if message["start"] not in sys.modules:
                     # One that cannot be imported is the child's to report.
                     with contextlib.suppress(Exception):
                         importlib.import_module(message["start"])
-                    spare = spare.replaced(descriptors)
-                descriptor = descriptors.pop(0)
-                while not spare.take(descriptor):
-                    spare = spare.replaced(descriptors)
+                    if spare:
+                        spare.end()
+                        spare = None
+                while spare is None or not spare.take(descriptor):
+                    if spare:
+                        spare.end()
+                    spare = _Spare([descriptor, *descriptors])
                 os.close(descriptor)
                 children.add(spare.process)
-                spare = _Spare(descriptors)
+                spare = _spare(descriptors)
 
 
 class _Spare:
@@ -89,12 +93,19 @@ class _Spare:
                 return False
         return True
 
-    def replaced(self, others: list[int]) -> "_Spare":
-        """Another one in its place."""
+    def end(self) -> None:
+        """End it: it is dead, or knows too little."""
         self._connection.close()
         os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
+
+
+def _spare(others: list[int]) -> _Spare | None:
+    """One child ahead; `None` where the system has no room for it now: it is forked when it is asked for."""
+    try:
         return _Spare(others)
+    except OSError:
+        return None
 
 
 def _live(descriptor: int, others: list[int]) -> NoReturn:

@@ -73,8 +73,8 @@ async def web_ui(request: Request, api: Annotated[Context, Depends(context)], cr
 
 
 def _passed_back(header: str) -> bool:
-    """Whether a header of the answer is for the browser: which other pages may ask is for us to say."""
-    return header not in _OF_A_CONNECTION and not header.startswith("access-control-")
+    """Whether a header of the answer is for the browser: which other pages may ask, and its id, are for us to say."""
+    return header not in (*_OF_A_CONNECTION, "x-request-id") and not header.startswith("access-control-")
 
 
 def _passed_on(request: Request) -> list[tuple[str, str]]:

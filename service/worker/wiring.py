@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -128,7 +128,9 @@ def _fhir(resources: Resources) -> ByQueue:
     settings, imports = resources.settings, FhirImports(resources.pool)
     pages = FhirActivities(resources.store, resources.runs, resources.fhir, imports)
     files = FhirFileActivities(resources.stager, resources.fhir, file_guard(settings))
-    imported = FhirImportActivities(imports, resources.stager, resources.loads, settings.fhir)
+    # Loads that stage never wait for the readers of files.
+    stager = replace(resources.stager, threads=ThreadPoolExecutor(settings.worker.load_slots, "stage-page"))
+    imported = FhirImportActivities(imports, stager, resources.loads, settings.fhir)
     return {
         IO: [imported.plan_searches, imported.finish_import],
         COMPUTE: [files.stage_fhir],

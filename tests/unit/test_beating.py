@@ -61,18 +61,31 @@ async def test_the_error_of_a_step_comes_at_its_turn() -> None:
             await anext(ahead)
 
 
-async def test_what_is_done_alongside_has_ended_with_the_body_whatever_becomes_of_it() -> None:
+async def test_what_is_done_alongside_has_ended_with_the_body() -> None:
     steps = Steps(1)
 
     async def small() -> None:
         await steps.take(0)
 
+    async with alongside(small()):
+        asyncio.get_running_loop().call_later(0.05, steps.ends[0].set)
+    assert steps.ends[0].is_set()
+
+
+async def test_the_error_of_the_body_counts_and_what_is_done_alongside_is_given_up() -> None:
+    steps = Steps(1)
+
+    async def small() -> None:
+        try:
+            await steps.take(0)
+        finally:
+            raise ConnectionError
+
     with pytest.raises(ZeroDivisionError):
         async with alongside(small()):
-            asyncio.get_running_loop().call_later(0.05, steps.ends[0].set)
+            await asyncio.sleep(0)
             raise ZeroDivisionError
-    assert steps.begun == [0]
-    assert steps.ends[0].is_set()
+    assert steps.cancelled == [0]
 
 
 async def test_a_step_that_is_soon_over_never_beats_and_a_longer_one_does(monkeypatch: pytest.MonkeyPatch) -> None:

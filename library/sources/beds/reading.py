@@ -124,7 +124,7 @@ class WorkbookReading:
         found = SpecialtyOccupancy([], [], [], [])
         codes = [specialty.code for specialty in self.specialties]
         for row, organisation, numbers in self.specialty_rows:
-            there = [number is not None for number in numbers]
+            there = [number is not None for _, number in zip(codes, numbers, strict=True)]
             count = sum(there)
             found.rows.extend([row] * count)
             found.organisation_codes.extend([organisation] * count)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -114,10 +114,11 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
                 line=row,
                 parent=1,
             )
-        for dataset, (rows, *columns) in (
+        tables: tuple[tuple[Dataset, Sequence[Sequence[Any]]], ...] = (
             (beds.OCCUPANCY, tuple(zip(*reading.occupancy, strict=True)) or ((),) * len(Occupancy._fields)),
             (beds.SPECIALTY_OCCUPANCY, reading.specialty_occupancy),
-        ):
+        )
+        for dataset, (rows, *columns) in tables:
             edition_keys = [edition_key] * len(rows)
             if not staging.add_columns(dataset, (edition_keys, *columns), lines=rows, parent=1):
                 raise CellUnreadable(_NO_TABLE_KEEPS)

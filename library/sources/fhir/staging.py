@@ -119,6 +119,10 @@ class _Reader:
                 self._refuse(number, line, str(misfit(error)))
             except msgspec.DecodeError:
                 self._refuse(number, line, "not JSON, or cut off")
+            except (OSError, MemoryError):
+                raise  # no fault of the line
+            except Exception as error:  # noqa: BLE001 - what nobody foresaw of one line never stops the others
+                self._refuse(number, line, f"the reader failed on it ({type(error).__name__})")
 
     def _stage(self, number: int, line: bytes) -> None:
         if not line.isascii():

@@ -1,16 +1,28 @@
 """FHIR rows in the warehouse: newer wins, components are a set, a repeat changes nothing, rows lead to their object."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.fhir_imports import FhirImportActivities
+from activities.loads import LoadActivities
+from activities.staging import Stager
+from config.sections import FhirSettings
+from library.contracts.fhir import LoadPages, StageFhir
 from library.contracts.loads import DatasetCounts, LoadOutcome
-from library.datasets.fhir import OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
+from library.datasets.declaration import Catalogue
+from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
 from library.objects.store import ObjectStore
+from library.warehouse.fhir_imports import FhirImports
+from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
+from library.warehouse.runs import RunLog
 from tests.support.fhir import HL7, LANDED, FhirSource, example, observation, resource
+from tests.support.warehouse import LIMITS
 
 
 @pytest.fixture
@@ -199,3 +211,17 @@ async def test_without_a_time_an_observation_is_the_first_of_all(fhir: FhirSourc
     )
     rows = await fhir.pool.fetch("SELECT id FROM fhir.observation ORDER BY sort_time, id")
     assert [row["id"] for row in rows] == ["3", "2", "1"]
+
+
+async def test_pages_that_were_staged_by_their_call_are_loaded_still(fhir: FhirSource) -> None:
+    # As by a run that began before staging moved into the load.
+    with ThreadPoolExecutor(1) as threads:
+        runs = RunLog(fhir.pool)
+        loads = LoadActivities(fhir.pool, fhir.store, Loader(fhir.pool, fhir.store, Catalogue(DATASETS), LIMITS), runs)
+        stager = Stager(fhir.pool, fhir.store, runs, threads)
+        imports = FhirImportActivities(FhirImports(fhir.pool), stager, loads, FhirSettings())
+        request = fhir.staged(fhir.landed(observation(id="staged by its call")))
+        landed = StageFhir(run_id="run", server="here", landed=fhir.landed(observation(id="staged by its load")))
+        asked = LoadPages(run_id="run", server="here", requests=(request,), landed=(landed,))
+        await ActivityEnvironment().run(imports.load_pages, asked)
+    assert await fhir.table(OBSERVATION, "id") == [("staged by its call",), ("staged by its load",)]

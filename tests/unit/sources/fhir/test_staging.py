@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.contracts.objects import ObjectRef
+from library.sources.fhir import staging
+from library.sources.fhir.observations import observation_cells
 from library.sources.fhir.staging import READER_VERSION, fhir_identity, stage_ndjson
 from tests.support.fhir import Rows, example, observation, read, read_lines, resource
 
@@ -121,6 +123,30 @@ def test_reasons_never_quote_what_was_refused() -> None:
     assert rows.report["skipped"] == {"of no type of FHIR": 1}
 
 
+def failing_for_one(error: Exception) -> Any:
+    """A reader of observations that fails on the one with the sentinel."""
+
+    def cells(given: Any, source: Any) -> Any:
+        if given.valueString == SENTINEL:
+            raise error
+        return observation_cells(given, source)
+
+    return cells
+
+
+def test_a_line_on_which_the_reader_itself_fails_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "observation_cells", failing_for_one(KeyError(SENTINEL)))
+    rows = read(observation(), observation(valueString=SENTINEL), observation())
+    assert [row["_line"] for row in rows.tables["observation"]] == ["1", "3"]
+    assert [row["reasons"] for row in rows.refused] == ['{"the reader failed on it (KeyError)"}']
+
+
+def test_a_full_disk_is_no_fault_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "observation_cells", failing_for_one(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        read(observation(), observation(valueString=SENTINEL))
+
+
 def test_the_same_bytes_of_another_server_are_another_load() -> None:
     landed = ObjectRef(key="landed/fhir/x", size=1, sha256="0" * 64, content_type="application/fhir+ndjson")
     here, there = fhir_identity(landed, "here"), fhir_identity(landed, "there")
@@ -138,6 +164,8 @@ SCRIPT = """
 import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
+from library.sources.fhir import staging
+from library.sources.fhir.observations import observation_cells
 from library.sources.fhir.staging import stage_ndjson
 folder = Path(sys.argv[1])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
