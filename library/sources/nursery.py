@@ -25,12 +25,6 @@ from library.contracts.beds import WorkbookRejected
 PRELOADED = ("library.sources.beds",)
 """Modules that a nursery imports before its first child; those of the functions it is asked for follow when asked."""
 
-_WARM = 6 * 1024 * 1024
-"""Bytes of memory that reading one of the published workbooks takes, more or less."""
-_PIECE = 400
-_KEPT_OF = 768 * 1024
-"""Bytes of which one piece is kept: less than the interpreter asks the system for at once."""
-
 
 def serve() -> NoReturn:
     """Hand each `start` that comes in by standard input to a child, until it closes; then end all of them."""
@@ -118,7 +112,6 @@ def _live(descriptor: int, others: list[int]) -> NoReturn:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
-        _warm_up()
         _, given, _, _ = socket.recv_fds(nursery, 1, 1)
         if not given:
             os._exit(0)  # the nursery has ended
@@ -133,18 +126,6 @@ def _live(descriptor: int, others: list[int]) -> NoReturn:
         caller.shutdown(socket.SHUT_WR)
     finally:
         os._exit(0)
-
-
-_kept: list[bytes] = []
-
-
-def _warm_up() -> None:
-    """Have the system give the memory that a reading takes, while nobody waits for it.
-
-    A few pieces are kept: what surrounds them stays the process's own, and is free to be used.
-    """
-    pieces = [bytes(_PIECE) for _ in range(_WARM // _PIECE)]
-    _kept.extend(pieces[:: _KEPT_OF // _PIECE])
 
 
 def limit_process(max_memory: int, max_seconds: float) -> None:

@@ -21,7 +21,7 @@ from tests.support.runs import NHS
 
 pytestmark = pytest.mark.benchmark
 
-ROUNDS = 5
+ROUNDS = 12
 LIMITS = WorkbookSettings()
 WORKBOOKS = sorted((NHS / "kh03").iterdir())
 XLSX = [path for path in WORKBOOKS if path.suffix == ".xlsx"]
@@ -103,6 +103,6 @@ async def test_reading_all_workbooks_costs_little_more_than_decoding_them(report
 async def test_reading_xlsx_is_faster_than_openpyxl(report: Report) -> None:
     child, slow = through_the_child(XLSX), by_openpyxl(XLSX)
     await child()
-    best = await best_of(3, child, slow)
+    best = await best_of(6, child, slow)
     named = f"read the {len(XLSX)} .xlsx among them, faster by"
     assert report.speedup(named, *best, at_least=4, of="openpyxl, read-only").kept
