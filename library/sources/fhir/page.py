@@ -95,15 +95,12 @@ def read_page(body: bytes) -> Page:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    pretty, remarked = b"\n" in body or b"\r" in body, b'"OperationOutcome"' in body
-    resources: list[bytes] = []
-    for entry in bundle.entry or ():
-        resource, search = bytes_of(entry.resource), entry.search
-        if (search and search.mode in _NO_MATCHES) or not resource or resource == b"null":
-            continue
-        if remarked and _is_outcome(resource):
-            continue
-        resources.append(msgspec.json.format(resource, indent=-1) if pretty else resource)
+    matches = [each.resource for each in bundle.entry or () if not each.search or each.search.mode not in _NO_MATCHES]
+    resources = [resource for resource in map(bytes_of, matches) if resource and resource != b"null"]
+    if b"OperationOutcome" in body:
+        resources = [resource for resource in resources if not _is_outcome(resource)]
+    if b"\n" in body or b"\r" in body:
+        resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     return Page(
         resources=tuple(resources),
         next_link=_next_link(bundle),
