@@ -21,12 +21,12 @@ from unittest.mock import patch
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from library.contracts.loads import LoadResult
+from activities.staging import Stager
+from library.contracts.loads import LoadResult, Staged
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
 from library.warehouse import loader
 from library.warehouse.loader import Loader
-from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
 from service.worker import workers
 from workflows import policies
@@ -128,7 +128,7 @@ class _Stopping:
         patch.object(Loader, "load", self._load(Loader.load)).start()
         patch.object(loader, "_FETCHED_AHEAD", 0).start()  # a COPY can be stopped in only where it is streamed
         patch.object(ObjectStore, "stream", self._stream(ObjectStore.stream)).start()
-        patch.object(RunLog, "warn", self._warn(RunLog.warn)).start()
+        patch.object(Stager, "stage", self._stage(Stager.stage)).start()
         patch.object(StreamLoader, "load", self._batch(StreamLoader.load)).start()
 
     def _is_here(self, point: str) -> bool:
@@ -180,11 +180,12 @@ class _Stopping:
 
         return stopping
 
-    def _warn(self, warn: Callable[..., Any]) -> Callable[..., Any]:
-        async def stopping(*args: Any) -> None:
-            await warn(*args)  # the last that staging does
+    def _stage(self, stage: Callable[..., Any]) -> Callable[..., Any]:
+        async def stopping(*args: Any) -> Staged:
+            staged: Staged = await stage(*args)
             self._freeze_or_die("staging")
             await self._wait("staging")
+            return staged
 
         return stopping
 

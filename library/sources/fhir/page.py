@@ -17,6 +17,8 @@ OBJECTS_LIMIT = 1_000_000
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _CODE = re.compile(r"[a-z][a-z-]{0,39}")
 _NO_MATCHES = ("include", "outcome")
+_WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
+"""How most resources begin: these need not be searched for what they are."""
 _ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
 
@@ -97,8 +99,7 @@ def read_page(body: bytes) -> Page:
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
     matches = [each.resource for each in bundle.entry or () if not each.search or each.search.mode not in _NO_MATCHES]
     resources = [resource for resource in map(bytes_of, matches) if resource and resource != b"null"]
-    if b"OperationOutcome" in body:
-        resources = [resource for resource in resources if not _is_outcome(resource)]
+    resources = [resource for resource in resources if resource.startswith(_WANTED) or not _is_outcome(resource)]
     if b"\n" in body or b"\r" in body:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     return Page(
