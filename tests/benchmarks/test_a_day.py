@@ -96,7 +96,7 @@ async def test_a_day_leaves_little_behind(settings: Settings, pool: Pool, kafka:
             )
         sent = await send(kafka, topics)
         async with asyncio.timeout(60):
-            while await pool.fetchval("SELECT sum(next_offset) FROM ingest.stream_offset") < sent:  # noqa: ASYNC110 - a process
+            while await pool.fetchval("SELECT sum(next_offset) FROM ingest.stream_offset") < sent:  # noqa: ASYNC110 - another process drains
                 await asyncio.sleep(0.1)
         versions = max([await asyncio.to_thread(commits, lake_storage(settings), topic) for topic in topics])
         rows = await pool.fetchval("SELECT count(*) FROM ingest.load")
