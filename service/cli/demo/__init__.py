@@ -44,14 +44,15 @@ def _what_next(settings: Settings, outcomes: list[Outcome], up_after: float, sec
     sql = f"postgresql://{read_only.username}@{read_only.hostname}:{read_only.port}{read_only.path}"
     wardflow = ".venv/bin/wardflow"
     api = read_state(settings.stack.folder)["api"]["url"]
+    workflows = f"/namespaces/{settings.temporal.namespace}/workflows"  # without it a browser opens an empty namespace
     out.print(
         f"""
 Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
 
   Runs            {wardflow} runs list
                   {wardflow} runs show {outcomes[0].run}      decoded inputs and results of each step
-  Temporal UI     {api}/temporal      sign in with the token in {settings.stack.folder}/token: inputs and
-                  results are decoded; at {settings.temporal.ui_url} they are encrypted
+  Temporal UI     {api}/temporal{workflows}      sign in with the token in {settings.stack.folder}/token:
+                  inputs and results are decoded; at {settings.temporal.ui_url}{workflows} they are encrypted
   SQL, read-only  {wardflow} sql "SELECT financial_year, quarter, round(sum(available)) AS beds
                       FROM beds.current_occupancy WHERE sector = 'total' GROUP BY 1, 2 ORDER BY 1, 2"
                   {sql}      password: postgres.read_only_url in {settings.stack_file}
