@@ -7,15 +7,17 @@ outside is decoded in a child, whose death is an error with a type, and the work
 
 Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
 one *nursery* (`library.sources.nursery`): a small single-threaded process that has imported the reader and little else,
-and forks a child for each call, one ahead of the next. This is what multiprocessing's fork server does, but that one
-runs the caller's main module again in every child (a second, for a console script that imports a whole service), and
-takes its answers as pickles. Here the question and the answer are JSON: nothing that a child says can make its parent
-run code.
+and forks a child whenever none is free. This is what multiprocessing's fork server does, but that one runs the caller's
+main module again in every child (a second, for a console script that imports a whole service), and takes its answers as
+pickles. Here questions and answers are lines of JSON: nothing that a child says can make its parent run code.
 
-Who ends whom: a child ends with its answer, or by its own alarm clock, or killed by the nursery when the caller's time
-is up; one that still waits for a call ends with its nursery. The nursery ends when the process that started it does,
-however that happened, since their connection closes then; and takes its children with it. A nursery that was killed is
-started again by the next call.
+A child whose answer was as it should be, and whose memory went back, is asked again: the first file that a new process
+reads takes it half as long again as the second. Each question has its own limits of memory and time.
+
+Who ends whom: a child ends behind an answer that shows that something is wrong with it, or by its own alarm clock, or
+killed by the nursery when the caller's time is up; one that waits for a question ends when its caller lets it go. The
+nursery ends when the process that started it does, however that happened, since their connection closes then; and takes
+its children with it. A nursery that was killed is started again by the next call.
 """
 
 import atexit
@@ -27,7 +29,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from library.contracts.beds import ReaderDied, ReaderTimedOut, WorkbookRejected
@@ -37,6 +39,8 @@ MAX_ANSWER = 4 * 1024 * 1024
 
 _BIRTH = 60.0
 """Seconds until a child has to say its first word."""
+_NURSERIES = 2
+"""How many are tried until somebody takes a question up."""
 _GRACE = 1.0
 """Seconds after a child's own alarm clock, until the caller has it killed."""
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.sources.nursery import serve; serve()"
@@ -54,8 +58,8 @@ def run_in_child[**P](
     Args:
         function: one that a module has by name; the module should import little, since the nursery has to.
         args: JSON values.
-        max_memory: bytes of address space that the child may take over what it has when it starts.
-        max_seconds: wall clock, and processor time as well.
+        max_memory: bytes of address space that the child may take over what it had when it started.
+        max_seconds: wall clock.
 
     Raises:
         WorkbookRejected: the one that the function raised, with its type, text and place.
@@ -70,7 +74,7 @@ def run_in_child[**P](
         "max_memory": max_memory,
         "max_seconds": max_seconds,
     }
-    return _understand(_ask(json.dumps(question).encode(), function.__module__, max_seconds), max_memory)
+    return _understand(_ask(json.dumps(question).encode() + b"\n", function.__module__, max_seconds), max_memory)
 
 
 class _Nursery:
@@ -88,16 +92,30 @@ class _Nursery:
             )
         self._connection = ours
         self._lock = threading.Lock()
+        self._free: list[socket.socket] = []
         self.owner = os.getpid()
 
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(self, child_end: socket.socket, module: str) -> None:
+    def start(self, module: str) -> socket.socket:
+        """The connection to a new child, which knows this module."""
+        ours, theirs = socket.socketpair()
         message = json.dumps({"start": module}).encode() + b"\n"
-        with self._lock:
-            sent = socket.send_fds(self._connection, [message], [child_end.fileno()])
+        with theirs, self._lock:
+            sent = socket.send_fds(self._connection, [message], [theirs.fileno()])
             self._connection.sendall(message[sent:])
+        return ours
+
+    def free_child(self) -> socket.socket | None:
+        """The connection to a child that waits for a question, if there is one; it may have ended meanwhile."""
+        with contextlib.suppress(IndexError):
+            return self._free.pop()
+        return None
+
+    def keep(self, child: socket.socket) -> None:
+        """A child has answered, and waits for another question."""
+        self._free.append(child)
 
     def kill(self, child: int) -> None:
         with self._lock, contextlib.suppress(OSError):
@@ -105,6 +123,8 @@ class _Nursery:
 
     def close(self) -> None:
         """End it, and its children with it."""
+        while child := self.free_child():
+            child.close()
         self._connection.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5.0)
@@ -142,29 +162,41 @@ def close_nursery() -> None:
 
 
 def _ask(question: bytes, module: str, max_seconds: float) -> bytes:
-    """Send a question to a new child and return what it answers, unread.
+    """Send a question to a child and return what it answers, unread.
 
-    A nursery can die between two calls without being noticed; then no child ever takes up the question, and another
-    nursery gets it. A child that took it up is never replaced.
+    A child or a nursery can die between two calls without being noticed; then nobody ever takes up the question, and
+    another child gets it. A child that took it up is never replaced.
     """
-    for attempt in (1, 2):
-        ours, theirs = socket.socketpair()
-        with ours:
-            try:
-                with theirs:
-                    nursery = _living_nursery()
-                    nursery.start(theirs, module)
-                answer = _converse(ours, nursery, question, max_seconds)
-            except (BrokenPipeError, ConnectionResetError):
-                answer = None
-        if answer is not None:
+    for nursery, child in _children(module):
+        with contextlib.ExitStack() as unless_kept:
+            unless_kept.enter_context(child)
+            taken_up = _taken_up(child, question)
+            if taken_up is None:
+                continue
+            answer = _answer(child, nursery, *taken_up, max_seconds)
+            if answer.endswith(b"\n"):
+                unless_kept.pop_all()
+                nursery.keep(child)
             return answer
-        if attempt == 1:
-            # Whatever became of it, it does not start children. Closing it leaves other calls' children an alarm clock.
-            _wait_for_death(nursery)
     raise ReaderDied(
         "No process could be started to read the file.", advice="Look into the worker's log, then try again."
     )
+
+
+def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket]]:
+    """Whom to ask: those that wait for a question, then a new one, at last one of a new nursery."""
+    for _ in range(_NURSERIES):
+        nursery = _living_nursery()
+        while child := nursery.free_child():
+            yield nursery, child
+        try:
+            child = nursery.start(module)
+        except (BrokenPipeError, ConnectionResetError):
+            child = None
+        if child:
+            yield nursery, child
+        # Whatever became of it, it does not start children. Closing it leaves other calls' children an alarm clock.
+        _wait_for_death(nursery)
 
 
 def _wait_for_death(nursery: _Nursery) -> None:
@@ -173,34 +205,37 @@ def _wait_for_death(nursery: _Nursery) -> None:
         time.sleep(0.01)
 
 
-def _converse(ours: socket.socket, nursery: _Nursery, question: bytes, max_seconds: float) -> bytes | None:
-    """Send the question and collect the answer; `None` if no child took it up."""
+def _taken_up(child: socket.socket, question: bytes) -> tuple[int, float] | None:
+    """Send the question; by which process it was taken up, and when; `None`: by none."""
     # Before its first word a child waits for its nursery, which may have to start: that is not the reading's time.
-    ours.settimeout(_BIRTH)
+    child.settimeout(_BIRTH)
     try:
-        ours.sendall(question)
-        ours.shutdown(socket.SHUT_WR)
-        first = _receive_line(ours)
-    except TimeoutError:
+        child.sendall(question)
+        first = _receive_line(child)
+    except (TimeoutError, BrokenPipeError, ConnectionResetError):
         return None
     if not first:
         return None
     process, moment = first.split()
-    child, started = int(process), float(moment)
+    return int(process), float(moment)
+
+
+def _answer(child: socket.socket, nursery: _Nursery, process: int, started: float, max_seconds: float) -> bytes:
+    """Collect the answer: a line, if it is whole."""
     deadline = started + max_seconds + _GRACE
     answer = bytearray()
     try:
-        while True:
-            ours.settimeout(max(0.001, deadline - time.monotonic()))
-            part = ours.recv(65_536)
+        while not answer.endswith(b"\n"):
+            child.settimeout(max(0.001, deadline - time.monotonic()))
+            part = child.recv(65_536)
             if not part:
                 break
             answer += part
             if len(answer) > MAX_ANSWER:
-                nursery.kill(child)
+                nursery.kill(process)
                 raise ReaderDied("The process that read the file said more than an answer can hold.")
     except TimeoutError:
-        nursery.kill(child)
+        nursery.kill(process)
     if answer or time.monotonic() < started + max_seconds:
         return bytes(answer)
     raise ReaderTimedOut(f"Reading the file took more than {max_seconds:g} seconds.")

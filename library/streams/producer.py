@@ -176,13 +176,17 @@ async def _handed_over(producer: AIOKafkaProducer, topic: str, record: Outgoing)
 
 
 async def _ended(producer: AIOKafkaProducer, seconds: float) -> None:
-    """Stop it; what it still tries when the time is over is given up."""
-    try:
-        await asyncio.wait_for(producer.stop(), seconds)
-    except (TimeoutError, KafkaError):
-        sender = producer._sender.sender_task
-        await producer.client.close()
-        if sender is not None:
-            sender.cancel()
-            with suppress(TimeoutError, asyncio.CancelledError, KafkaError):
-                await asyncio.wait_for(sender, 1)
+    """Let what is under way arrive; what is still there when the time is over is given up.
+
+    aiokafka's own `stop` would leave a task behind that waits for ever for what nobody sends any more.
+    """
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer.flush(), seconds)
+    producer._closed = True
+    # First who opens connections, then those: one that is opened behind their end would never be closed.
+    sender = producer._sender.sender_task
+    if sender is not None:
+        sender.cancel()
+        with suppress(TimeoutError, asyncio.CancelledError, KafkaError):
+            await asyncio.wait_for(sender, 1)
+    await producer.client.close()

@@ -7,18 +7,24 @@ import asyncio
 import os
 import random
 import sys
+from functools import partial
 
 import pytest
 
 from config.settings import Settings
 from service.resources import warehouse
-from tests.faults.harness import until
+from tests.faults.harness import until, until_async
 from tests.faults.killing import Killed, drawn_parts
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 
 PARTS = ("worker", "postgres", "s3", "temporal", "kafka", "api")
 RATE = 30
+
+
+async def something_arrived(stack: Settings) -> bool:
+    async with warehouse(stack, size=1) as pool:
+        return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM records.patient)"))
 
 
 async def test_what_clinics_were_told_is_accepted_is_there_whoever_was_killed(
@@ -37,6 +43,7 @@ async def test_what_clinics_were_told_is_accepted_is_there_whoever_was_killed(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    await until_async(partial(something_arrived, stack))
     for part, moment in zip(parts, moments, strict=True):
         await asyncio.sleep(moment)
         killed = Killed(stack, part)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from config.settings import Settings
+from library.contracts.streams import KafkaUnavailable
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.streams.producer import Outgoing, Producer
 from library.streams.reader import Reader
@@ -86,6 +87,23 @@ async def test_acknowledged_records_the_port_and_the_cluster_outlive_a_kill_and_
         assert moved.kafka.bootstrap_servers != before["bootstrap_servers"]
         assert set(sent) <= set(await read(moved, len(sent)))
     assert (tmp_path / "kafka" / "data" / "meta.properties").read_text() == identity
+
+
+async def test_a_producer_that_is_left_while_kafka_hangs_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with embedded_stack(settings_in(tmp_path), parts=("kafka",)) as settings:
+        async with Cluster(kafka_connection(settings)) as cluster:
+            await cluster.make_topics([NewTopicSpec("heard", 1)])
+        broker = psutil.Process(read_state(tmp_path)["kafka"]["pid"])
+        try:
+            async with Producer(kafka_connection(settings), deliver_within=1, stop_within=0.5) as producer:
+                await producer.send("heard", [Outgoing(b"acknowledged")])
+                broker.suspend()
+                with pytest.raises(KafkaUnavailable):
+                    await producer.send("heard", [Outgoing(b"not")])
+        finally:
+            broker.resume()
+        left = [task for task in asyncio.all_tasks() if "aiokafka" in str(task) or "Accumulator" in str(task)]
+        assert left == []
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])

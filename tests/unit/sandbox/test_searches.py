@@ -188,7 +188,7 @@ def test_searches_side_by_side_are_told_apart_in_the_counts(sandbox: RunningSand
     assert calls["by_status"] == {"200": 3, "404": 1}
     log = sandbox.call_log("search")
     assert sorted(call["parameters"] for call in log) == [[["patient", each]] for each in "aab"]
-    assert all(call["seconds"] >= 0.2 for call in log)
+    assert all(call["seconds"] > 0.19 for call in log)  # clocks and timers round
     sandbox.clear_calls()
     assert sandbox.calls()["count"] == 0
 

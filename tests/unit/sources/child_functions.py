@@ -41,6 +41,17 @@ def take_memory_in_small_pieces() -> int:
         kept.append(bytes(100_000))
 
 
+_KEPT: list[bytes] = []
+
+
+def keep_much_memory() -> None:
+    _KEPT.append(bytes(100 * 1024 * 1024))
+
+
+def who() -> int:
+    return os.getpid()
+
+
 def loop() -> None:
     while True:
         pass

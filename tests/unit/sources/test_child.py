@@ -1,5 +1,6 @@
 """A child process reads what its parent would not survive."""
 
+import contextlib
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,10 @@ def is_running(process: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def has_ended(process: int) -> bool:
+    return not is_running(process)
 
 
 def until(condition: Any, seconds: float = 5.0) -> bool:
@@ -164,6 +170,7 @@ def test_a_nursery_that_was_killed_is_started_again() -> None:
     first = run(child_functions.nap, 0.0)
     for _ in range(3):
         os.kill(first, signal.SIGKILL)
+        assert until(partial(has_ended, first))
         second = run(child_functions.nap, 0.0)
         assert second != first
         first = second
@@ -181,12 +188,50 @@ def test_a_child_that_died_while_it_waited_for_a_caller_is_replaced() -> None:
         assert run(child_functions.nap, 0.0) == nursery
 
 
-def test_a_child_that_waits_for_a_caller_ends_with_its_nursery() -> None:
+def test_a_child_that_waits_for_a_caller_is_let_go_once_its_nursery_is_dead() -> None:
     nursery = run(child_functions.nap, 0.0)
-    assert until(lambda: any(map(is_running, children_of(nursery))))
     waiting = children_of(nursery)
+    assert any(map(is_running, waiting))
     os.kill(nursery, signal.SIGKILL)
+    assert until(lambda: not is_running(nursery))
+    run(child_functions.nap, 0.0)
     assert until(lambda: not any(map(is_running, waiting)))
+
+
+def test_a_child_that_answered_is_asked_again_whatever_it_thought_of_the_file() -> None:
+    close_nursery()
+    first = run(child_functions.who)
+    with pytest.raises(WorkbookRejected):
+        run(child_functions.reject, "AnotherSeries")
+    assert run(child_functions.who) == first
+
+
+@pytest.mark.parametrize(
+    "function", [child_functions.fail, child_functions.fill_the_disk, child_functions.keep_much_memory]
+)
+def test_a_child_that_may_not_be_as_it_was_is_never_asked_again(function: Any) -> None:
+    close_nursery()
+    first = run(child_functions.who)
+    with contextlib.suppress(ReaderDied, OSError):
+        run(function)
+    assert run(child_functions.who) != first
+    assert until(lambda: not is_running(first))
+
+
+def test_each_question_has_the_whole_time_and_the_memory_of_a_new_child() -> None:
+    close_nursery()
+    first = run(child_functions.who)
+    for _ in range(3):
+        run(child_functions.nap, 0.7, seconds=1.0)
+        assert run(child_functions.take_memory, 200 * MEBIBYTE) == 200 * MEBIBYTE
+    with pytest.raises(ReaderDied, match="memory"):
+        run(child_functions.take_memory, 300 * MEBIBYTE)
+    assert run(child_functions.take_memory, 300 * MEBIBYTE, memory=400 * MEBIBYTE)
+    time.sleep(1.0)  # no alarm clock of an answered question rings
+    run(child_functions.nap, 0.0, seconds=0.3)
+    time.sleep(0.5)
+    second = run(child_functions.who)
+    assert first != second == run(child_functions.who)
 
 
 def test_a_call_outlives_the_death_of_the_nursery() -> None:
