@@ -12,7 +12,8 @@ from functools import partial
 import pytest
 
 from config.settings import Settings
-from service.resources import warehouse
+from library.streams.cluster import Cluster
+from service.resources import kafka_connection, warehouse
 from tests.faults.harness import until, until_async
 from tests.faults.killing import Killed, drawn_parts
 
@@ -22,9 +23,9 @@ PARTS = ("worker", "postgres", "s3", "temporal", "kafka", "api")
 RATE = 30
 
 
-async def something_arrived(stack: Settings) -> bool:
-    async with warehouse(stack, size=1) as pool:
-        return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM records.patient)"))
+async def something_was_posted(stack: Settings) -> bool:
+    async with Cluster(kafka_connection(stack)) as cluster:
+        return any(each.end for each in (await cluster.topic(stack.kafka.patient_topic)).partitions)
 
 
 async def test_what_clinics_were_told_is_accepted_is_there_whoever_was_killed(
@@ -43,7 +44,7 @@ async def test_what_clinics_were_told_is_accepted_is_there_whoever_was_killed(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    await until_async(partial(something_arrived, stack))
+    await until_async(partial(something_was_posted, stack))
     for part, moment in zip(parts, moments, strict=True):
         await asyncio.sleep(moment)
         killed = Killed(stack, part)
