@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -27,9 +28,7 @@ def serve() -> NoReturn:
     """Fork a child for each connection that comes in by standard input, until it closes; then end all of them."""
     control = socket.socket(fileno=0)
     for module in PRELOADED:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # so that no child's collector touches, and thereby copies, what all of them share
+        _learn(module)
     children: set[int] = set()
     received, descriptors = b"", list[int]()
     while True:
@@ -48,13 +47,21 @@ def serve() -> NoReturn:
             elif "start" in message:
                 descriptor = descriptors.pop(0)
                 with contextlib.suppress(Exception):  # what cannot be imported is the child's to report
-                    importlib.import_module(message["start"])
+                    _learn(message["start"])
                 with contextlib.suppress(OSError):  # no room for one more: its caller sees that nobody answers
                     child = os.fork()
                     if not child:
                         _live(descriptor, others=descriptors)
                     children.add(child)
                 os.close(descriptor)
+
+
+def _learn(module: str) -> None:
+    """Import a module, so that no child has to."""
+    if module not in sys.modules:
+        importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # so that no child's collector touches, and thereby copies, what all of them share
 
 
 def _live(descriptor: int, others: list[int]) -> NoReturn:
