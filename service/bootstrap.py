@@ -165,6 +165,8 @@ async def _migrate_temporal(settings: Settings) -> None:
     await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, _MINUTE)
     if settings.kafka.enabled:
         await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, _MINUTE)
+        # What is posted is to be queryable a moment later, on the first minute too.
+        await client.get_schedule_handle(settings.worker.queue_prefix + KEEP_DRAINS).trigger()
     tidy = TidyLake(keep_hours=settings.lake.keep_hours)
     await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
 

@@ -16,6 +16,7 @@ from library.streams.connection import Connection
 from library.streams.control import Streams
 from library.streams.topics import Topics
 from library.warehouse.failures import DISCONNECTED
+from library.warehouse.archives import Archives
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.fhir import FILES_MAY_TAKE
@@ -186,4 +187,4 @@ def streams(settings: Settings, pool: Pool) -> Streams:
     Raises:
         ConfigurationError: no Kafka is known here.
     """
-    return Streams(kafka_connection(settings), topics(settings), Offsets(pool))
+    return Streams(kafka_connection(settings), topics(settings), Offsets(pool), Archives(pool))

@@ -5,6 +5,9 @@ WardflowError
 └── LakeOvertaken (retryable)
 """
 
+from datetime import datetime
+from enum import StrEnum
+
 from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
 
@@ -48,6 +51,33 @@ class Archived(Contract):
     positions: dict[int, int]
     gaps: tuple[Gap, ...]
     stopped: dict[int, str]
+
+
+class ArchiveState(StrEnum):
+    """Whether a partition is archived."""
+
+    ARCHIVING = "archiving"
+    STOPPED = "stopped"
+
+
+class ArchiveStatus(Contract):
+    """A partition of a bronze table as `GET /streams` shows it.
+
+    Attributes:
+        next_offset: of the first record that is not in the table yet.
+        lag: offsets between it and the partition's end; `None`: Kafka did not answer.
+        reason: why a stopped one does not go on.
+        updated_at: when its archive last said so: with each append, and every few minutes.
+    """
+
+    topic: str
+    partition: int
+    incarnation: int
+    next_offset: int
+    lag: int | None = None
+    state: ArchiveState
+    reason: str | None = None
+    updated_at: datetime
 
 
 class TidyLake(Contract):

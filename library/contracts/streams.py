@@ -33,12 +33,14 @@ class TopicInfo(Contract):
 
     Attributes:
         topic_id: Kafka's own, made at random with the topic: a topic made anew by the same name has another.
-        partitions: in their order.
+        partitions: in their order; those that have a leader.
+        leaderless: the others: a broker is away, and nothing is known of them at this moment.
     """
 
     name: str
     topic_id: UUID
     partitions: tuple[PartitionRange, ...]
+    leaderless: tuple[int, ...] = ()
 
 
 class KafkaUnavailable(WardflowError):
@@ -52,7 +54,7 @@ class KafkaUnavailable(WardflowError):
 
 
 class LeaderMissing(KafkaUnavailable):
-    """A partition of a topic has no leader at this moment: its broker is away. Other topics can be whole."""
+    """A partition has no leader at this moment: its broker is away. The topic's others go on."""
 
 
 class KafkaRefused(WardflowError):

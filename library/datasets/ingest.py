@@ -176,3 +176,25 @@ class StreamOffset(SQLModel, table=True):
     updated_at: datetime = Field(
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
     )
+
+
+class ArchivePosition(SQLModel, table=True):
+    """How far a partition of a topic is in the lake, as its archive said last: for people; the lake's table decides.
+
+    Attributes:
+        incarnation: counts how often the topic was made anew, by the table's own count.
+        next_offset: of the first record that is not in the table yet.
+        reason: why it does not go on; `None` where it does.
+    """
+
+    __tablename__ = "archive_position"
+    __table_args__ = ({"schema": SCHEMA},)
+
+    topic: str = Field(sa_type=Text, primary_key=True)
+    partition: int = Field(sa_type=Integer, primary_key=True)
+    incarnation: int = Field(sa_type=Integer)
+    next_offset: int = Field(sa_type=BigInteger)
+    reason: str | None = Field(default=None, sa_type=Text)
+    updated_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )

@@ -1,14 +1,14 @@
 """Reads a topic from where its bronze table ends and appends it there, by the minute or by 64 MB."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 import pyarrow as pa
 
 from library.contracts.lake import Archived, Gap
-from library.contracts.streams import OffsetOutOfRange, TopicInfo, TopicMadeAnew
+from library.contracts.streams import OffsetOutOfRange, TopicInfo, TopicMadeAnew, TopicMissing
 from library.lake.bronze import BronzeTable
 from library.lake.rows import as_rows
 from library.lake.storage import LakeStorage
@@ -35,6 +35,10 @@ class AppendEvery:
     size: int = 64 * 1024 * 1024
 
 
+async def _nobody_asks(_: Archived) -> None:
+    """For who does not want to know."""
+
+
 class Archive:
     """One process's work on one topic. Two at once do no harm: what one has appended, the other is refused."""
 
@@ -51,6 +55,7 @@ class Archive:
         seconds: float,
         progress: Callable[[int], object] = lambda _: None,
         ending: Callable[[], bool] = lambda: False,
+        standing: Callable[[Archived], Awaitable[None]] = _nobody_asks,
     ) -> Archived:
         """Archive for a time, beginning where the table ends, and on until what was read by then is due and appended.
 
@@ -60,6 +65,7 @@ class Archive:
             seconds: for how long at least; partitions that are new are seen by the next call.
             progress: told, about each second, how many records there have been.
             ending: asked as often, whether to end before the time.
+            standing: told what was done so far: at the beginning, after each append, where a partition cannot go on.
 
         Raises:
             TopicMissing: there is no such topic.
@@ -68,7 +74,8 @@ class Archive:
         until = monotonic() + seconds
         table = await asyncio.to_thread(BronzeTable.open, self._storage, self._topic)
         async with Cluster(self._connection) as cluster:
-            run = _Run(table, await cluster.topic(self._topic), self._every)
+            run = _Run(table, await cluster.topic(self._topic), self._every, standing)
+        await standing(run.result())
         try:
             while (monotonic() < until or run.pending) and not ending():
                 if not run.going:  # stopped, all of them: the next call looks again
@@ -82,6 +89,9 @@ class Archive:
                     await run.meet(error)
         except TopicMadeAnew:
             pass  # the next call begins with the new one; what was read before is of the old one, and is kept
+        except TopicMissing:
+            await run.append()  # nobody else has it any more
+            raise
         await run.append()
         return run.result()
 
@@ -98,13 +108,16 @@ class Archive:
 class _Run:
     """One call's state: what the table has, what was read and is not appended yet, and what was met on the way."""
 
-    def __init__(self, table: BronzeTable, info: TopicInfo, every: AppendEvery) -> None:
+    def __init__(
+        self, table: BronzeTable, info: TopicInfo, every: AppendEvery, standing: Callable[[Archived], Awaitable[None]]
+    ) -> None:
         self.topic_id = info.topic_id
         self.records = 0
         self._size = 0
         self._appends = 0
         self._table = table
         self._every = every
+        self._standing = standing
         self._incarnation = table.incarnation(info.topic_id)
         self._positions: dict[int, int] = {}
         self._gaps: list[Gap] = []
@@ -156,6 +169,7 @@ class _Run:
             self._positions[error.partition] = error.beginning
         else:
             self._stopped[error.partition] = error.message
+            await self._standing(self.result())
 
     async def append(self) -> None:
         """Append what was read; nothing where there is nothing."""
@@ -167,6 +181,7 @@ class _Run:
         self._appends += 1
         self._size += self._pending
         self._rows, self._spans, self._pending, self._since = [], {}, 0, 0.0
+        await self._standing(self.result())
 
     def result(self) -> Archived:
         """What was done."""

@@ -21,6 +21,7 @@ COMMITTED = 1
 """Isolation: nothing of open or aborted transactions."""
 
 _MOVING = (errors.NotLeaderForPartitionError, errors.LeaderNotAvailableError)
+NOBODY = -1
 _BEGINNING = -2
 _END = -1
 
@@ -41,7 +42,7 @@ class NewTopicSpec:
 
 @dataclass(frozen=True)
 class Leaders:
-    """A topic's id, and who leads each of its partitions."""
+    """A topic's id, and who leads each of its partitions: `NOBODY` where a broker is away."""
 
     topic_id: UUID
     by_partition: Mapping[int, int]
@@ -79,26 +80,30 @@ class Cluster:
 
         Raises:
             TopicMissing: there is none of that name.
-            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+            KafkaUnavailable: Kafka does not answer.
         """
         leaders = await self.leaders(name)
         beginnings = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _BEGINNING))
         ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
-        ranges = [PartitionRange(partition=each, beginning=beginnings[each], end=ends[each]) for each in sorted(ends)]
-        return TopicInfo(name=name, topic_id=leaders.topic_id, partitions=tuple(ranges))
+        known = sorted(beginnings.keys() & ends.keys())
+        ranges = [PartitionRange(partition=each, beginning=beginnings[each], end=ends[each]) for each in known]
+        leaderless = tuple(sorted(set(leaders.by_partition).difference(known)))
+        return TopicInfo(name=name, topic_id=leaders.topic_id, partitions=tuple(ranges), leaderless=leaderless)
 
     async def offsets_at(self, name: str, at: datetime) -> dict[int, int]:
         """For each partition the offset of its first record from a time on; where there is none, the partition's end.
 
+        Partitions without a leader are not among them.
+
         Raises:
             TopicMissing: there is no topic of that name.
-            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+            KafkaUnavailable: Kafka does not answer.
         """
         leaders = await self.leaders(name)
         milliseconds = max(0, int(at.timestamp() * 1000))  # below it Kafka understands other things, as the end
         found = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, milliseconds))
         ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
-        return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
+        return {each: found[each] if found[each] >= 0 else ends[each] for each in found.keys() & ends.keys()}
 
     async def make_topics(self, topics: Sequence[NewTopicSpec]) -> list[str]:
         """Make those that are missing; what is there is left as it is. Return the names of those made.
@@ -131,7 +136,7 @@ class Cluster:
 
         Raises:
             TopicMissing: there is no topic of that name.
-            KafkaUnavailable: Kafka does not answer, or a partition has no leader.
+            KafkaUnavailable: Kafka does not answer.
         """
         with translated(f"the topic {topic}"):
             node = self._client.get_random_node()
@@ -141,10 +146,7 @@ class Cluster:
             ((code, _, topic_id, _, partitions, *_),) = answer.topics
             if code:
                 raise errors.for_code(code)(topic)
-        by_partition = {partition: leader for _, partition, leader, *_ in partitions}
-        if -1 in by_partition.values():
-            raise LeaderMissing(f"A partition of the topic {topic} has no leader at this moment.")
-        return Leaders(topic_id, by_partition)
+        return Leaders(topic_id, {partition: leader for _, partition, leader, *_ in partitions})
 
     async def send(self, node: int, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
         """Ask one broker something; aiokafka's errors are the caller's to translate."""
@@ -162,10 +164,11 @@ class Cluster:
         return None
 
     async def _offsets(self, topic: str, leaders: Leaders, times: Mapping[int, int]) -> dict[int, int]:
-        """The offset of each partition at a time in milliseconds, or at its beginning or end."""
+        """The offset of each partition at a time in milliseconds, or at its beginning or end; if anybody leads it."""
         by_node: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for partition, milliseconds in times.items():
             by_node[leaders.by_partition[partition]].append((partition, milliseconds))
+        by_node.pop(NOBODY, None)
         found = {}
         with translated(f"the topic {topic}"):
             for node, asked in by_node.items():
@@ -173,7 +176,7 @@ class Cluster:
                 ((_, partitions),) = answer.topics
                 for partition, code, _, offset in partitions:
                     if errors.for_code(code) in _MOVING:
-                        raise LeaderMissing(f"Partition {partition} of the topic {topic} is finding its leader.")
+                        continue  # it is finding its leader
                     if code:
                         raise errors.for_code(code)(topic)
                     found[partition] = offset
@@ -185,7 +188,11 @@ def require(leaders: Leaders, topic: str, partition: int) -> int:
 
     Raises:
         TopicMissing: the topic has no such partition.
+        LeaderMissing: nobody does at this moment.
     """
-    if partition not in leaders.by_partition:
+    leader = leaders.by_partition.get(partition)
+    if leader is None:
         raise TopicMissing(f"The topic {topic} has no partition {partition}.")
-    return leaders.by_partition[partition]
+    if leader == NOBODY:
+        raise LeaderMissing(f"Partition {partition} of the topic {topic} has no leader at this moment.")
+    return leader

@@ -1,7 +1,7 @@
 """Streams as operators see and steer them."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +9,7 @@ from typing import Literal
 
 from library.contracts.drains import OffsetNotHeld, StreamPosition, StreamState, StreamStatus, StreamUnknown
 from library.contracts.errors import WardflowError
+from library.contracts.lake import ArchiveStatus
 from library.contracts.streams import (
     KafkaRefused,
     KafkaUnavailable,
@@ -20,6 +21,7 @@ from library.contracts.streams import (
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.topics import Topics
+from library.warehouse.archives import Archives
 from library.warehouse.offsets import Offsets
 
 _KAFKA_MAY_TAKE = 2.0
@@ -39,6 +41,7 @@ class Streams:
     connection: Connection
     topics: Topics
     offsets: Offsets
+    archives: Archives
 
     async def status(self) -> list[StreamStatus]:
         """Every partition that drains know; where Kafka does not answer at once, with the end that was seen last."""
@@ -51,16 +54,30 @@ class Streams:
             pass  # `looked_at` says how old the ends are
         return await self.offsets.status(feed.topic for feed in self.topics.drained)
 
+    async def archived(self) -> list[ArchiveStatus]:
+        """Every partition that archives know, those of topics too that feed nothing but the lake."""
+        ends: dict[tuple[str, int], int] = {}
+        try:
+            async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
+                for topic in self.topics:
+                    with _by_itself(topic):
+                        found = await cluster.topic(topic)
+                        ends |= {(topic, each.partition): each.end for each in found.partitions}
+        except (TimeoutError, WardflowError):
+            pass  # lags are unknown then
+        return await self.archives.status(self.topics, ends)
+
     async def to_drain(self, left_out: LeftOut = lambda *_: None) -> list[tuple[str, int]]:
         """The partitions that Kafka lists now and that are neither paused nor stopped.
 
-        A topic that misses a leader, or that Kafka refuses, waits for the next look, and keeps no other from going on.
+        A partition without a leader, or a topic that Kafka refuses, waits for the next look, and keeps no other from
+        going on.
         """
         found = []
         async with Cluster(self.connection) as cluster:
             for feed in self.topics.drained:
                 with _by_itself(feed.topic, left_out):
-                    found += await self._to_drain(cluster, feed.topic)
+                    found += await self._to_drain(cluster, feed.topic, left_out)
         return found
 
     async def to_archive(self, left_out: LeftOut = lambda *_: None) -> list[str]:
@@ -70,7 +87,7 @@ class Streams:
             for topic in self.topics:
                 with _by_itself(topic, left_out):
                     await cluster.leaders(topic)
-                    found.append(topic)
+                    found.append(topic)  # what is without a leader, the archive's next call looks for again
         return found
 
     async def pause(self, topic: str) -> list[StreamPosition]:
@@ -92,7 +109,7 @@ class Streams:
         Raises:
             StreamUnknown: no such topic, or no such partition.
             OffsetNotHeld: a partition does not hold that offset; nothing was changed.
-            KafkaUnavailable: Kafka does not answer.
+            KafkaUnavailable: Kafka does not answer, or one of the partitions has no leader; nothing was changed.
         """
         self.topics.feed(topic)
         async with Cluster(self.connection) as cluster:
@@ -100,14 +117,18 @@ class Streams:
             if found is None:
                 raise TopicMissing(f"Kafka does not know the topic {topic}.")
             at = await cluster.offsets_at(topic, to) if isinstance(to, datetime) else {}
+        if away := [each for each in found.leaderless if partition in (None, each)]:
+            raise _without_leader(topic, away)
         held = {each.partition: each for each in found.partitions if partition in (None, each.partition)}
         if not held:
             raise StreamUnknown(f"The topic {topic} has no partition {partition}.")
         targets = {number: _offset(topic, each, to, at) for number, each in held.items()}
         return await self.offsets.rewind(topic, topic_id=str(found.topic_id), to=targets)
 
-    async def _to_drain(self, cluster: Cluster, topic: str) -> list[tuple[str, int]]:
+    async def _to_drain(self, cluster: Cluster, topic: str, left_out: LeftOut) -> list[tuple[str, int]]:
         held = await self._look(cluster, topic)
+        if held and held.leaderless:
+            left_out(topic, _without_leader(topic, held.leaderless))
         stored = await self.offsets.of([topic])
         left_alone = {each.partition for each in stored if each.paused or each.state is StreamState.STOPPED}
         listed = [each.partition for each in held.partitions] if held else []
@@ -143,8 +164,12 @@ def _by_itself(topic: str, left_out: LeftOut = lambda *_: None) -> Iterator[None
         yield
     except TopicMissing:
         pass
-    except (LeaderMissing, KafkaRefused) as error:
+    except KafkaRefused as error:
         left_out(topic, error)
+
+
+def _without_leader(topic: str, partitions: Sequence[int]) -> LeaderMissing:
+    return LeaderMissing(f"Of the topic {topic} nobody leads {', '.join(map(str, partitions))} at this moment.")
 
 
 def _offset(topic: str, held: PartitionRange, to: Target, at: Mapping[int, int]) -> int:

@@ -12,7 +12,7 @@ import asyncpg
 
 from library.contracts.drains import DrainDone, DrainIdentity, DrainOutcome, DrainTopic, StreamPosition, StreamState
 from library.contracts.errors import WardflowError
-from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew, TopicMissing
+from library.contracts.streams import LeaderMissing, OffsetOutOfRange, TopicMadeAnew, TopicMissing
 from library.streams import batches
 from library.streams.batches import Batch, Feed, Place, all_refused, decoded
 from library.streams.cluster import Cluster
@@ -94,6 +94,8 @@ class Drain:
         async with Cluster(self.connection) as cluster:
             topic = await cluster.topic(asked.topic)
         held = next((each for each in topic.partitions if each.partition == asked.partition), None)
+        if asked.partition in topic.leaderless:
+            raise LeaderMissing(f"Partition {asked.partition} of the topic {asked.topic} has no leader at this moment.")
         if held is None:
             raise TopicMissing(f"The topic {asked.topic} has no partition {asked.partition}.")
         return await self.offsets.begin(

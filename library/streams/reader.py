@@ -15,7 +15,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew
+from library.contracts.streams import LeaderMissing, OffsetOutOfRange, TopicMadeAnew
 from library.streams.cluster import COMMITTED, Cluster, Leaders, require
 from library.streams.connection import Connection, translated
 from library.streams.lenient import LenientRecords
@@ -79,7 +79,7 @@ class Reader:
         self._offsets = dict(offsets)
         self._ends: dict[int, int] = {}
         self._open: dict[int, PartitionRecords] = {}
-        self._fetched: dict[int, tuple[bytes, Any]] = {}
+        self._fetched: dict[int, bytes] = {}
         self._leaders = Leaders(UUID(int=0), {})  # until it is open
 
     async def __aenter__(self) -> Self:
@@ -142,7 +142,7 @@ class Reader:
             try:
                 record = next(fetched, None)
             except UnicodeDecodeError:
-                fetched = self._open[batch.partition] = self._leniently(batch.partition, fetched.next_fetch_offset)
+                fetched = self._open[batch.partition] = self._leniently(batch.partition, fetched)
                 record = next(fetched, None)
             if record is None:
                 del self._open[batch.partition], self._fetched[batch.partition]
@@ -155,18 +155,31 @@ class Reader:
         del self._offsets[batch.partition]  # to its end: whose turn was longest ago is asked for first
         self._offsets[batch.partition] = batch.end
 
-    def _leniently(self, partition: int, offset: int) -> PartitionRecords:
-        """What is left of what was fetched, read by a parser that no name of a header stops."""
-        fetched, aborted = self._fetched[partition]
-        where = TopicPartition(self.topic, partition)
-        return PartitionRecords(where, LenientRecords(fetched, offset), aborted, offset, None, None, True, COMMITTED)
+    def _leniently(self, partition: int, failed: PartitionRecords) -> PartitionRecords:
+        """What is left of what was fetched, read by a parser that no name of a header stops.
+
+        Which transactions are being aborted there, the one that failed has found out: their marks lie behind it.
+        """
+        offset = failed.next_fetch_offset
+        where, rest = TopicPartition(self.topic, partition), LenientRecords(self._fetched[partition], offset)
+        going_on = PartitionRecords(where, rest, None, offset, None, None, True, COMMITTED)
+        going_on._aborted_transactions = failed._aborted_transactions
+        going_on._aborted_producers = failed._aborted_producers
+        return going_on
 
     async def _fetch(self, max_bytes: int, wait: float) -> None:
-        """Ask the leaders for what comes next."""
+        """Ask the leaders for what comes next; a partition that has none keeps no other from going on."""
         by_node: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        missing: LeaderMissing | None = None
         for partition, offset in self._offsets.items():
-            node = require(self._leaders, self.topic, partition)
+            try:
+                node = require(self._leaders, self.topic, partition)
+            except LeaderMissing as error:
+                missing = error
+                continue
             by_node[node].append((partition, offset, min(_FETCH_BYTES, max_bytes)))
+        if missing is not None and not by_node:
+            raise missing
         for node, asked in by_node.items():
             # With several leaders none of them keeps the others waiting for long.
             milliseconds = int(min(wait, 30.0 if len(by_node) == 1 else 0.1) * 1000)
@@ -183,7 +196,10 @@ class Reader:
             error = errors.for_code(code)
             if error is errors.OffsetOutOfRangeError:
                 await self._look()  # made anew? then that is what is to be said
-                held = {each.partition: each for each in (await self._cluster.topic(self.topic)).partitions}[partition]
+                found = (await self._cluster.topic(self.topic)).partitions
+                held = next((each for each in found if each.partition == partition), None)
+                if held is None:
+                    raise LeaderMissing(f"Partition {partition} of the topic {self.topic} is finding its leader.")
                 raise OffsetOutOfRange(self.topic, partition, offset, beginning=held.beginning, end=held.end)
             if error in _MOVING:
                 await self._look()  # raises where the topic is gone
@@ -199,7 +215,7 @@ class Reader:
         records = MemoryRecords(rest[-1] or b"")
         if records.has_next():
             where = TopicPartition(self.topic, partition)
-            self._fetched[partition] = rest[-1], aborted
+            self._fetched[partition] = rest[-1]
             self._open[partition] = PartitionRecords(where, records, aborted, offset, None, None, True, COMMITTED)
 
     async def _look(self) -> None:

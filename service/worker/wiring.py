@@ -27,6 +27,7 @@ from library.datasets.declaration import Catalogue, Dataset
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
 from library.streams.drain import Drain, DrainLimits
+from library.warehouse.archives import Archives
 from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
@@ -178,7 +179,8 @@ def _stream_activities(resources: Resources) -> StreamActivities:
 def _lake(resources: Resources) -> ByQueue:
     settings = resources.settings
     every = AppendEvery(settings.lake.append_seconds, settings.lake.append_bytes)
-    lake = LakeActivities(partial(kafka_connection, settings), lake_storage(settings), resources.store, every)
+    storage, archives = lake_storage(settings), Archives(resources.pool)
+    lake = LakeActivities(partial(kafka_connection, settings), storage, resources.store, every, archives)
     return {COMPUTE: [lake.tidy_lake], STREAMS: [lake.archive_topic]}
 
 

@@ -16,7 +16,7 @@ from library.objects.store import ObjectStore
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
-from service.resources import lake_storage
+from service.resources import lake_storage, streams
 from service.temporal import connect
 from service.worker.wiring import Resources
 from tests.support.histories import recorded
@@ -55,7 +55,7 @@ async def activities_completed(handle: WorkflowHandle[Any, Any]) -> int:
 
 
 async def test_every_declared_topic_that_there_is_gets_an_archive_and_its_records_are_in_the_lake(
-    streaming: Settings, client: Client, kafka: Kafka, servers: Settings
+    streaming: Settings, client: Client, kafka: Kafka, servers: Settings, pool: Pool
 ) -> None:
     prefix, topic = streaming.worker.queue_prefix, kafka.settings.patient_topic
     async with Cluster(kafka.connection) as cluster:
@@ -67,6 +67,13 @@ async def test_every_declared_topic_that_there_is_gets_an_archive_and_its_record
         )
         assert (kept.archives, kept.partitions) == (1, 2)
     await until_in_lake(servers, topic, await in_kafka(kafka, topic))
+    shown = {}
+    async with asyncio.timeout(30):
+        while sum(shown.values()) < 100:
+            known = await streams(streaming, pool).archived()
+            shown = {each.partition: each.next_offset for each in known if each.topic == topic}
+            await asyncio.sleep(0.1)
+    assert {(each.topic, each.state, each.lag, each.reason) for each in known} == {(topic, "archiving", 0, None)}
     for workflow in [f"archive-{topic}", *(f"drain-{topic}-{partition}" for partition in range(2))]:
         await client.get_workflow_handle(prefix + workflow).terminate()
 

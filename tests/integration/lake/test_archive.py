@@ -255,3 +255,18 @@ async def test_compaction_and_vacuum_while_the_archive_goes_on_change_no_row(
     table = await asyncio.to_thread(BronzeTable.open, storage, topic)
     assert (await asyncio.to_thread(table.tidy, 0)).files_removed >= compacted
     assert in_lake(servers, topic, tmp_path / "after") == expected
+
+
+async def test_what_was_read_before_a_topic_was_deleted_is_kept(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path
+) -> None:
+    topic = await kafka.make_topic()
+    await kafka.send(topic, *(b"%d" % number for number in range(10)))
+    held, read = await in_kafka(kafka, topic), asyncio.Event()
+    archive = Archive(kafka.connection, storage, topic, AppendEvery(seconds=60))
+    going = asyncio.create_task(archive.go_on(60, progress=lambda records: read.set() if records == 10 else None))
+    await asyncio.wait_for(read.wait(), 30)
+    await kafka.delete_topic(topic)
+    with pytest.raises(TopicMissing):
+        await asyncio.wait_for(going, 60)
+    assert in_lake(servers, topic, tmp_path) == held

@@ -17,17 +17,19 @@ from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, Stream
 from library.contracts.errors import LoadInterrupted
 from library.contracts.streams import LeaderMissing, TopicMissing
 from library.streams.batches import TOMBSTONE
-from library.streams.cluster import Cluster, Leaders
+from library.streams.cluster import NOBODY, Cluster, Leaders
 from library.streams.control import Streams
 from library.streams.drain import Drain, DrainLimits
 from library.streams.producer import Outgoing
+from library.streams.reader import Reader
 from library.streams.topics import Topics
+from library.warehouse.archives import Archives
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.warehouse.sessions import Attempt
 from library.warehouse.stream_loader import StreamLoader
 from service.resources import warehouse_dsn
-from tests.support.kafka import Kafka
+from tests.support.kafka import Kafka, values
 from tests.support.streams import CATALOGUE, encoded, lab_result
 from tests.support.warehouse import LIMITS
 
@@ -83,7 +85,7 @@ class Stream:
 
     @property
     def control(self) -> Streams:
-        return Streams(self.kafka.connection, self.drain.topics, self.drain.offsets)
+        return Streams(self.kafka.connection, self.drain.topics, self.drain.offsets, Archives(self.pool))
 
 
 async def delete_before(stream: Stream, offset: int) -> None:
@@ -341,24 +343,33 @@ async def test_status_says_how_far_behind_and_how_fast(stream: Stream) -> None:
     assert json.loads(status.model_dump_json())["end_offset"] == 3
 
 
-async def test_a_topic_that_misses_a_leader_keeps_no_other_from_being_drained_or_archived(
+async def test_a_partition_that_misses_its_leader_keeps_no_other_from_being_drained_or_archived(
     kafka: Kafka, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [await kafka.make_topic(name) for name in ("patient", "admissions", "lab_results")]
+    names = [await kafka.make_topic(name, partitions=2) for name in ("patient", "admissions", "lab_results")]
     patient, admissions, lab_results = names
     topics = Topics.named(patient=patient, admissions=admissions, lab_results=lab_results)
-    streams = Streams(kafka.connection, topics, Offsets(pool))
+    streams = Streams(kafka.connection, topics, Offsets(pool), Archives(pool))
     leaders = Cluster.leaders
 
     async def without_one(cluster: Cluster, topic: str) -> Leaders:
-        if topic == names[0]:
-            raise LeaderMissing("A broker is away.")
-        return await leaders(cluster, topic)
+        found = await leaders(cluster, topic)
+        return replace(found, by_partition=found.by_partition | {1: NOBODY}) if topic == patient else found
 
     monkeypatch.setattr(Cluster, "leaders", without_one)
-    others, told = set(names[1:]), list[str]()
-    assert {topic for topic, _ in await streams.to_drain(lambda topic, _: told.append(topic))} == others
-    assert set(await streams.to_archive(lambda topic, _: told.append(topic))) == others
-    assert told == [patient, patient]
+    every, told = {(topic, partition) for topic in names for partition in range(2)}, list[str]()
+    assert set(await streams.to_drain(lambda topic, _: told.append(topic))) == every - {(patient, 1)}
+    assert set(await streams.to_archive()) == set(names)
+    assert told == [patient]
+    await kafka.send(patient, Outgoing(b"led", partition=0), Outgoing(b"not led", partition=1))
+    async with Reader(kafka.connection, patient, {0: 0, 1: 0}) as reader:
+        (batch,) = await reader.read(max_records=10, max_bytes=10**6, wait=10)
+        assert (batch.partition, values(batch.records)) == (0, [b"led"])
+    with pytest.raises(LeaderMissing):
+        async with Reader(kafka.connection, patient, {1: 0}) as reader:
+            await reader.read(max_records=10, max_bytes=10**6, wait=1)
+    with pytest.raises(LeaderMissing):
+        await streams.rewind(patient, "earliest")
+    assert [each.partition for each in await streams.rewind(patient, "earliest", 0)] == [0]
     monkeypatch.undo()
-    assert {topic for topic, _ in await streams.to_drain()} == set(names)
+    assert set(await streams.to_drain()) == every

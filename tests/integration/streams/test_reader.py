@@ -216,10 +216,8 @@ async def test_records_are_read_however_their_producer_has_compressed_them(kafka
     assert values(await kafka.read_all(topic)) == [b"%d" % number for number in range(100)]
 
 
-async def test_a_header_whose_name_is_no_text_stops_nothing(kafka: Kafka) -> None:
-    """Java's clients cannot send one; those in C can."""
-    topic = await kafka.make_topic()
-    await kafka.send(topic, b"before")
+async def send_with_a_header_that_is_no_text(kafka: Kafka, topic: str) -> None:
+    """Three records, as a client in C can send them."""
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, 0, 10_000)
     for number in range(3):
         headers = [("naXme", b"%d" % number)] if number == 1 else []
@@ -231,9 +229,31 @@ async def test_a_header_whose_name_is_no_text_stops_nothing(kafka: Kafka) -> Non
     answer = await client.send(1, ProduceRequest(None, -1, 5_000, [(topic, [(0, bytes(batch))])]))
     await client.close()
     assert answer.topics[0][1][0][1] == 0
+
+
+async def test_a_header_whose_name_is_no_text_stops_nothing(kafka: Kafka) -> None:
+    """Java's clients cannot send one; those in C can."""
+    topic = await kafka.make_topic()
+    await kafka.send(topic, b"before")
+    await send_with_a_header_that_is_no_text(kafka, topic)
     await kafka.send(topic, b"after")
     for max_records in (1, 100):
         found = await kafka.read_all(topic, max_records=max_records)
         assert [record.offset for record in found] == [0, 1, 2, 3, 4]
         assert values(found) == [b"before", b"0", b"1", b"2", b"after"]
         assert tuple(found[2].headers) == (("na\N{REPLACEMENT CHARACTER}me", b"1"),)
+
+
+async def test_behind_a_header_that_is_no_text_transactions_are_told_apart_still(kafka: Kafka) -> None:
+    topic = await kafka.make_topic()
+    async with kafka.transactions() as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"aborted")
+        await producer.abort_transaction()
+        await send_with_a_header_that_is_no_text(kafka, topic)
+        async with producer.transaction():
+            await producer.send_and_wait(topic, b"kept")
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"aborted too")
+        await producer.abort_transaction()
+    assert values(await kafka.read_all(topic)) == [b"0", b"1", b"2", b"kept"]

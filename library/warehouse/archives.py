@@ -1,0 +1,53 @@
+"""How far topics are in the lake (`ingest.archive_position`), as their archives said last; nothing depends on it."""
+
+from collections.abc import Iterable, Mapping
+
+from library.contracts.lake import Archived, ArchiveState, ArchiveStatus
+from library.warehouse.pool import Pool
+
+
+class Archives:
+    """Takes down what archives say, and shows it."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def enter(self, done: Archived) -> None:
+        """Take down where an archive stands; what two of them say at once is true of both."""
+        await self._pool.execute(
+            """
+            INSERT INTO ingest.archive_position AS known (topic, partition, incarnation, next_offset, reason)
+            SELECT $1, place, $2, next_offset, reason
+            FROM unnest($3::int[], $4::bigint[], $5::text[]) said (place, next_offset, reason)
+            ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation,
+                next_offset = excluded.next_offset, reason = excluded.reason, updated_at = now()
+            WHERE (excluded.incarnation, excluded.next_offset) >= (known.incarnation, known.next_offset)
+            """,
+            done.topic,
+            done.incarnation,
+            list(done.positions),
+            list(done.positions.values()),
+            [done.stopped.get(partition) for partition in done.positions],
+        )
+
+    async def status(self, topics: Iterable[str], ends: Mapping[tuple[str, int], int]) -> list[ArchiveStatus]:
+        """All partitions of some topics.
+
+        Args:
+            topics: their names.
+            ends: where partitions end now, as far as that is known.
+        """
+        rows = await self._pool.fetch(
+            "SELECT topic, partition, incarnation, next_offset, reason, updated_at FROM ingest.archive_position "
+            "WHERE topic = ANY ($1) ORDER BY topic, partition",
+            list(topics),
+        )
+        return [
+            ArchiveStatus(
+                **dict(row),
+                state=ArchiveState.ARCHIVING if row["reason"] is None else ArchiveState.STOPPED,
+                lag=None if (end := ends.get((row["topic"], row["partition"]))) is None
+                else max(0, end - row["next_offset"]),
+            )
+            for row in rows
+        ]
