@@ -17,13 +17,14 @@ from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.objects.links import read_link, store_link
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
+from library.sources.fhir.packed import unpacked
 from library.sources.fhir.staging import SOURCE
 from library.web.download import download
 from library.web.fhir import NDJSON, FhirClient
 from library.web.guard import Guard
 from library.web.kinds import Kind
 
-_FILES = (".ndjson", ".jsonl")
+_FILES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 _TEXT: tuple[Kind, ...] = ("text", "empty")
 
 
@@ -78,7 +79,8 @@ class FhirFileActivities:
         with tempfile.TemporaryDirectory(prefix="wardflow-export-") as name:
             path = Path(name) / "file.ndjson"
             await self._fetch(client, url, path)
-            return await asyncio.to_thread(self.stager.store.land, SOURCE, path, content_type=NDJSON, compress=True)
+            plain = await asyncio.to_thread(unpacked, path, Path(name), self.clients.settings.max_file_bytes)
+            return await asyncio.to_thread(self.stager.store.land, SOURCE, plain, content_type=NDJSON, compress=True)
 
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:
@@ -87,7 +89,7 @@ class FhirFileActivities:
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:
-            await download(url, path, self.guard, expect=_TEXT, progress=_beat)
+            await download(url, path, self.guard, expect=(*_TEXT, "gzip"), progress=_beat)
         else:
             async with calling():
                 await client.download(url, path, _beat)

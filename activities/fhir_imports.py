@@ -92,7 +92,8 @@ class FhirImportActivities:
             lambda: store.remove(store.keys_older_than(f"{LINKS}{asked.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
         await self.loads.runs.enter_progress(asked.run_id, counts, report)
-        outcome = LoadOutcome.LOADED if counts else LoadOutcome.ALREADY_LOADED
+        found = report.get("patients") or report.get("files")
+        outcome = LoadOutcome.ALREADY_LOADED if found and not counts else LoadOutcome.LOADED
         return RunTotals(outcome=outcome, counts=counts, report=report)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import math
 import re
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,6 @@ from library.contracts.fhir import (
     ImportZipcode,
     InvalidZipcode,
     Pace,
-    PageTooLarge,
     UnknownServer,
 )
 from library.contracts.fhir_files import ImportFhir
@@ -37,6 +37,7 @@ from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunStarted, RunTotals
 from library.objects.store import ObjectStore, Progress
 from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.fhir.packed import unpacked
 from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
 from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
@@ -142,19 +143,19 @@ class Starter:
         )
 
     async def land_fhir(self, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
-        """Store the bytes of an NDJSON file.
+        """Store the lines of an NDJSON file, plain or gzip: what is stored, and loaded once, are the lines.
 
         Raises:
             PageTooLarge: it has more bytes than a file may have; nothing was stored.
+            FileDamaged: it is compressed, and damaged.
         """
-        if (size := path.stat().st_size) > (limit := self.settings.fhir.max_file_bytes):
-            raise PageTooLarge(
-                f"The file has {size:,} bytes; {limit:,} are allowed.",
-                advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
-            )
-        return await asyncio.to_thread(
-            self.store.land, FHIR_SOURCE, path, content_type=NDJSON, compress=True, progress=progress
-        )
+
+        def land() -> ObjectRef:
+            with tempfile.TemporaryDirectory(prefix="wardflow-unpacked-") as folder:
+                plain = unpacked(path, Path(folder), self.settings.fhir.max_file_bytes)
+                return self.store.land(FHIR_SOURCE, plain, content_type=NDJSON, compress=True, progress=progress)
+
+        return await asyncio.to_thread(land)
 
     async def import_fhir(
         self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False

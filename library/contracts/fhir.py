@@ -82,6 +82,12 @@ class PageTooLarge(FhirError):
     default_advice = "Ask for fewer resources a page (fhir.page_size), or allow more bytes (fhir.max_page_bytes)."
 
 
+class FileDamaged(FhirError):
+    """A file whose compression is damaged, or that was cut off."""
+
+    default_advice = "Send the file again, whole."
+
+
 class NotABundle(FhirError):
     """JSON, but no Bundle of search results."""
 

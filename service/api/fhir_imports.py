@@ -1,10 +1,9 @@
 """`POST /zipcodes`, `POST /fhir/bulk`: patients and observations in."""
 
 import asyncio
-import gzip
 import re
+import shutil
 import tempfile
-import zlib
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Annotated, cast
@@ -32,9 +31,7 @@ UPLOAD_OVERHEAD = 64 * 1024
 
 _MOST_ZIPCODES = 100
 _STARTS_AT_ONCE = 8
-_CHUNK = 1024 * 1024
 _JSON_LIMIT = 64 * 1024
-_GZIP = b"\x1f\x8b"
 
 ServerName = Annotated[
     str | None,
@@ -156,7 +153,8 @@ async def _upload(api: Context, form: FormData) -> RunHandle:
         raise UnknownServer("server: no FHIR server has this name.")
     with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
         path = Path(folder) / "upload"
-        await asyncio.to_thread(_spool, cast(IO[bytes], file.file), path, api.settings.fhir.max_file_bytes)
+        with path.open("wb") as target:
+            await asyncio.to_thread(shutil.copyfileobj, cast(IO[bytes], file.file), target)
         landed = await api.starter.land_fhir(path)
     subject = (file.filename or "upload")[:200].replace("\0", "")
     return await api.starter.import_fhir(landed, subject=subject, server=server)
@@ -169,31 +167,6 @@ async def _trigger(request: Request) -> BulkTrigger:
         if len(body) > _JSON_LIMIT:
             raise PageTooLarge(f"A body of JSON has {_JSON_LIMIT:,} bytes at most.", advice="Send a file as multipart.")
     return validated(BulkTrigger, body)
-
-
-def _spool(file: IO[bytes], path: Path, limit: int) -> None:
-    """Write an upload to a file, inflated: it is compressed again where it is stored.
-
-    Raises:
-        PageTooLarge: it has more bytes than a file may have.
-        Unprocessable: it is compressed, and damaged.
-    """
-    packed = file.read(len(_GZIP)) == _GZIP
-    file.seek(0)
-    source = cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb")) if packed else file
-    size = 0
-    try:
-        with path.open("wb") as target:
-            while chunk := source.read(_CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise PageTooLarge(
-                        f"The file has more than {limit:,} bytes.",
-                        advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
-                    )
-                target.write(chunk)
-    except (gzip.BadGzipFile, zlib.error, EOFError):
-        raise Unprocessable("file: its compression (gzip) is damaged or cut off.", field="file") from None
 
 
 async def _record(api: Context, caller: Principal, handle: RunHandle) -> None:

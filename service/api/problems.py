@@ -17,7 +17,7 @@ from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown,
 from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
-from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
+from library.contracts.fhir import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.streams import KafkaRefused, TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
@@ -101,6 +101,7 @@ class UnsupportedMediaType(ApiError):
 _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (WorkbookTooLarge, HTTPStatus(413)),
     (PageTooLarge, HTTPStatus(413)),
+    (FileDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
     (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -1,6 +1,7 @@
 """NDJSON files and exports become rows; the command line brings them in."""
 
 import asyncio
+import gzip
 import json
 import os
 import sys
@@ -100,3 +101,7 @@ async def test_the_command_imports_zip_codes_and_files_side_by_side(
         assert (code, [each["error_type"] for each in told]) == (1, ["", "InvalidZipcode"])
         code, told = await command("fhir", str(SAMPLE))
         assert (code, [each["name"] for each in told]) == (0, ["Observation.ndjson", "Patient.ndjson"])
+        for file in SAMPLE.glob("*.ndjson"):
+            (tmp_path / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        code, told = await command("fhir", str(tmp_path))
+        assert (code, [each["result"] for each in told]) == (0, ["already_loaded", "already_loaded"])

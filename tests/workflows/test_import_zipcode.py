@@ -41,6 +41,14 @@ async def test_a_zip_code_becomes_the_patients_and_observations_that_its_server_
     assert await pool.fetchval("SELECT count(*) FROM fhir.patient_import") == 2
 
 
+async def test_a_zip_code_without_patients_was_not_loaded_before(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        run = await importing.zipcode("99999")
+        assert (run.state, run.result, run.report["patients"]) == (RunState.COMPLETED, "loaded", 0)
+
+
 def observation_of(importing: Imports, patient: str) -> dict[str, Any]:
     return next(
         each
