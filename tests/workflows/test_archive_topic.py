@@ -67,7 +67,7 @@ async def test_every_declared_topic_that_there_is_gets_an_archive_and_its_record
         )
         assert (kept.archives, kept.partitions) == (1, 2)
     await until_in_lake(servers, topic, await in_kafka(kafka, topic))
-    shown = {}
+    shown: dict[int, int] = {}
     async with asyncio.timeout(30):
         while sum(shown.values()) < 100:
             known = await streams(streaming, pool).archived()

@@ -38,32 +38,69 @@ _NEVER: Effective = (None, None, None)
 _NOT_JUDGED: Judged = (None, None, None, None)
 
 
-def observation_cells(given: Observation, source: Source) -> list[Cell]:
-    """The row of an observation.
+class ObservationRows:
+    """Rows of the observations of one source.
 
-    Raises:
-        Unreadable: with the place, and what is wrong there.
+    An observation often has the patient, the visit, the times and the categories of the one before it: these are
+    compared first, and looked up only where they differ.
     """
-    system, code, text, codes = CODES[bytes_of(given.code)]
-    category, categories = CATEGORIES[bytes_of(given.category)]
-    subject, encounter, issued = given.subject, given.encounter, given.issued
-    return [
-        system,
-        code,
-        text,
-        *value_cells(given),
-        *_judged(given),
-        *identified(given.id, given.meta, source),
-        _patient(subject.reference) if subject and subject.reference else None,
-        _encounter(encounter.reference) if encounter and encounter.reference else None,
-        given.status,
-        category,
-        categories,
-        codes,
-        *_effective(given),
-        None if issued is None else _issued(issued),
-        source.object_key,
-    ]
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._category = b""
+        self._categories = CATEGORIES[b""]
+        self._subject: str | None = None
+        self._patient_id: str | None = None
+        self._encounter: str | None = None
+        self._encounter_id: str | None = None
+        self._moment: str | None = None
+        self._effective: Effective = _NEVER
+        self._issued: str | None = None
+        self._issued_at: str | None = None
+
+    def cells(self, given: Observation) -> list[Cell]:
+        """The row of an observation.
+
+        Raises:
+            Unreadable: with the place, and what is wrong there.
+        """
+        system, code, text, codes = CODES[bytes_of(given.code)]
+        category = bytes_of(given.category)
+        if category != self._category:
+            self._categories, self._category = CATEGORIES[category], category
+        subject = given.subject.reference if given.subject is not None else None
+        if subject != self._subject:
+            self._patient_id, self._subject = _patient(subject) if subject else None, subject
+        encounter = given.encounter.reference if given.encounter is not None else None
+        if encounter != self._encounter:
+            self._encounter_id, self._encounter = _encounter(encounter) if encounter else None, encounter
+        issued = given.issued
+        if issued != self._issued:
+            self._issued_at, self._issued = None if issued is None else _issued(issued), issued
+        moment = given.effectiveDateTime
+        if moment is None or given.effectivePeriod or given.effectiveInstant or given.effectiveTiming:
+            effective = _effective(given)
+        else:
+            if moment != self._moment:
+                self._effective, self._moment = _date_time(moment), moment
+            effective = self._effective
+        source = self._source
+        return [
+            system,
+            code,
+            text,
+            *value_cells(given),
+            *_judged(given),
+            *identified(given.id, given.meta, source),
+            self._patient_id,
+            self._encounter_id,
+            given.status,
+            *self._categories,
+            codes,
+            *effective,
+            self._issued_at,
+            source.object_key,
+        ]
 
 
 def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]]:
@@ -96,9 +133,8 @@ def _judged(given: Measurement) -> Judged:
 
 
 def _effective(given: Observation) -> Effective:
+    """Of times that are no `effectiveDateTime` alone."""
     moment, period, instant = given.effectiveDateTime, given.effectivePeriod, given.effectiveInstant
-    if moment is not None and period is None and instant is None and given.effectiveTiming is None:
-        return _date_time(moment)
     if (moment, period, instant, given.effectiveTiming).count(None) < _OTHER_TIMES:
         raise Unreadable("effective[x]", "more than one time")
     if period is not None:

@@ -97,9 +97,13 @@ def read_page(body: bytes) -> Page:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
-    matches = [each.resource for each in bundle.entry or () if not each.search or each.search.mode not in _NO_MATCHES]
-    resources = [resource for resource in map(bytes_of, matches) if resource and resource != b"null"]
-    resources = [resource for resource in resources if resource.startswith(_WANTED) or not _is_outcome(resource)]
+    resources = [
+        resource
+        for each in bundle.entry or ()
+        if (resource := bytes_of(each.resource))
+        and (each.search is None or each.search.mode not in _NO_MATCHES)
+        and (resource.startswith(_WANTED) or not (resource == b"null" or _is_outcome(resource)))
+    ]
     if b"\n" in body or b"\r" in body:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     return Page(

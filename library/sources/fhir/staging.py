@@ -16,7 +16,7 @@ from library.datasets.declaration import Dataset
 from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.concepts import Unreadable, misfit
 from library.sources.fhir.identity import Source
-from library.sources.fhir.observations import component_cells, observation_cells
+from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.resources import AnyResource, Observation, Patient
 from library.warehouse.staging import Cell, Staging
@@ -30,6 +30,8 @@ LINE_LIMIT = 16 * 1024 * 1024
 
 _FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
 _CHUNK = 1024 * 1024
+_LINES_AT_ONCE = 100
+_BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _TYPES_LIMIT = 200
@@ -96,55 +98,55 @@ class _Reader:
     def __init__(self, staging: Staging, source: Source) -> None:
         self._staging = staging
         self._source = source
+        self._observations = ObservationRows(source)
         self._latest: Dataset = OBSERVATION
         self.lines = 0
         self.skipped: Counter[str] = Counter()
 
     def read(self, file: BinaryIO) -> None:
         """Stage or refuse each line."""
-        for number, line in _numbered_lines(file):
-            if line is None:
-                self._refuse(number, b"", f"longer than {LINE_LIMIT:,} bytes")
-                continue
-            self.lines += 1
-            try:
-                self._stage(number, line)
-            except Unreadable as error:
-                self._refuse(number, line, str(error))
-            except RecursionError:
-                self._refuse(number, line, "nested too deeply")
-            except UnicodeDecodeError:
-                self._refuse(number, line, "not UTF-8")
-            except msgspec.ValidationError as error:
-                self._refuse(number, line, str(misfit(error)))
-            except msgspec.DecodeError:
-                self._refuse(number, line, "not JSON, or cut off")
-            except (OSError, MemoryError):
-                raise  # no fault of the line
-            except Exception as error:  # noqa: BLE001 - what nobody foresaw of one line never stops the others
-                self._refuse(number, line, f"the reader failed on it ({type(error).__name__})")
+        for lines in _some_at_once(_numbered_lines(file)):
+            # First some are decoded, then they become rows: in turns, each of the two takes longer.
+            decoded = [(number, line, self._decoded(number, line)) for number, line in lines]
+            for number, line, resource in decoded:
+                if line is not None and resource is not None:
+                    self._stage(number, line, resource)
 
-    def _stage(self, number: int, line: bytes) -> None:
-        if not line.isascii():
-            line.decode()  # nothing else looks at the bytes of what is passed over
+    def _decoded(self, number: int, line: bytes | None) -> Patient | Observation | None:
+        if line is None:
+            self._refuse(self._latest, number, b"", f"longer than {LINE_LIMIT:,} bytes")
+            return None
+        self.lines += 1
         try:
-            resource = _decode(line)
-        except msgspec.ValidationError:
-            if self._is_of_another_type(line):
-                return
-            raise
+            if not line.isascii():
+                line.decode()  # nothing else looks at the bytes of what is passed over
+            try:
+                resource: Patient | Observation = _decode(line)
+            except msgspec.ValidationError:
+                if self._is_of_another_type(line):
+                    return None
+                raise
+        except Exception as error:  # noqa: BLE001 - see `_reason`
+            reason = _reason(error)
+            self._refuse(self._latest, number, line, reason)
+            return None
+        self._latest = PATIENT if isinstance(resource, Patient) else OBSERVATION
+        return resource
+
+    def _stage(self, number: int, line: bytes, resource: Patient | Observation) -> None:
         may_hold_nul = b"\\u0000" in line  # the only way in which JSON can say it
-        if isinstance(resource, Patient):
-            self._latest = PATIENT
-            patient = patient_cells(resource, self._source)
-            self._write(PATIENT, patient, number, checked=may_hold_nul)
+        try:
+            if isinstance(resource, Patient):
+                self._write(PATIENT, patient_cells(resource, self._source), number, checked=may_hold_nul)
+                return
+            observation = self._observations.cells(resource)
+            components = component_cells(resource, self._source) if resource.component else []
+            for component in components if may_hold_nul else ():
+                _refuse_nul(OBSERVATION_COMPONENT, component)
+            self._write(OBSERVATION, observation, number, checked=may_hold_nul)
+        except Exception as error:  # noqa: BLE001 - see `_reason`
+            self._refuse(PATIENT if isinstance(resource, Patient) else OBSERVATION, number, line, _reason(error))
             return
-        self._latest = OBSERVATION
-        observation = observation_cells(resource, self._source)
-        components = list(component_cells(resource, self._source)) if resource.component else ()
-        for component in components if may_hold_nul else ():
-            _refuse_nul(OBSERVATION_COMPONENT, component)
-        self._write(OBSERVATION, observation, number, checked=may_hold_nul)
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
 
@@ -168,14 +170,50 @@ class _Reader:
         is_type = _TYPE.fullmatch(kind) and (kind in self.skipped or len(self.skipped) < _TYPES_LIMIT)
         self.skipped[kind if is_type else "of no type of FHIR"] += 1
 
-    def _refuse(self, number: int, line: bytes, reason: str) -> None:
-        self._staging.refuse(self._latest, [reason], line=number, raw=line)
+    def _refuse(self, dataset: Dataset, number: int, line: bytes, reason: str) -> None:
+        self._staging.refuse(dataset, [reason], line=number, raw=line)
+
+
+def _reason(error: Exception) -> str:
+    """Why a line cannot become a row. What nobody foresaw of one line never stops the others.
+
+    Raises:
+        OSError, MemoryError: the error itself: it is no fault of the line.
+    """
+    match error:
+        case Unreadable():
+            return str(error)
+        case RecursionError():
+            return "nested too deeply"
+        case UnicodeDecodeError():
+            return "not UTF-8"
+        case msgspec.ValidationError():
+            return str(misfit(error))
+        case msgspec.DecodeError():
+            return "not JSON, or cut off"
+        case OSError() | MemoryError():
+            raise error
+        case _:
+            return f"the reader failed on it ({type(error).__name__})"
 
 
 def _refuse_nul(dataset: Dataset, cells: Sequence[Cell]) -> None:
     for column, cell in zip(dataset.columns, cells, strict=True):
         if isinstance(cell, str) and "\0" in cell:
             raise Unreadable(column.name, "holds a NUL character")
+
+
+def _some_at_once(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[list[tuple[int, bytes | None]]]:
+    """Lines in their order, some hundred or some hundred kilobytes together."""
+    some: list[tuple[int, bytes | None]] = []
+    size = 0
+    for number, line in lines:
+        some.append((number, line))
+        size += len(line or b"")
+        if size >= _BYTES_AT_ONCE or len(some) == _LINES_AT_ONCE:
+            yield some
+            some, size = [], 0
+    yield some
 
 
 def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:

@@ -354,7 +354,7 @@ async def test_a_partition_that_misses_its_leader_keeps_no_other_from_being_drai
 
     async def without_one(cluster: Cluster, topic: str) -> Leaders:
         found = await leaders(cluster, topic)
-        return replace(found, by_partition=found.by_partition | {1: NOBODY}) if topic == patient else found
+        return replace(found, by_partition={**found.by_partition, 1: NOBODY}) if topic == patient else found
 
     monkeypatch.setattr(Cluster, "leaders", without_one)
     every, told = {(topic, partition) for topic in names for partition in range(2)}, list[str]()

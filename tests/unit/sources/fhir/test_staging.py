@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.contracts.objects import ObjectRef
-from library.sources.fhir import staging
-from library.sources.fhir.observations import observation_cells
+from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import READER_VERSION, fhir_identity, stage_ndjson
 from tests.support.fhir import Rows, example, observation, read, read_lines, resource
 
@@ -125,24 +124,25 @@ def test_reasons_never_quote_what_was_refused() -> None:
 
 def failing_for_one(error: Exception) -> Any:
     """A reader of observations that fails on the one with the sentinel."""
+    real = ObservationRows.cells
 
-    def cells(given: Any, source: Any) -> Any:
+    def cells(rows: ObservationRows, given: Any) -> Any:
         if given.valueString == SENTINEL:
             raise error
-        return observation_cells(given, source)
+        return real(rows, given)
 
     return cells
 
 
 def test_a_line_on_which_the_reader_itself_fails_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "observation_cells", failing_for_one(KeyError(SENTINEL)))
+    monkeypatch.setattr(ObservationRows, "cells", failing_for_one(KeyError(SENTINEL)))
     rows = read(observation(), observation(valueString=SENTINEL), observation())
     assert [row["_line"] for row in rows.tables["observation"]] == ["1", "3"]
     assert [row["reasons"] for row in rows.refused] == ['{"the reader failed on it (KeyError)"}']
 
 
 def test_a_full_disk_is_no_fault_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging, "observation_cells", failing_for_one(OSError("no space left")))
+    monkeypatch.setattr(ObservationRows, "cells", failing_for_one(OSError("no space left")))
     with pytest.raises(OSError, match="no space"):
         read(observation(), observation(valueString=SENTINEL))
 
@@ -165,7 +165,7 @@ import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from library.sources.fhir import staging
-from library.sources.fhir.observations import observation_cells
+from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import stage_ndjson
 folder = Path(sys.argv[1])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
