@@ -46,7 +46,8 @@ class Archives:
             ArchiveStatus(
                 **dict(row),
                 state=ArchiveState.ARCHIVING if row["reason"] is None else ArchiveState.STOPPED,
-                lag=None if (end := ends.get((row["topic"], row["partition"]))) is None
+                lag=None
+                if (end := ends.get((row["topic"], row["partition"]))) is None
                 else max(0, end - row["next_offset"]),
             )
             for row in rows

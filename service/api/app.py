@@ -42,6 +42,7 @@ from service.api.sessions import sessions
 from service.resources import object_store, warehouse
 from service.starts import Starter
 from service.temporal import connect, encryption_codec
+from service.worker.health import kafka_probe
 
 _HISTORY = 16 * 1024 * 1024
 """Bytes of a page of a history at most, which the Web UI wants decoded."""
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
                 tokens=Tokens(pool),
                 audit=Audit(pool),
                 sign_ins=SignIns(pool, _passwords(settings), Slowing()),
+                kafka=kafka_probe(settings) if settings.kafka.enabled else None,
                 posts=await opened.enter_async_context(opened_posts(settings)) if settings.kafka.enabled else None,
                 keys=IdempotencyKeys(pool),
                 sessions=sessions(settings),

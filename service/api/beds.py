@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from datetime import date
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -20,14 +20,16 @@ from library.contracts.objects import ObjectRef
 from library.warehouse.queries import beds
 from library.warehouse.queries import beds_catalogue as catalogue
 from library.warehouse.queries.pages import fetch_page
+from library.web.kinds import Kind, sniff
 from service.api import items
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Moment
+from service.api.parameters import Day, Moment
 from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
-from service.api.runs import RunAnswer, Started, accepted, one
+from service.api.runs import RunAnswer, Started, accepted, asked_for
 from service.api.security import Caller, needs
+from service.starts import EXCEL
 
 router = APIRouter(prefix="/nhs-data", tags=["beds"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
@@ -35,12 +37,15 @@ Api = Annotated[Context, Depends(context)]
 UPLOAD_OVERHEAD = 64 * 1024
 """Bytes that a multipart body has beside its file."""
 
+_SUFFIXES: Mapping[Kind, str] = {"ole2": ".xls", "zip": ".xlsx"}
+_BYTES = "application/octet-stream"
+
 Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
 Quarter = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
 Basis = Annotated[items.Basis | None, Query(description="Beds open overnight, or by day only.")]
 Sector = Annotated[items.Sector | None, Query()]
 Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
-AsOf = Annotated[date | None, Query(description="Only what was published by this day.")]
+AsOf = Annotated[Day | None, Query(description="Only what was published by this day.")]
 KnownAt = Annotated[Moment | None, Query(description="Only what had been landed here by this moment (with a zone).")]
 
 
@@ -110,7 +115,7 @@ async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller)
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
 async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """The run of a workbook."""
-    return await one(api, run_id, caller)
+    return await asked_for(api, run_id, caller)
 
 
 @router.get("/occupancy", **needs(Scope.READ_BEDS, items=items.OccupancyItem))
@@ -220,7 +225,7 @@ async def edition(edition_id: UUID, api: Api) -> Response:
 @router.get(
     "/editions/{edition_id}/workbook",
     response_class=StreamingResponse,
-    **needs(Scope.READ_BEDS, 404, media_type="application/octet-stream"),
+    **needs(Scope.READ_BEDS, 404, media_types=[*EXCEL.values(), _BYTES]),
 )
 async def workbook(edition_id: UUID, api: Api) -> StreamingResponse:
     """The original file, as it was landed."""
@@ -233,10 +238,20 @@ async def workbook(edition_id: UUID, api: Api) -> StreamingResponse:
         key=found["object_key"],
         sha256=found["object_sha256"],
         size=found["object_size"],
-        content_type="application/octet-stream",
+        content_type=_BYTES,
     )
-    headers = {"Content-Disposition": f'attachment; filename="{edition_id}.xlsx"', "Content-Length": str(ref.size)}
-    return StreamingResponse(api.starter.store.stream(ref), headers=headers, media_type=ref.content_type)
+    chunks = api.starter.store.stream(ref)
+    # Before the answer begins: once it has, a store that is away, or has lost the object, could only cut it off.
+    first = await anext(chunks, b"")
+    suffix = _SUFFIXES.get(sniff(first), "")
+    headers = {"Content-Disposition": f'attachment; filename="{edition_id}{suffix}"', "Content-Length": str(ref.size)}
+    return StreamingResponse(_all(first, chunks), headers=headers, media_type=EXCEL.get(suffix, _BYTES))
+
+
+async def _all(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in others:
+        yield chunk
 
 
 def _spool(file: UploadFile, path: Path) -> None:

@@ -17,6 +17,7 @@ from library.warehouse.runs import RunLog
 from service.posts import Posts
 from service.starts import Starter
 from service.temporal import EncryptionCodec
+from service.worker.health import Probe
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Context:
     Attributes:
         reader: a pool of the read-only role, with a statement time-out: what queries use.
         posts: brings records to Kafka; `None` where there is none.
+        kafka: asks whether Kafka is there; `None` where none is used.
         codec: of Temporal's payloads; `None` where they are not encrypted.
         web: asks the server of Temporal's Web UI.
     """
@@ -38,6 +40,7 @@ class Context:
     tokens: Tokens
     sign_ins: SignIns
     posts: Posts | None
+    kafka: Probe | None
     audit: Audit
     keys: IdempotencyKeys
     sessions: Sessions

@@ -1,7 +1,6 @@
 """`/zipcodes`, `/patients`, `/observations`: what was read from FHIR servers and files."""
 
 import re
-from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,7 +14,7 @@ from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.fhir_items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Beginning, Ending
+from service.api.parameters import Beginning, Day, Ending
 from service.api.patient_data import OnSeveralServers, audited
 from service.api.problems import NotFound, Unprocessable
 from service.api.security import Caller, needs
@@ -37,9 +36,12 @@ Code = Annotated[str | None, Query(max_length=255, pattern=_NO_NUL, examples=["8
 Value = Annotated[float | None, Query(allow_inf_nan=False, description="Of the observation's number.")]
 From = Annotated[
     Beginning | None,
-    Query(alias="from", description="Began, or was issued, not before: a date (UTC) or a time with its zone."),
+    Query(
+        alias="from",
+        description="Began, or was issued, not before: a time with its zone, or a date, a month or a year (UTC).",
+    ),
 ]
-To = Annotated[Ending | None, Query(description="Not after; a date means its end (UTC).")]
+To = Annotated[Ending | None, Query(description="Not after; a date, a month or a year means its end (UTC).")]
 
 
 def _zipcode(api: Api, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None) -> str | None:
@@ -96,9 +98,9 @@ async def patients(
     given: Name = None,
     gender: Annotated[Literal["male", "female", "other", "unknown"] | None, Query()] = None,
     birth_date_from: Annotated[
-        date | None, Query(description="Born on this day or later, as far as the birth date says.")
+        Day | None, Query(description="Born on this day or later, as far as the birth date says.")
     ] = None,
-    birth_date_to: Annotated[date | None, Query(description="Born on this day or earlier, likewise.")] = None,
+    birth_date_to: Annotated[Day | None, Query(description="Born on this day or earlier, likewise.")] = None,
     server: Server = None,
     limit: Limit = 100,
     after: After = None,

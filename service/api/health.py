@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from service.api.context import Context, context
-from service.worker.health import probe
+from service.worker.health import Probe, probed, readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -17,15 +17,14 @@ async def live() -> dict[str, str]:
     return {"state": "live"}
 
 
-@router.get("/ready", responses={503: {"description": "A part is missing."}})
+@router.get("/ready", responses={503: {"description": "A part is missing without which nothing can be answered."}})
 async def ready(response: Response, api: Annotated[Context, Depends(context)]) -> dict[str, Any]:
-    """Whether the API reaches all that it needs."""
-    checks = {
+    """Whether the API reaches all that it needs; without Kafka it is ready, and only posts of records are refused."""
+    parts: dict[str, Probe] = {
         "postgres": lambda: api.pool.fetchval("SELECT 1"),
         "s3": lambda: asyncio.to_thread(api.starter.store.bucket_exists),
         "temporal": lambda: api.starter.client.service_client.check_health(),
     }
-    found = dict(zip(checks, await asyncio.gather(*(probe(check) for check in checks.values())), strict=True))
-    well = all(state == "ok" for state in found.values())
-    response.status_code = 200 if well else 503
-    return {"state": "ready" if well else "not ready", "parts": found}
+    if api.kafka is not None:
+        parts["kafka"] = api.kafka
+    return readiness(response, await probed(parts), beside=("kafka",))

@@ -1,11 +1,35 @@
 """Kinds of parameters, and bodies that routes read themselves."""
 
-from datetime import UTC, date, datetime, time
-from typing import Annotated
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
+from library.sources.fhir.times import read_date_time
 from service.api.problems import Unprocessable
+
+_BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DATE_OR_PART = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_DATE_OR_TIME = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": r"^\d{4}(-\d\d)?$"},
+    ],
+    "examples": ["2024-03-01T08:30:00Z", "2024-03-01", "2024-03", "2024"],
+}
+
+
+def _written(kind: str, example: str) -> BeforeValidator:
+    """Refuse numbers: pydantic takes them for seconds since 1970, so that 2024 would silently mean the year 1970."""
+
+    def check(given: object) -> object:
+        if not (isinstance(given, str) and _BEGINS_WITH_A_DATE.match(given)):
+            raise ValueError(f"not a {kind}; write it as {example}")
+        return given
+
+    return BeforeValidator(check)
 
 
 def _with_a_zone(moment: datetime) -> datetime:
@@ -17,18 +41,30 @@ def _with_a_zone(moment: datetime) -> datetime:
         raise ValueError("outside of what a calendar holds") from None
 
 
-def _day_as(edge: time) -> BeforeValidator:
-    def read(text: object) -> object:
-        try:
-            return datetime.combine(date.fromisoformat(text), edge, UTC) if isinstance(text, str) else text
-        except ValueError:
-            return text  # a time, or nothing that can be understood
+def _edge(edge: Literal["start", "end"]) -> BeforeValidator:
+    """A date, a month or a year is a span, as it is where FHIR's data say one; this is its first or last moment."""
+
+    def read(given: object) -> object:
+        if isinstance(given, str) and _DATE_OR_PART.fullmatch(given):
+            return getattr(read_date_time(given), edge)
+        return given
 
     return BeforeValidator(read)
 
 
-Moment = Annotated[datetime, AfterValidator(_with_a_zone)]
+Day = Annotated[date, Field(examples=["2024-01-01"]), _written("day", "2024-01-01")]
+"""A date."""
+Moment = Annotated[
+    datetime,
+    Field(examples=["2024-01-01T00:00:00Z"]),
+    _written("time", "2024-01-01T00:00:00Z"),
+    AfterValidator(_with_a_zone),
+]
 """A time with its zone: what has none means another moment to each reader."""
+Beginning = Annotated[Moment, _edge("start"), WithJsonSchema(_DATE_OR_TIME)]
+"""A time with its zone; or a date, a month or a year: its first moment (UTC)."""
+Ending = Annotated[Moment, _edge("end"), WithJsonSchema(_DATE_OR_TIME)]
+"""A time with its zone; or a date, a month or a year: its last moment (UTC)."""
 
 
 def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
@@ -43,9 +79,3 @@ def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
         first = error.errors(include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
         raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
-
-
-Beginning = Annotated[Moment, _day_as(time.min)]
-"""A time with its zone, or a date: the first moment of that day (UTC)."""
-Ending = Annotated[Moment, _day_as(time.max)]
-"""A time with its zone, or a date: the last moment of that day (UTC)."""

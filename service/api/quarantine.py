@@ -21,6 +21,7 @@ Api = Annotated[Context, Depends(context)]
 
 _MOST_RAW = 100
 """Items of a page with their raw forms, of up to 64 KB each."""
+_INTEGER = 2**31 - 1
 _BIGINT = 2**63 - 1
 
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")]
@@ -40,6 +41,12 @@ async def rejections(
         str | None,
         Query(max_length=200, pattern=r"^[^\x00]+$", description="What a reason begins with.", examples=["birthDate"]),
     ] = None,
+    topic: Annotated[
+        str | None,
+        Query(pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Only records of this topic.", examples=["patient"]),
+    ] = None,
+    partition: Annotated[int | None, Query(ge=0, le=_INTEGER, description="Only records of this partition.")] = None,
+    offset: Annotated[int | None, Query(ge=0, le=_BIGINT, description="Only the record at this offset.")] = None,
     raw: Raw = False,
     limit: Limit = 100,
     after: After = None,
@@ -47,7 +54,9 @@ async def rejections(
     """Rows that were refused, the newest first."""
     if raw:
         _refuse_unless_seen(caller)
-    query = queries.rejections(source=source, run_id=run, reason=reason, raw=raw)
+    query = queries.rejections(
+        source=source, run_id=run, reason=reason, topic=topic, partition=partition, offset=offset, raw=raw
+    )
     if not raw:
         return await listed(request, api.reader, query, limit=limit, after=after)
     if limit > _MOST_RAW or wants_csv(request.headers.get("accept", "")):

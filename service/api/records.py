@@ -10,7 +10,7 @@ from library.access.tokens import Scope
 from library.warehouse.queries import records as queries
 from service.api.context import Context, context
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Moment
+from service.api.parameters import Beginning, Ending
 from service.api.patient_data import audited
 from service.api.records_items import AdmissionRecord, LabResultRecord, PatientRecord, Statistics
 from service.api.security import Caller, needs
@@ -20,8 +20,11 @@ Api = Annotated[Context, Depends(context)]
 
 PatientId = Annotated[UUID | None, Query(description="Only of this patient.")]
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")]
-From = Annotated[Moment | None, Query(alias="from", description="Not before this moment (with a zone).")]
-To = Annotated[Moment | None, Query(description="Not after this moment (with a zone).")]
+From = Annotated[
+    Beginning | None,
+    Query(alias="from", description="Not before: a time with its zone, or a date, a month or a year (UTC)."),
+]
+To = Annotated[Ending | None, Query(description="Not after; a date, a month or a year means its end (UTC).")]
 Value = Annotated[float | None, Query(allow_inf_nan=False)]
 Ordinal = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 

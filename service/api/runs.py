@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
+from itertools import count
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -31,6 +32,8 @@ Api = Annotated[Context, Depends(context)]
 
 _TEMPORAL_MAY_TAKE = 2.0
 _LOOK_EVERY = 0.5
+_ASK_AT_EVERY = 10
+"""Looks of an event stream until Temporal is asked again whether the run goes on."""
 _BEAT_EVERY = 15.0
 """Seconds of silence after which an event stream says that it lives, so that no proxy ends it."""
 
@@ -61,7 +64,9 @@ async def list_runs(
     api: Api,
     caller: Caller,
     state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
-    source: Annotated[str | None, Query(description="Only of this source.", max_length=100)] = None,
+    source: Annotated[
+        str | None, Query(description="Only of this source.", max_length=100, pattern=r"^[^\x00]+$", examples=["beds"])
+    ] = None,
     limit: Limit = 100,
     after: After = None,
 ) -> Response:
@@ -74,18 +79,17 @@ async def list_runs(
 @router.get("/{run_id}", **needs(Scope.OPERATE, 404))
 async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
-    await _ask_temporal(api)
-    return await one(api, run_id, caller)
+    return await asked_for(api, run_id, caller)
 
 
 @router.get(
     "/{run_id}/events",
     response_class=StreamingResponse,
-    **needs(Scope.OPERATE, 404, media_type="text/event-stream", schema=RunEvent.model_json_schema()),
+    **needs(Scope.OPERATE, 404, media_types=["text/event-stream"], schema=RunEvent.model_json_schema()),
 )
 async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
-    first = await one(api, run_id, caller)
+    first = await asked_for(api, run_id, caller)
     return StreamingResponse(
         _events(api, first, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
@@ -94,7 +98,7 @@ async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
 async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
-    found = await one(api, run_id, caller)
+    found = await asked_for(api, run_id, caller)
     if found.state is RunState.RUNNING:
         await api.audit.record(str(caller.token_id), "cancel_run", found.id)
         handle = api.starter.client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id)
@@ -106,8 +110,14 @@ async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     return await one(api, run_id, caller)
 
 
+async def asked_for(api: Context, wanted: str, caller: Principal) -> RunAnswer:
+    """The run with this id, after Temporal was asked what has become of open ones; raises what `one` does."""
+    await _ask_temporal(api)
+    return await one(api, wanted, caller)
+
+
 async def one(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id.
+    """The run with this id, as its row says.
 
     Raises:
         NotFound: there is none.
@@ -141,7 +151,7 @@ async def _ask_temporal(api: Context) -> None:
 async def _events(api: Context, found: RunAnswer, caller: Principal) -> AsyncIterator[bytes]:
     said: dict[str, Any] | None = None
     silent = 0.0
-    while True:
+    for look in count(1):
         told = found.model_dump(mode="json")
         if told != said:
             yield f"event: run\ndata: {json.dumps(told)}\n\n".encode()
@@ -153,4 +163,5 @@ async def _events(api: Context, found: RunAnswer, caller: Principal) -> AsyncIte
             return
         await asyncio.sleep(_LOOK_EVERY)
         silent += _LOOK_EVERY
-        found = await one(api, found.id, caller)
+        # Who terminates a workflow tells nobody: without a worker the row alone would say "running" for ever.
+        found = await (one if look % _ASK_AT_EVERY else asked_for)(api, found.id, caller)

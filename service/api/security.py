@@ -1,7 +1,7 @@
 """Who may call what: each route names one scope, and the OpenAPI document says which (`x-scope`)."""
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -93,7 +93,7 @@ def needs(
     also: Scope | None = None,
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
-    media_type: str | None = None,
+    media_types: Sequence[str] = (),
     schema: Mapping[str, Any] = _TEXT,
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def needs(
         also: a second scope that it has to have.
         items: what the items of its list are; the list can be had as CSV too.
         model: what its answer is, where the route writes that itself.
-        media_type: of an answer that is not JSON.
+        media_types: of an answer that is not JSON.
         schema: of that answer; of each event, where it is a stream of them.
         body: the OpenAPI request body of a route that reads its own.
     """
@@ -126,8 +126,8 @@ def needs(
         made["response_model"] = Items[items]  # type: ignore[valid-type]
     if model is not None:
         made["response_model"] = model
-    if media_type is not None:
-        responses[200] = {"content": {media_type: {"schema": schema}}}
+    if media_types:
+        responses[200] = {"content": {each: {"schema": schema} for each in media_types}}
     made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
     if also:
         made["openapi_extra"]["x-scope-also"] = str(also)

@@ -1,17 +1,20 @@
 """`/streams`: how far topics are drained into the warehouse; pause, resume and rewind them."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from library.access.tokens import Scope
 from library.contracts.drains import StreamPosition, StreamStatus
+from library.contracts.lake import ArchiveStatus
 from library.streams.control import Streams, Target
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
+from service.api.parameters import Moment
 from service.api.security import Caller, needs
 from service.drains import start_drains
 from service.resources import streams
@@ -24,9 +27,10 @@ Topic = Annotated[
 
 
 class StreamList(BaseModel):
-    """Every partition of the topics that feed the warehouse."""
+    """Every partition of the topics that feed the warehouse, and of those that go to the lake."""
 
     items: list[StreamStatus]
+    archives: list[ArchiveStatus]
 
 
 class Positions(BaseModel):
@@ -41,7 +45,7 @@ class Rewind(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     offset: StrictInt | None = Field(default=None, ge=0, le=2**63 - 1, description="Of the next record to load.")
-    time: AwareDatetime | None = Field(default=None, description="The first record from this time on.")
+    time: Moment | None = Field(default=None, description="The first record from this time on (with a zone).")
     to: Literal["earliest", "latest"] | None = Field(default=None, examples=["earliest"])
     partition: StrictInt | None = Field(default=None, ge=0, le=2**31 - 1, description="Only this one; all unless set.")
 
@@ -69,8 +73,10 @@ class WholeTopic(BaseModel):
 
 @router.get("", **needs(Scope.OPERATE))
 async def list_streams(api: Api) -> StreamList:
-    """Lag, rate, freshness, state and reason of each partition."""
-    return StreamList(items=await _streams(api).status())
+    """Lag, rate, freshness, state and reason of each partition; and how far each is in the lake."""
+    known = _streams(api)
+    drains, archives = await asyncio.gather(known.status(), known.archived())
+    return StreamList(items=drains, archives=archives)
 
 
 @router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))

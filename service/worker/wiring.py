@@ -26,6 +26,7 @@ from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue, Dataset
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
+from library.sources.fhir.staging import READER_VERSION as FHIR_READER_VERSION
 from library.streams.drain import Drain, DrainLimits
 from library.warehouse.archives import Archives
 from library.warehouse.fhir_imports import FhirImports
@@ -111,7 +112,8 @@ def _every_source(resources: Resources) -> ByQueue:
     pool, runs, store = resources.pool, resources.runs, resources.store
     bookkeeping = RunActivities(pool, runs)
     abandoned = AbandonedRuns(pool, runs, resources.client)
-    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), FhirImports(pool))
+    imports = FhirImports(pool, FHIR_READER_VERSION)
+    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), imports)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [upkeep.keep_up],
@@ -126,7 +128,7 @@ def _beds(resources: Resources) -> ByQueue:
 
 
 def _fhir(resources: Resources) -> ByQueue:
-    settings, imports = resources.settings, FhirImports(resources.pool)
+    settings, imports = resources.settings, FhirImports(resources.pool, FHIR_READER_VERSION)
     pages = FhirActivities(resources.store, resources.runs, resources.fhir, imports)
     files = FhirFileActivities(resources.stager, resources.fhir, file_guard(settings))
     # Loads that stage never wait for the readers of files.

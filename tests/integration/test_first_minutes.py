@@ -123,6 +123,23 @@ def test_refused_rows_are_listed_with_their_reasons_and_shown_as_they_came(wardf
 
 
 @pytest.mark.usefixtures("demo")
+def test_a_script_is_told_what_clinics_heard_and_what_is_there(wardflow: Wardflow) -> None:
+    words = ("--json", "--rate", "20", "--duration", "2", "--bad", "50%", "--verify", "--within", "0")
+    told = json.loads(wardflow("simulate", "records", *words).stdout)
+    heard = {(each["posted"], each["outcome"], each["status"]): each["records"] for each in told["heard"]}
+    assert {("valid", "accepted", 202), ("broken", "refused", 422)} <= set(heard)
+    assert sum(heard.values()) == told["posts"] > 20
+    assert 0 < told["milliseconds"]["p50"] <= told["milliseconds"]["p99"]
+    assert told["surprises"] == []
+    accepted = heard["valid", "accepted", 202]
+    assert [(each["place"], each["found"] + each["missing"]) for each in told["places"]] == [
+        ("warehouse", accepted),
+        ("lake", accepted),
+    ]
+    assert all(each["holds"] is (each["missing"] == 0) for each in told["places"])
+
+
+@pytest.mark.usefixtures("demo")
 def test_sql_reads_and_cannot_write(wardflow: Wardflow) -> None:
     (row,) = answer(wardflow("sql", "--json", "SELECT count(*) AS editions FROM beds.edition"))
     assert row["editions"] >= 8
@@ -150,6 +167,7 @@ def test_the_worker_says_that_it_is_ready_and_what_it_has_done(wardflow: Wardflo
             "postgres": "ok",
             "s3": "ok",
             "temporal": "ok",
+            "kafka": "ok",
             "worker": "ok",
         }
         metrics = client.get("/metrics").text

@@ -92,6 +92,13 @@ _decode = msgspec.json.Decoder(Patient | Observation).decode
 _decode_any = msgspec.json.Decoder(AnyResource).decode
 
 
+class _Refusal(NamedTuple):
+    """A line that cannot be decoded."""
+
+    dataset: Dataset
+    reason: str
+
+
 class _Reader:
     """Reads the lines of one file; a line that is nothing at all is refused for the dataset of the one before it."""
 
@@ -107,15 +114,16 @@ class _Reader:
         """Stage or refuse each line."""
         for lines in _some_at_once(_numbered_lines(file)):
             # First some are decoded, then they become rows: in turns, each of the two takes longer.
-            decoded = [(number, line, self._decoded(number, line)) for number, line in lines]
-            for number, line, resource in decoded:
-                if line is not None and resource is not None:
-                    self._stage(number, line, resource)
+            decoded = [(number, line or b"", self._decoded(line)) for number, line in lines]
+            for number, line, found in decoded:
+                if isinstance(found, _Refusal):
+                    self._staging.refuse(found.dataset, [found.reason], line=number, raw=line)
+                elif found is not None:
+                    self._stage(number, line, found)
 
-    def _decoded(self, number: int, line: bytes | None) -> Patient | Observation | None:
+    def _decoded(self, line: bytes | None) -> "Patient | Observation | _Refusal | None":
         if line is None:
-            self._refuse(self._latest, number, b"", f"longer than {LINE_LIMIT:,} bytes")
-            return None
+            return _Refusal(self._latest, f"longer than {LINE_LIMIT:,} bytes")
         self.lines += 1
         try:
             if not line.isascii():
@@ -128,8 +136,7 @@ class _Reader:
                 raise
         except Exception as error:  # noqa: BLE001 - see `_reason`
             reason = _reason(error)
-            self._refuse(self._latest, number, line, reason)
-            return None
+            return _Refusal(self._latest, reason)
         self._latest = PATIENT if isinstance(resource, Patient) else OBSERVATION
         return resource
 
@@ -145,7 +152,8 @@ class _Reader:
                 _refuse_nul(OBSERVATION_COMPONENT, component)
             self._write(OBSERVATION, observation, number, checked=may_hold_nul)
         except Exception as error:  # noqa: BLE001 - see `_reason`
-            self._refuse(PATIENT if isinstance(resource, Patient) else OBSERVATION, number, line, _reason(error))
+            dataset = PATIENT if isinstance(resource, Patient) else OBSERVATION
+            self._staging.refuse(dataset, [_reason(error)], line=number, raw=line)
             return
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
@@ -169,9 +177,6 @@ class _Reader:
     def _skip(self, kind: str) -> None:
         is_type = _TYPE.fullmatch(kind) and (kind in self.skipped or len(self.skipped) < _TYPES_LIMIT)
         self.skipped[kind if is_type else "of no type of FHIR"] += 1
-
-    def _refuse(self, dataset: Dataset, number: int, line: bytes, reason: str) -> None:
-        self._staging.refuse(dataset, [reason], line=number, raw=line)
 
 
 def _reason(error: Exception) -> str:

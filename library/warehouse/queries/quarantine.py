@@ -27,7 +27,14 @@ RAW = "raw"
 
 
 def rejections(
-    *, source: str | None = None, run_id: str | None = None, reason: str | None = None, raw: bool = False
+    *,
+    source: str | None = None,
+    run_id: str | None = None,
+    reason: str | None = None,
+    topic: str | None = None,
+    partition: int | None = None,
+    offset: int | None = None,
+    raw: bool = False,
 ) -> Query:
     """Rejections, the newest first.
 
@@ -35,6 +42,9 @@ def rejections(
         source: whose they are.
         run_id: of the run that loaded the rest of their objects, or found that it was loaded already.
         reason: what one of their reasons begins with: an expectation's name, or a column's.
+        topic: of the records that they are.
+        partition: of these records.
+        offset: of the record.
         raw: whether their raw forms are wanted too.
     """
     demanded = Conditions()
@@ -45,6 +55,10 @@ def rejections(
         run_id,
     )
     demanded.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
+    demanded.add("topic = {}", topic)
+    # The index of records is of rows with a topic: only who asks for such rows can use it.
+    demanded.add("topic IS NOT NULL AND partition = {}", partition)
+    demanded.add('topic IS NOT NULL AND "offset" = {}', offset)
     return _query(demanded, raw)
 
 

@@ -193,6 +193,7 @@ IMPOSSIBLE: dict[str, str] = {
     "/nhs-data/occupancy?known_at=2023-02-01T00:00:00": "known_at",
     "/nhs-data/occupancy?known_at=0001-01-01T00:00:00%2B14:00": "known_at",
     "/nhs-data/occupancy?sort=name": "sort",
+    "/runs?source=%00": "source",
 }
 
 

@@ -79,6 +79,36 @@ async def test_a_record_of_a_stream_says_where_it_is(api: Client, operator: dict
     assert shown | place == shown
 
 
+PLACES: dict[str, list[str]] = {
+    "topic=patient": ["patient/1/6", "patient/1/5", "patient/0/6", "patient/0/5"],
+    "topic=patient&partition=0": ["patient/0/6", "patient/0/5"],
+    "topic=patient&partition=1&offset=5": ["patient/1/5"],
+    "topic=patient&offset=6": ["patient/1/6", "patient/0/6"],
+    "topic=lab_results&source=records&reason=x&limit=1": ["lab_results/0/5"],
+    "topic=lab_results&partition=1": [],
+    "topic=none": [],
+    "partition=2": ["admissions/2/345"],
+    "offset=5": ["lab_results/0/5", "patient/1/5", "patient/0/5"],
+    f"offset={2**63 - 1}": [],
+}
+
+
+async def test_records_are_found_by_topic_partition_and_offset(
+    api: Client, operator: dict[str, str], pool: Pool
+) -> None:
+    await pool.execute(
+        'INSERT INTO ingest.rejection (load_id, source, dataset, topic, incarnation, partition, "offset", reasons) '
+        "SELECT gen_random_uuid(), 'records', 'records.x', topic, 1, partition, number, '{x}' FROM (VALUES "
+        "('patient', 0, 5), ('patient', 0, 6), ('patient', 1, 5), ('patient', 1, 6), ('lab_results', 0, 5)) "
+        "refused (topic, partition, number)"
+    )
+    answers = {query: await found(api, operator, f"/quarantine?{query}") for query in PLACES}
+    assert {
+        query: [f"{item['topic']}/{item['partition']}/{item['offset']}" for item in items]
+        for query, items in answers.items()
+    } == PLACES
+
+
 async def test_csv_has_all_rows(api: Client, operator: dict[str, str]) -> None:
     answer = await api.http.get("/quarantine?limit=1", headers=operator | {"Accept": "text/csv"})
     assert [row["line"] for row in csv.DictReader(io.StringIO(answer.text))] == ["", "7", "2", "3", "2"]
@@ -111,6 +141,12 @@ REFUSED: dict[str, int] = {
     "/quarantine/0": 422,
     f"/quarantine/{2**63}": 422,
     "/quarantine?source=%00": 422,
+    "/quarantine?topic=%00": 422,
+    "/quarantine?topic=": 422,
+    "/quarantine?partition=-1": 422,
+    f"/quarantine?partition={2**31}": 422,
+    "/quarantine?offset=-1": 422,
+    f"/quarantine?offset={2**63}": 422,
     "/quarantine?raw=true&limit=101": 422,
     "/quarantine?after=none": 422,
 }

@@ -1,0 +1,88 @@
+"""What no parameter may be read as, on whatever route it is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from config.settings import Settings
+from library.access.tokens import Scope, Tokens
+from library.warehouse.pool import Pool
+from service.api.app import create_app
+from tests.integration.api.conftest import Client, refused_fields
+from tests.integration.api.test_access import VALUES
+
+NO_TIMES = ("20240101", "2024-W10", "2024.5", "0", "-86400", "+5", ".5", "5.", "1704067200", "1704067200000", "today")
+"""Many of them could be seconds since 1970, or milliseconds."""
+PARTS_OF_A_DATE = ("2024", "2024-03")
+NO_PARTS = ("0000", "2024-13", "2024-02-30", "24", "02024")
+
+
+@pytest_asyncio.fixture
+async def http(settings: Settings, pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who may do everything, at an API with every route; nobody is where it looks for Kafka."""
+    kafka = settings.kafka.model_copy(update={"enabled": True, "bootstrap_servers": "127.0.0.1:1"})
+    postgres = settings.postgres.model_copy(update={"read_only_dsn": None})
+    app = create_app(settings.model_copy(update={"kafka": kafka, "postgres": postgres}))
+    _, token = await Tokens(pool).create("test", [Scope.ADMIN])
+    headers = {"Authorization": f"Bearer {token}"}
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=60) as made:
+            yield made
+
+
+def with_a_nul(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Calls of every route, each with a NUL in one parameter of its path or its query."""
+    calls = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "header":
+                    continue
+                values = VALUES | {parameter["name"]: "a%00"}
+                url = path.format_map(values)
+                calls.append((method, f"{url}?{parameter['name']}=a%00" if parameter["in"] == "query" else url))
+    return calls
+
+
+async def test_a_nul_in_whatever_parameter_is_refused(http: httpx.AsyncClient) -> None:
+    calls = with_a_nul((await http.get("/openapi.json")).json())
+    assert len(calls) > 100
+    answers = {call: (await http.request(*call)).status_code for call in calls}
+    assert {call: status for call, status in answers.items() if status not in (404, 422)} == {}
+
+
+TIMES = {
+    "/nhs-data/occupancy": ("as_of", "known_at"),
+    "/nhs-data/occupancy-by-specialty": ("as_of", "known_at"),
+    "/access/audit": ("since",),
+    "/patients": ("birth_date_from", "birth_date_to"),
+    "/observations": ("from", "to"),
+    "/patients/none/observations": ("from", "to"),
+    "/records/admissions": ("from", "to"),
+    "/records/lab-results": ("from", "to"),
+}
+OF_SPANS = ("/observations", "/patients/none/observations", "/records/admissions", "/records/lab-results")
+
+
+async def test_a_number_is_no_time_and_the_refusal_says_how_one_is_written(
+    api: Client, operator: dict[str, str]
+) -> None:
+    for route, fields in TIMES.items():
+        wrong = (*NO_TIMES, *(NO_PARTS if route in OF_SPANS else PARTS_OF_A_DATE))
+        asked = {f"{route}?{field}={each.replace('+', '%2B')}": field for field in fields for each in wrong}
+        assert await refused_fields(api, operator, asked) == asked
+    time = await api.http.get("/observations?from=20240101", headers=operator)
+    assert time.json()["detail"] == "from: not a time; write it as 2024-01-01T00:00:00Z."
+    day = await api.http.get("/patients?birth_date_to=0", headers=operator)
+    assert day.json()["detail"] == "birth_date_to: not a day; write it as 2024-01-01."
+
+
+async def test_a_rewind_to_a_number_is_refused_before_anything_is_asked_of_kafka(http: httpx.AsyncClient) -> None:
+    numbers: tuple[object, ...] = ("2026", "0", "1704067200", "2026-01", 2026, 1704067200.5, True)
+    for time in numbers:
+        answer = await http.post("/streams/patient/rewind", json={"time": time})
+        assert (answer.status_code, answer.json().get("field")) == (422, "time"), (time, answer.text)
+        assert "2024-01-01T00:00:00Z" in answer.json()["detail"], time
