@@ -15,8 +15,8 @@ from library.objects.store import ObjectStore
 from library.streams.connection import Connection
 from library.streams.control import Streams
 from library.streams.topics import Topics
-from library.warehouse.failures import DISCONNECTED
 from library.warehouse.archives import Archives
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.fhir import FILES_MAY_TAKE

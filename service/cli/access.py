@@ -10,7 +10,7 @@ from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.tokens import Scope, TokenInfo, Tokens
 from service.cli import users
-from service.cli.output import err, local, out, print_json, run, table
+from service.cli.output import DONE, Json, err, local, out, print_json, run, table
 from service.resources import warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
@@ -26,6 +26,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; can be given several times.")],
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a token and show it, once."""
 
@@ -37,12 +38,15 @@ def create(
             return token_id, made
 
     token_id, made = run(main)
+    if as_json:
+        print_json({"id": str(token_id), "token": made})
+        return
     err.print(f"Token {token_id}; it is shown only now:")
-    out.print(made, markup=False)
+    out.print(made)
 
 
 @token.command("list")
-def list_tokens(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def list_tokens(as_json: Json = False) -> None:
     """List the tokens, without themselves."""
 
     async def main(settings: Settings) -> list[TokenInfo]:
@@ -70,4 +74,4 @@ def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.
             await Audit(pool).record(LOCAL, "revoke_token", str(token_id))
 
     run(main)
-    out.print("[green]✓[/] It counts no more.")
+    out.print(DONE, "It counts no more.")

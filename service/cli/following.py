@@ -20,7 +20,7 @@ from library.contracts.runs import Run, RunState
 from library.objects.store import Progress as Sent
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.runs import RunLog
-from service.cli.output import err
+from service.cli.output import err, shown
 from service.resources import object_store, warehouse
 from service.starts import RunHandle, Starter, run_id
 from service.temporal import connect
@@ -97,9 +97,9 @@ async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = 
     """Start runs side by side and follow them; one that fails stops no other."""
     client, store = await connect(settings), object_store(settings)
     columns = (
-        TextColumn("{task.fields[name]}"),
+        TextColumn("{task.fields[name]}", markup=False),
         BarColumn(24),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(),
     )
     async with warehouse(settings, size=4) as pool:
@@ -121,7 +121,7 @@ class _Following:
     audit: Audit
 
     async def one(self, wanted: Wanted) -> Followed:
-        bar = Bar(self.progress, self.progress.add_task("", name=wanted.name, state="waiting", total=None))
+        bar = Bar(self.progress, self.progress.add_task("", name=shown(wanted.name), state="waiting", total=None))
         try:
             followed = await self._to_its_end(wanted, bar)
         except WardflowError as error:

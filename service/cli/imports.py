@@ -6,21 +6,21 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import RunState
 from service.cli.following import Bar, Followed, Wanted, follow
-from service.cli.output import err, errors_as_sentences, out, print_json, run, table
+from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-_SUFFIXES = (".ndjson", ".jsonl")
+_SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 _DATASETS = ("fhir.patient", "fhir.observation")
 
 Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 @app.callback()
@@ -92,7 +92,7 @@ def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
         elif not path.is_dir():
             raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
         else:
-            found = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(_SUFFIXES))
             if not found:
                 raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
             yield from found
@@ -134,7 +134,7 @@ def show(followed: Sequence[Followed]) -> None:
         patients, observations = (_counts(each, name, "inserted", "updated") for name in _DATASETS)
         lines.add_row(
             each.name,
-            f"[green]{result}[/]" if each.completed else f"[red]{each.error_type or state}[/]",
+            Text(result, "green") if each.completed else Text(each.error_type or state, "red"),
             patients,
             observations,
             _counts(each, "", "unchanged"),
@@ -143,8 +143,8 @@ def show(followed: Sequence[Followed]) -> None:
     out.print(lines)
     for each in followed:
         if each.error:
-            err.print(f"\n{each.name}: {each.error}", style="red", markup=False)
-            err.print(each.advice, markup=False)
+            err.print(f"\n{each.name}: {each.error}", style="red")
+            err.print(each.advice)
 
 
 def _counts(followed: Followed, dataset: str, *kinds: str) -> str:

@@ -7,12 +7,13 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import RunState
 from service.cli.following import Bar, Followed, Wanted, follow
-from service.cli.output import err, out, print_json, run, table
+from service.cli.output import Json, err, out, print_json, run, table
 from service.starts import EXCEL, RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -51,7 +52,7 @@ def ingest() -> None:
 def workbook(
     paths: Annotated[list[str], typer.Argument(help="Workbooks, folders of them, or URLs.", show_default=False)],
     reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
 
@@ -146,7 +147,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
         failed = outcome.state != RunState.COMPLETED
         lines.add_row(
             outcome.file,
-            f"[red]{outcome.error_type or outcome.state}[/]" if failed else f"[green]{outcome.result}[/]",
+            Text(outcome.error_type or outcome.state, "red") if failed else Text(outcome.result, "green"),
             outcome.period_end,
             f"{outcome.organisations or ''}",
             f"{outcome.rows:,}" if outcome.rows else "",
@@ -155,5 +156,5 @@ def show(outcomes: Sequence[Outcome]) -> None:
     out.print(lines)
     for outcome in outcomes:
         if outcome.error:
-            err.print(f"\n{outcome.file}: {outcome.error}", style="red", markup=False)
-            err.print(outcome.advice, markup=False)
+            err.print(f"\n{outcome.file}: {outcome.error}", style="red")
+            err.print(outcome.advice)

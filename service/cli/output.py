@@ -1,12 +1,17 @@
-"""How commands speak: results to standard output, the rest to standard error; errors as a sentence and its advice."""
+"""How commands speak: results to standard output, the rest to standard error; errors as a sentence and its advice.
+
+Most of what they print others have written: names of files, of tokens, reasons. So a string is never more than its
+characters, and what is to have a style is a `Text`.
+"""
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TextIO
 
 import asyncpg
 import typer
@@ -15,6 +20,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from config.logging import configure_logging
 from config.settings import Settings
@@ -31,8 +37,33 @@ _GONE = (
 _UNFOLDED = 180
 """Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNFOLDED)
-err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _UNFOLDED)
+_UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves a terminal's cursor or worse, turns the order of what is read, or is no character at all."""
+
+Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+
+DONE = Text("✓", "green")
+FAILED = Text("✗", "red")
+
+
+def shown(text: str) -> str:
+    """A text as it can be shown: what would do something instead is written out."""
+    return _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class _Plain(Console):
+    """Prints strings as they are: no brackets for styles, no `:names:` of emojis, nothing that steers the terminal."""
+
+    def __init__(self, stream: TextIO, **options: Any) -> None:  # noqa: ANN401 - rich's own
+        width = None if stream.isatty() else _UNFOLDED
+        super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
+        return super().render_str(shown(text), **options)
+
+
+out = _Plain(sys.stdout)
+err = _Plain(sys.stderr, stderr=True)
 
 
 def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
@@ -75,8 +106,8 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except WardflowError as error:
-        err.print(error.message, markup=False, style="red")
-        err.print(error.advice, markup=False)
+        err.print(error.message, style="red")
+        err.print(error.advice)
         raise typer.Exit(1) from error
     except _GONE as error:
         err.print(f"A server went away while the command was at work ({type(error).__name__}).", style="red")

@@ -9,7 +9,7 @@ from config.logging import configure_logging
 from config.settings import Settings
 from library.warehouse.schema import write_revision
 from service.bootstrap import migrate as bootstrap
-from service.cli.output import errors_as_sentences, load_settings, out, run
+from service.cli.output import DONE, errors_as_sentences, load_settings, out, run
 from service.resources import warehouse_dsn
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
@@ -54,5 +54,5 @@ def migrate(
         out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), write))}")
         return
     out.print(
-        "[green]✓[/] Schema, read-only role, bucket, topics, namespace, search attributes and schedules are up to date."
+        DONE, "Schema, read-only role, bucket, topics, namespace, search attributes and schedules are up to date."
     )

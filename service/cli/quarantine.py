@@ -11,12 +11,12 @@ from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
 from library.warehouse.queries.pages import MOST, fetch_page
 from library.warehouse.queries.quarantine import readable, rejection, rejections
-from service.cli.output import out, print_json, run, table
+from service.cli.output import Json, out, print_json, run, table
 from service.resources import warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the rows that were refused.")
 
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+_INTEGER = 2**31 - 1
 _BIGINT = 2**63 - 1
 
 
@@ -33,14 +33,22 @@ def list_rejections(
     reason: Annotated[
         str | None, typer.Option(help="Only those of which a reason begins so.", show_default=False)
     ] = None,
+    topic: Annotated[str | None, typer.Option(help="Only records of this topic.", show_default=False)] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, max=_INTEGER, help="Only records of this partition.", show_default=False)
+    ] = None,
+    offset: Annotated[
+        int | None, typer.Option(min=0, max=_BIGINT, help="Only the record at this offset.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many, the newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List refused rows, the newest first."""
+    query = rejections(source=source, run_id=run_id, reason=reason, topic=topic, partition=partition, offset=offset)
 
     async def main(settings: Settings) -> list[dict[str, Any]]:
         async with warehouse(settings, size=1) as pool:
-            page = await fetch_page(pool, rejections(source=source, run_id=run_id, reason=reason), limit=limit)
+            page = await fetch_page(pool, query, limit=limit)
         items: list[dict[str, Any]] = json.loads(page.items)
         return items
 
@@ -77,13 +85,13 @@ def show(
     for name, value in found.items():
         if name != "raw" and value is not None:
             shown = "; ".join(value) if isinstance(value, list) else str(value)
-            out.print(f"{name:<13}{shown}", markup=False)
+            out.print(f"{name:<13}{shown}")
     if found["raw"] is None:
-        out.print(f"\nIt is too long to be kept: see {_where(found)}.", markup=False)
+        out.print(f"\nIt is too long to be kept: see {_where(found)}.")
     else:
-        # What moves a terminal's cursor or worse is shown, and not done.
+        # Spaces that are none, and what takes no room at all, are written out too: they may be what was wrong.
         plain = (each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in found["raw"])
-        out.print("\n" + "".join(plain), markup=False)
+        out.print("\n" + "".join(plain))
 
 
 def _where(rejected: Mapping[str, Any]) -> str:

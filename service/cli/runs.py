@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,7 +18,7 @@ from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.cli.output import count, err, local, out, print_json, run, table
+from service.cli.output import Json, count, err, local, out, print_json, run, table
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
 
@@ -31,7 +32,6 @@ _ASK_EVERY = 10
 _COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or as many of its first characters as it takes.")]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 class NoSuchRun(WardflowError):
@@ -88,7 +88,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
             if found.state is RunState.RUNNING:
                 steps += await _pending(client, found)
         except (RPCError, WardflowError) as error:
-            err.print(f"Its history cannot be read: {error}", style="yellow", markup=False)
+            err.print(f"Its history cannot be read: {error}", style="yellow")
         return found, steps, history_link(settings, found.workflow_id, found.id)
 
     found, steps, link = run(main)
@@ -97,7 +97,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         return
     _print_run(found, link)
     for step in steps:
-        out.print(f"\n[bold]{step['step']}[/]")
+        out.print("\n", Text(step["step"], "bold"), sep="")
         out.print_json(data=step["payload"]) if step["payload"] is not None else out.print("null")
 
 
@@ -221,7 +221,7 @@ def _print_run(found: Run, link: str | None) -> None:
         "run": found.id,
         "workflow": f"{found.workflow} ({found.workflow_id})",
         "subject": found.subject,
-        "state": f"{_coloured(found.state)} {found.result or ''}",
+        "state": Text.assemble(_coloured(found.state), f" {found.result or ''}"),
         "phase": found.phase,
         "object": found.object_key or "",
         "started": local(found.started_at),
@@ -232,7 +232,7 @@ def _print_run(found: Run, link: str | None) -> None:
     }
     for name, value in told.items():
         if value:
-            out.print(f"[bold]{name:<10}[/]{value}")
+            out.print(Text(f"{name:<10}", "bold"), value, sep="")
     if found.counts:
         datasets = table(
             "dataset", "staged>", "rejected>", "repeated>", "inserted>", "updated>", "unchanged>", "deleted>"
@@ -242,11 +242,11 @@ def _print_run(found: Run, link: str | None) -> None:
             datasets.add_row(name, *(count(counts[kind]) if isinstance(counts, dict) else "" for kind in kinds))
         out.print(datasets)
     for warning in found.warnings:
-        out.print(f"warning: {warning}", style="yellow", markup=False)
+        out.print(f"warning: {warning}", style="yellow")
     if found.error:
-        out.print(f"{found.error.type}: {found.error.message}", style="red", markup=False)
-        out.print(found.error.advice, markup=False)
+        out.print(f"{found.error.type}: {found.error.message}", style="red")
+        out.print(found.error.advice)
 
 
-def _coloured(state: RunState) -> str:
-    return f"[{_COLOURS[state]}]{state}[/]"
+def _coloured(state: RunState) -> Text:
+    return Text(state, _COLOURS[state])

@@ -1,6 +1,7 @@
 """`wardflow simulate`: others who talk to Wardflow, played."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from statistics import quantiles
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.warehouse.pool import Pool
-from service.cli.output import err, out, run, table
+from service.cli.output import DONE, FAILED, Json, err, out, print_json, run, table
 from service.resources import lake_storage, record_topics, warehouse
 from service.simulators.records import Clinics, Plan, Played, play
 from service.simulators.verifying import Verdict, in_lake, in_warehouse, verify
@@ -52,6 +53,7 @@ def records(
     ] = False,
     within: Annotated[float, typer.Option(help="Seconds that what was accepted gets to arrive.")] = 150.0,
     seed: Annotated[int, typer.Option(help="Of what is made up.")] = 1,
+    as_json: Json = False,
 ) -> None:
     """Post made-up records: valid ones, broken ones, and as users who are unknown or lack a grant."""
     plan = Plan(rate, users, _share(bad), duration, seed)
@@ -70,11 +72,14 @@ def records(
                     played = await play(plan, http, clinics)
             finally:
                 await clinics.close()
-            show(played)
+            if not as_json:  # before all has been looked up, which takes its time
+                show(played)
             return played, await verified(settings, pool, played, began, within=within) if check else []
 
     played, verdicts = run(main)
-    if verdicts:
+    if as_json:
+        print_json(told(played, verdicts))
+    elif verdicts:
         show_verdicts(verdicts)
     raise typer.Exit(0 if not played.surprises and all(verdict.holds for verdict in verdicts) else 1)
 
@@ -88,6 +93,21 @@ async def verified(settings: Settings, pool: Pool, played: Played, since: dateti
     ]
 
 
+def told(played: Played, verdicts: Sequence[Verdict]) -> dict[str, object]:
+    """What was posted, heard and found, for scripts; a status of 0 is one that nobody heard."""
+    return {
+        "posts": sum(played.counts.values()),
+        "seconds": played.seconds,
+        "heard": [
+            {"posted": kind, "outcome": outcome, "status": status, "records": count}
+            for (kind, outcome, status), count in sorted(played.counts.items())
+        ],
+        "milliseconds": _percentiles(played),
+        "surprises": sorted(set(played.surprises)),
+        "places": [asdict(each) | {"holds": each.holds} for each in verdicts],
+    }
+
+
 def show(played: Played) -> None:
     """What was posted, and what the clinics heard."""
     lines = table("posted", "outcome", "status>", "records>")
@@ -95,23 +115,25 @@ def show(played: Played) -> None:
         lines.add_row(str(kind), str(outcome), str(status or "none"), f"{count:,}")
     out.print(lines)
     posts = sum(played.counts.values())
-    out.print(f"{posts:,} posts, {posts / played.seconds:,.1f} a second; accepted after {_percentiles(played)}")
+    times = (f"{value:.0f} ms ({name})" for name, value in _percentiles(played).items())
+    after = ", ".join(times) or "no time that could be told"
+    out.print(f"{posts:,} posts, {posts / played.seconds:,.1f} a second; accepted after {after}")
     for surprise in sorted(set(played.surprises)):
-        err.print(f"nobody should have heard this: {surprise}", style="red", markup=False)
+        err.print(f"nobody should have heard this: {surprise}", style="red")
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """What is there."""
     lines = table("place", "found>", "missing>", "wrong>", "doubled>", "all there after>", "")
     for each in verdicts:
-        mark = "[green]✓[/]" if each.holds else "[red]✗[/]"
+        mark = DONE if each.holds else FAILED
         counts = (f"{count:,}" for count in (each.found, each.missing, each.wrong, each.doubled))
         lines.add_row(each.place, *counts, f"{each.seconds:.1f} s", mark)
     out.print(lines)
 
 
-def _percentiles(played: Played) -> str:
+def _percentiles(played: Played) -> dict[str, float]:
     if len(played.milliseconds) < 2:
-        return "no time that could be told"
+        return {}
     cut = quantiles(played.milliseconds, n=100)
-    return f"{cut[49]:.0f} ms (p50), {cut[98]:.0f} ms (p99)"
+    return {"p50": cut[49], "p99": cut[98]}

@@ -1,26 +1,35 @@
 """`wardflow sql`: the warehouse, read-only."""
 
 import csv
+import io
+import json
 import os
-import sys
-from typing import Annotated, Any
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import typer
+from asyncpg.prepared_stmt import PreparedStatement
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.warehouse.failures import DISCONNECTED
-from service.cli.output import err, errors_as_sentences, load_settings, out, print_json, run, table
+from service.cli.output import err, errors_as_sentences, load_settings, out, run, table
 from service.resources import WarehouseUnavailable
 from service.stack.postgres import binary
 
 app = typer.Typer(add_completion=False)
 
+_AT_ONCE = 1_000
+"""Rows that are fetched at once."""
+
 
 class QueryRefused(WardflowError):
-    """Postgres refused a query."""
+    """Postgres refused a query, or its answer cannot be given as it was asked for."""
 
 
 @app.command()
@@ -33,26 +42,44 @@ def sql(
     if query is None:
         with errors_as_sentences():
             _open_psql(_read_only_dsn(load_settings()))
+    elif as_json or as_csv:
+        _print_for_a_script(query, as_json=as_json)
+    else:
+        _print_table(query)
 
+
+def _print_for_a_script(query: str, *, as_json: bool) -> None:
+    """Print what Postgres itself makes of the values: drivers know other types, and fewer digits."""
+
+    async def main(settings: Settings) -> None:
+        async with _asking(_read_only_dsn(settings), query) as (connection, statement):
+            await (_write_json if as_json else _write_csv)(connection, statement, found)
+
+    with tempfile.TemporaryFile() as found:
+        run(main)
+        found.seek(0)  # all of the answer is there, or nothing is printed
+        shutil.copyfileobj(found, typer.get_binary_stream("stdout"))
+
+
+def _print_table(query: str) -> None:
     async def main(settings: Settings) -> tuple[list[str], list[asyncpg.Record]]:
-        return await _fetch(_read_only_dsn(settings), query or "")
+        async with _asking(_read_only_dsn(settings), query) as (_, statement):
+            return _columns(statement), await statement.fetch()
 
     columns, rows = run(main)
-    if as_json:
-        print_json([dict(row) for row in rows])
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    else:
-        lines = table(*columns)
-        for row in rows:
-            lines.add_row(*("" if value is None else str(value).replace("[", r"\[") for value in row.values()))
-        out.print(lines)
-        err.print(f"{len(rows):,} rows", style="dim")
+    lines = table(*columns)
+    for row in rows:
+        lines.add_row(*("" if value is None else str(value) for value in row.values()))
+    out.print(lines)
+    err.print(f"{len(rows):,} rows", style="dim")
 
 
-async def _fetch(dsn: str, query: str) -> tuple[list[str], list[asyncpg.Record]]:
+@asynccontextmanager
+async def _asking(dsn: str, query: str) -> AsyncIterator[tuple[asyncpg.Connection, PreparedStatement]]:
+    """A connection on which nothing can be changed, with the query prepared: it is one statement, and whole by itself.
+
+    So it stays one where something is put around it: COPY goes to Postgres as text that may hold several, COMMIT too.
+    """
     try:
         connection = await asyncpg.connect(dsn)
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
@@ -61,12 +88,79 @@ async def _fetch(dsn: str, query: str) -> tuple[list[str], list[asyncpg.Record]]
         # The role may change its own defaults; a transaction that was begun read-only stays so.
         async with connection.transaction(readonly=True):
             statement = await connection.prepare(query)
-            columns = [attribute.name for attribute in statement.get_attributes()]
-            return columns, await statement.fetch()
+            if statement.get_parameters():
+                raise QueryRefused("The query has parameters, and nothing gives them values.", advice="Write them in.")
+            yield connection, statement
     except asyncpg.PostgresError as error:
         raise QueryRefused(f"Postgres refused the query: {error}", advice=str(error.hint or "")) from error
     finally:
         await connection.close()
+
+
+async def _write_json(connection: asyncpg.Connection, statement: PreparedStatement, to: IO[bytes]) -> None:
+    columns = _columns(statement)
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise QueryRefused(
+            f"Two columns are called '{twice[0]}', and an object has room for one.", advice="Name them apart, by AS."
+        )
+    written = 0
+    async for row in _objects(connection, statement):
+        to.write(b",\n" if written else b"[\n")
+        to.write(row.encode())
+        written += 1
+    to.write(b"\n]\n" if written else b"[]\n")
+
+
+async def _objects(connection: asyncpg.Connection, statement: PreparedStatement) -> AsyncIterator[str]:
+    """Each row as the text of an object."""
+    if query := await _as_subquery(connection, statement):
+        # `q.*`, since a column may be called q too.
+        objects = await connection.prepare(f"SELECT row_to_json(q.*)::text FROM ({query}) q")  # noqa: S608 - as asked
+        async for (row,) in objects.cursor(prefetch=_AT_ONCE):
+            yield row
+        return
+    kinds = [attribute.type.name for attribute in statement.get_attributes()]
+    for cells in await _texts(statement):
+        values = [
+            json.loads(cell) if kind == "json" and cell else cell for kind, cell in zip(kinds, cells, strict=True)
+        ]
+        yield json.dumps(dict(zip(_columns(statement), values, strict=True)), ensure_ascii=False)
+
+
+async def _write_csv(connection: asyncpg.Connection, statement: PreparedStatement, to: IO[bytes]) -> None:
+    if query := await _as_subquery(connection, statement):
+        await connection.copy_from_query(query, output=to, format="csv", header=True)
+        return
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_STRINGS)
+    rows.writerow(_columns(statement))
+    rows.writerows(await _texts(statement))
+    to.write(text.getvalue().encode())
+
+
+async def _as_subquery(connection: asyncpg.Connection, statement: PreparedStatement) -> str | None:
+    """The statement as it can stand in parentheses; `None` where it cannot: EXPLAIN, SHOW, whatever changes rows."""
+    query: str = statement.get_query().rstrip("; \t\r\n") + "\n"  # its last line may be a comment
+    try:
+        async with connection.transaction():  # a savepoint: what is refused in it ends nothing else
+            await connection.prepare(f"SELECT FROM ({query}) q")
+    except (asyncpg.PostgresSyntaxError, asyncpg.FeatureNotSupportedError):
+        return None
+    return query
+
+
+async def _texts(statement: PreparedStatement) -> list[list[str | None]]:
+    """The rows of what is no subquery: EXPLAIN and SHOW give texts."""
+    rows = [list(row.values()) for row in await statement.fetch()]
+    if not all(isinstance(cell, str | None) for row in rows for cell in row):
+        raise QueryRefused(
+            "What this gives can be shown as a table only.", advice="Give one SELECT, and nothing behind its semicolon."
+        )
+    return rows
+
+
+def _columns(statement: PreparedStatement) -> list[str]:
+    return [attribute.name for attribute in statement.get_attributes()]
 
 
 def _read_only_dsn(settings: Settings) -> str:

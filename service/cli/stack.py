@@ -11,7 +11,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.output import errors_as_sentences, load_settings
+from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings
 from service.cli.output import out as console
 from service.stack.detach import end_running, ensure_running
 from service.stack.doctor import Report, examine
@@ -20,7 +20,7 @@ from service.stack.runner import run_stack
 
 app = typer.Typer(add_completion=False)
 
-MARKS = {"healthy": "[green]✓[/]", "done": "[green]✓[/]", "running": "[green]✓[/]", "died": "[red]✗[/]"}
+MARKS = {"healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
 COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
 
 
@@ -34,7 +34,7 @@ def up(
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
-                ensure_running(load_settings(), say=lambda line: console.print(line, markup=False))
+                ensure_running(load_settings(), say=console.print)
             return
         with console.status("Starting the stack") as status:
             asyncio.run(
@@ -51,11 +51,11 @@ def up(
 def down() -> None:
     """End the embedded stack."""
     with errors_as_sentences(), console.status("Ending the stack"):
-        end_running(load_settings(), say=lambda line: console.print(line, markup=False))
+        end_running(load_settings(), say=console.print)
 
 
 @app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
     with errors_as_sentences():
         report = asyncio.run(examine(load_settings()))
@@ -80,8 +80,8 @@ class _Shown:
             self._awaited.remove(progress.subject)
         self._show_what_is_awaited(progress)
         if progress.state != "starting" or not console.is_terminal:
-            mark = Text.from_markup(MARKS.get(progress.state, "·"))
-            console.print(mark.append(f" {progress.subject}: {progress.state} {progress.detail}", style="default"))
+            mark = MARKS.get(progress.state, "·")
+            console.print(mark, f"{progress.subject}: {progress.state} {progress.detail}")
 
     def _show_what_is_awaited(self, progress: Progress) -> None:
         match progress:
@@ -100,16 +100,14 @@ def _show(report: Report) -> None:
     for heading in ("part", "state", "address", "process", "version"):
         table.add_column(heading, overflow="fold")
     for part in report.parts:
-        state = f"[{COLOURS[part.state]}]{part.state}[/]"
+        state = Text(part.state, COLOURS[part.state])
         table.add_row(part.name, state, part.address, str(part.pid or ""), part.version)
     console.print(table)
     supervisor = f" (process {report.pid})" if report.pid else ""
     console.print(f"stack {report.stack}{supervisor}, wardflow {report.wardflow}, Python {report.python}")
-    console.print(
-        f"data {report.folder} ({report.disk_free_bytes / 1024**3:.0f} GiB free), logs {report.logs}", markup=False
-    )
+    console.print(f"data {report.folder} ({report.disk_free_bytes / 1024**3:.0f} GiB free), logs {report.logs}")
     for problem in report.problems:
-        console.print(Text.from_markup(MARKS["died"]).append(f" {problem.message}", style="default"))
-        console.print(f"  {problem.advice}", markup=False)
+        console.print(FAILED, problem.message)
+        console.print(f"  {problem.advice}")
     if not report.problems:
-        console.print("[green]✓[/] All is well.")
+        console.print(DONE, "All is well.")

@@ -1,18 +1,20 @@
 """`wardflow streams`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
+from rich.text import Text
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.drains import StreamPosition, StreamState, StreamStatus
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.lake import ArchiveState, ArchiveStatus
 from library.streams.control import Streams, Target
-from service.cli.output import count, local, out, print_json, run, table
+from service.cli.output import DONE, Json, count, local, out, print_json, run, table
 from service.drains import start_drains
 from service.resources import streams, warehouse
 from service.temporal import connect
@@ -20,7 +22,6 @@ from service.temporal import connect
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at streams, pause, resume and rewind them.")
 
 Topic = Annotated[str, typer.Argument(help="The topic's name in the cluster.")]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 _COLOURS = {StreamState.DRAINING: "green", StreamState.PAUSED: "yellow", StreamState.STOPPED: "red"}
 
 
@@ -34,7 +35,7 @@ def list_streams(as_json: Json = False) -> None:
 
     found = run(main)
     if as_json:
-        print_json([each.model_dump(mode="json") for each in found])
+        _print_json(found)
         return
     lines = table(
         "topic", "partition>", "state", "lag>", "records/s>", "behind>", "next>", "generation>", "loaded", "reason"
@@ -43,7 +44,7 @@ def list_streams(as_json: Json = False) -> None:
         lines.add_row(
             each.topic,
             str(each.partition),
-            f"[{_COLOURS[each.state]}]{each.state}[/]",
+            Text(each.state, _COLOURS[each.state]),
             count(each.lag),
             f"{each.rate:.1f}",
             "" if each.freshness is None else f"{each.freshness:.0f} s",
@@ -55,18 +56,51 @@ def list_streams(as_json: Json = False) -> None:
     out.print(lines)
 
 
+@app.command("archives")
+def list_archives(as_json: Json = False) -> None:
+    """List how far every partition is in the lake, and why one does not go on."""
+
+    async def main(settings: Settings) -> list[ArchiveStatus]:
+        async with warehouse(settings, size=1) as pool:
+            return await streams(settings, pool).archived()
+
+    found = run(main)
+    if as_json:
+        _print_json(found)
+        return
+    lines = table("topic", "partition>", "state", "lag>", "next>", "incarnation>", "said", "reason")
+    for each in found:
+        lines.add_row(
+            each.topic,
+            str(each.partition),
+            Text(each.state, "green" if each.state is ArchiveState.ARCHIVING else "red"),
+            "" if each.lag is None else count(each.lag),
+            count(each.next_offset),
+            str(each.incarnation),
+            local(each.updated_at),
+            each.reason or "",
+        )
+    out.print(lines)
+
+
 @app.command()
-def pause(topic: Topic) -> None:
+def pause(topic: Topic, as_json: Json = False) -> None:
     """Let nobody go on with a topic."""
-    _steer("pause_stream", topic, lambda steering: steering.pause(topic))
-    out.print(f"[green]✓[/] {topic} is paused.")
+    paused = _steer("pause_stream", topic, lambda steering: steering.pause(topic))
+    if as_json:
+        _print_json(paused)
+    else:
+        out.print(DONE, f"{topic} is paused.")
 
 
 @app.command()
-def resume(topic: Topic) -> None:
+def resume(topic: Topic, as_json: Json = False) -> None:
     """Let a paused topic go on."""
-    _steer("resume_stream", topic, lambda steering: steering.resume(topic))
-    out.print(f"[green]✓[/] {topic} goes on.")
+    resumed = _steer("resume_stream", topic, lambda steering: steering.resume(topic))
+    if as_json:
+        _print_json(resumed)
+    else:
+        out.print(DONE, f"{topic} goes on.")
 
 
 @app.command()
@@ -78,6 +112,7 @@ def rewind(
     ] = None,
     to: Annotated[str | None, typer.Option(help="To 'earliest' or 'latest'.")] = None,
     partition: Annotated[int | None, typer.Option(min=0, help="Only this partition; all unless set.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Load records again from an offset or a time on; it is the way on, too, for a stream that stopped."""
 
@@ -85,8 +120,15 @@ def rewind(
         return await steering.rewind(topic, _target(offset, time, to), partition)
 
     rewound = _steer("rewind_stream", topic, act)
+    if as_json:
+        _print_json(rewound)
+        return
     for each in rewound:
-        out.print(f"[green]✓[/] {topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
+        out.print(DONE, f"{topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
+
+
+def _print_json(found: Sequence[StreamPosition] | Sequence[ArchiveStatus]) -> None:
+    print_json([each.model_dump(mode="json") for each in found])
 
 
 def _target(offset: int | None, time: str | None, to: str | None) -> Target:

@@ -13,20 +13,20 @@ from library.access.audit import LOCAL, Audit
 from library.access.tokens import Api, Tokens
 from library.access.users import UserInfo, Users
 from library.warehouse.pool import Pool
-from service.cli.output import err, local, out, print_json, run, table
+from service.cli.output import DONE, Json, err, local, out, print_json, run, table
 from service.resources import warehouse
 
 user = typer.Typer(add_completion=False, no_args_is_help=True, help="Users who post records.")
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 Apis = Annotated[list[Api], typer.Argument(help="What may be posted.")]
-_DONE = "[green]✓[/]"
 
 
 @user.command()
 def add(
     name: Name,
     password: Annotated[bool, typer.Option("--password", help="Ask for a password, for HTTP Basic.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make a user, who is granted nothing yet."""
     given = _password() if password else None
@@ -36,11 +36,15 @@ def add(
         await Audit(pool).record(LOCAL, "create_user", str(user_id))
         return user_id
 
-    out.print(f"{_DONE} User {_run(main)}. `wardflow access grant {name} …` says what may be posted.")
+    user_id = _run(main)
+    if as_json:
+        print_json({"id": str(user_id), "name": name})
+        return
+    out.print(DONE, f"User {user_id}. `wardflow access grant {name} …` says what may be posted.")
 
 
 @user.command("list")
-def list_users(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+def list_users(as_json: Json = False) -> None:
     """List the users and what they are granted."""
 
     async def main(pool: Pool) -> list[UserInfo]:
@@ -69,7 +73,7 @@ def password(name: Name) -> None:
         await _recorded(pool, "set_password", name)
 
     _run(main)
-    out.print(f"{_DONE} It counts from now on; the one before does not.")
+    out.print(DONE, "It counts from now on; the one before does not.")
 
 
 @user.command()
@@ -81,7 +85,7 @@ def disable(name: Name) -> None:
         await _recorded(pool, "disable_user", name)
 
     _run(main)
-    out.print(f"{_DONE} Nothing of this user counts any more.")
+    out.print(DONE, "Nothing of this user counts any more.")
 
 
 @user.command()
@@ -93,13 +97,14 @@ def enable(name: Name) -> None:
         await _recorded(pool, "enable_user", name)
 
     _run(main)
-    out.print(f"{_DONE} Password, tokens and grants count as before.")
+    out.print(DONE, "Password, tokens and grants count as before.")
 
 
 @user.command()
 def token(
     name: Name,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a token of a user and show it, once; `wardflow access token revoke` takes it back."""
 
@@ -111,8 +116,11 @@ def token(
         return token_id, made
 
     token_id, made = _run(main)
+    if as_json:
+        print_json({"id": str(token_id), "token": made})
+        return
     err.print(f"Token {token_id}; it is shown only now:")
-    out.print(made, markup=False)
+    out.print(made)
 
 
 def grant(name: Name, apis: Apis) -> None:
@@ -124,7 +132,7 @@ def grant(name: Name, apis: Apis) -> None:
             await _recorded(pool, "grant", name, api=str(api))
 
     _run(main)
-    out.print(f"{_DONE} {name} may post: {', '.join(apis)}.")
+    out.print(DONE, f"{name} may post: {', '.join(apis)}.")
 
 
 def ungrant(name: Name, apis: Apis) -> None:
@@ -136,7 +144,7 @@ def ungrant(name: Name, apis: Apis) -> None:
             await _recorded(pool, "ungrant", name, api=str(api))
 
     _run(main)
-    out.print(f"{_DONE} {name} may no longer post: {', '.join(apis)}.")
+    out.print(DONE, f"{name} may no longer post: {', '.join(apis)}.")
 
 
 async def _recorded(pool: Pool, action: str, name: str, **detail: str) -> None:

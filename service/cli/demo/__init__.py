@@ -23,7 +23,7 @@ def demo() -> None:
     """Start the stack, bring in workbooks, a zip code's patients and posted records; show what came of them."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
-        ensure_running(load_settings(), say=lambda line: err.print(line, markup=False))
+        ensure_running(load_settings(), say=err.print)
     up_after = time.monotonic() - began
 
     async def main(settings: Settings) -> tuple[list[Outcome], bool]:
@@ -70,6 +70,5 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
                   {wardflow} streams list      lag, rate and state of each partition
   Health          {wardflow} doctor
   Stop            {wardflow} down
-""".rstrip(),
-        markup=False,
+""".rstrip()
     )

@@ -7,7 +7,7 @@ from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.warehouse.pool import Pool
 from service.cli.ingest import Outcome, ingest_workbooks, show
-from service.cli.output import out, table
+from service.cli.output import DONE, FAILED, out, table
 from service.resources import warehouse
 
 DATA = Path(__file__).parents[3] / "tests" / "data" / "nhs"
@@ -70,7 +70,7 @@ async def _compare(pool: Pool, editions: list[str]) -> bool:
             f"{available:,.2f}",
             f"{row['occupied']:,.2f}",
             f"{occupied:,.2f}",
-            "[green]✓[/]" if same else "[red]✗[/]",
+            DONE if same else FAILED,
         )
     out.print()
     out.print(lines)

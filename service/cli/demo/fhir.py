@@ -9,7 +9,7 @@ from library.contracts.errors import WardflowError
 from library.warehouse.queries.fhir import zipcode
 from service.cli.following import follow
 from service.cli.imports import show, zipcode_wanted
-from service.cli.output import out, table
+from service.cli.output import DONE, FAILED, out, table
 from service.resources import warehouse
 
 ZIPCODE = "01906"
@@ -39,7 +39,7 @@ async def show_patients(settings: Settings) -> bool:
     agrees = found == (patients, observations) and patients > 0
     lines = table("zip code", "patients: found>", "at the server>", "observations: found>", "at the server>", "")
     numbers = (found[0], patients, found[1], observations)
-    lines.add_row(ZIPCODE, *(f"{number:,}" for number in numbers), "[green]✓[/]" if agrees else "[red]✗[/]")
+    lines.add_row(ZIPCODE, *(f"{number:,}" for number in numbers), DONE if agrees else FAILED)
     out.print()
     out.print(lines)
     return agrees and all(each.completed for each in followed)
