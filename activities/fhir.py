@@ -36,6 +36,8 @@ from library.web.fhir import NDJSON, Answer, FhirClient
 
 _UNREADABLE = 8
 """Tries after which an answer that cannot be read counts as what the server has to say."""
+_UNAUTHORIZED = 401
+"""The status of a refusal that concerns who asks, whomever for."""
 
 
 class FhirClients:
@@ -114,11 +116,13 @@ class FhirActivities:
         async with calling():
             try:
                 answer = await self._answer(client, "Observation", self._of(whom) if whom else [], asked.link)
+                page = await asyncio.to_thread(read_page, answer.body)
             except ServerRefused as refusal:
-                if whom is not None and len(whom.patients) > 1 and refusal.status == 400:
-                    return FetchedPage(alone=len(whom.patients))  # some servers take one patient a search
+                # Some servers take one patient a search, and say so by whatever status. If it was something else that
+                # they did not like, the searches for single patients are refused as well, and say it.
+                if whom is not None and len(whom.patients) > 1 and refusal.status != _UNAUTHORIZED:
+                    return FetchedPage(alone=len(whom.patients))
                 raise
-            page = await asyncio.to_thread(read_page, answer.body)
             return await self._kept(asked, client, answer, page, page.resources)
 
     @activity.defn(name="read_patients")

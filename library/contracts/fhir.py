@@ -2,7 +2,7 @@
 
 FhirError
 ├── InvalidZipcode, UnknownServer     (HTTP 422)
-├── ServerBusy                        (retryable) 429, 5xx, no connection; says when to ask again, if the server did
+├── ServerBusy                        (retryable) 429, 5xx but 501, no connection; says when to ask again, if told
 ├── PageUnreadable                    (retryable) HTML, JSON that was cut off
 │   └── PageStaysUnreadable           again and again
 ├── NotABundle, PageTooLarge, ServerRefused, AnotherOrigin, PageLoops

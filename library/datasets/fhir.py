@@ -16,7 +16,21 @@ import unicodedata
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Computed, Date, DateTime, Double, Index, Integer, Text, func, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -221,6 +235,7 @@ class PatientImport(SQLModel, table=True):
 
     Attributes:
         observations_complete_through: by the server's clock; null until a search has ended completely.
+        reader_version: of the reader that read them until then; for a newer one nothing is known yet.
     """
 
     __tablename__ = "patient_import"
@@ -229,6 +244,7 @@ class PatientImport(SQLModel, table=True):
     server: str = Field(sa_type=Text, primary_key=True)
     patient_id: str = Field(sa_type=Text, primary_key=True)
     observations_complete_through: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    reader_version: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="1"))
 
 
 class ImportPatient(SQLModel, table=True):

@@ -27,9 +27,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class FhirImports:
-    """The tables `fhir.import_patient`, `fhir.patient_import` and `fhir.zipcode_import`."""
+    """The tables `fhir.import_patient`, `fhir.patient_import` and `fhir.zipcode_import`.
+
+    Attributes:
+        reader_version: of the reader at work. What an older one has read completely is asked for again, whole: the
+            server does not change what was read wrongly.
+    """
 
     pool: Pool
+    reader_version: int
 
     async def enter_patients(self, run_id: str, server: str, patients: Sequence[str]) -> None:
         """Keep the patients that a run has found."""
@@ -72,7 +78,8 @@ class FhirImports:
                     """
                     WITH known AS (
                         SELECT i.patient_id, p.observations_complete_through AS through
-                        FROM fhir.import_patient i LEFT JOIN fhir.patient_import p USING (server, patient_id)
+                        FROM fhir.import_patient i LEFT JOIN fhir.patient_import p
+                        ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3
                         WHERE i.run_id = $1 AND i.search IS NULL
                     ), new AS (
                         SELECT patient_id, (row_number() OVER (ORDER BY patient_id) - 1) / $2 AS search
@@ -88,6 +95,7 @@ class FhirImports:
                     """,
                     run_id,
                     batch,
+                    self.reader_version,
                 )
             numbers = await connection.fetchrow(
                 "SELECT -least(min(search), 0) AS missing, coalesce(max(search), -1) + 1 AS searches "
@@ -100,32 +108,43 @@ class FhirImports:
         """Whom a search of the plan asks for, and from when on."""
         rows = await self.pool.fetch(
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
-            "LEFT JOIN fhir.patient_import p USING (server, patient_id) "
+            "LEFT JOIN fhir.patient_import p "
+            "ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3 "
             "WHERE i.run_id = $1 AND i.search = $2 ORDER BY i.patient_id",
             run_id,
             search,
+            self.reader_version,
         )
         through = [row["through"] for row in rows]
         since = min(through) if through and None not in through else None
         return Asked(tuple(row["patient_id"] for row in rows), since)
 
     async def complete(self, run_id: str, searches: Sequence[CompleteSearch]) -> None:
-        """Take down what the patients of ended searches are complete through; the searches are done then."""
+        """Take down what the patients of ended searches are complete through; the searches are done then.
+
+        A newer reader's time stands instead of an older one's, be it earlier; an older one's says nothing to a newer.
+        """
         numbers = [each.search for each in searches]
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 """
-                INSERT INTO fhir.patient_import (server, patient_id, observations_complete_through)
-                SELECT i.server, i.patient_id, ended.began
+                INSERT INTO fhir.patient_import AS known
+                    (server, patient_id, observations_complete_through, reader_version)
+                SELECT i.server, i.patient_id, ended.began, $4
                 FROM fhir.import_patient i
                 JOIN unnest($2::int[], $3::timestamptz[]) ended (search, began) USING (search)
                 WHERE i.run_id = $1 AND i.search >= 0 AND ended.began IS NOT NULL ORDER BY 1, 2
-                ON CONFLICT (server, patient_id) DO UPDATE SET observations_complete_through =
-                    greatest(patient_import.observations_complete_through, excluded.observations_complete_through)
+                ON CONFLICT (server, patient_id) DO UPDATE SET
+                    reader_version = excluded.reader_version,
+                    observations_complete_through = CASE WHEN known.reader_version < excluded.reader_version
+                        THEN excluded.observations_complete_through
+                        ELSE greatest(known.observations_complete_through, excluded.observations_complete_through) END
+                WHERE known.reader_version <= excluded.reader_version
                 """,
                 run_id,
                 numbers,
                 [each.began for each in searches],
+                self.reader_version,
             )
             # Those that were read by id are none of the patients that the run has found.
             await connection.execute(

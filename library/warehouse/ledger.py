@@ -79,9 +79,11 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
 
 async def replace_rejections(connection: Connection, request: LoadRequest) -> None:
     """Let one load's rejections stand for an object: this one's, unless a newer reader has loaded it before."""
+    # The bytes' sha256 says nothing more than their key does, but has an index.
     await connection.execute(
         """
-        WITH loads AS (SELECT id, reader_version FROM ingest.load WHERE object_key = $1 AND source = $2 AND scope = $3)
+        WITH loads AS (SELECT id, reader_version FROM ingest.load
+                       WHERE object_sha256 = $6 AND object_key = $1 AND source = $2 AND scope = $3)
         DELETE FROM ingest.rejection r USING loads l
         WHERE r.load_id = l.id AND r.object_key = $1
           AND CASE WHEN EXISTS (SELECT FROM loads newer WHERE newer.reader_version > $5) THEN l.id = $4
@@ -92,6 +94,7 @@ async def replace_rejections(connection: Connection, request: LoadRequest) -> No
         request.identity.scope,
         request.identity.load_id,
         request.identity.reader_version,
+        request.landed.sha256,
     )
 
 

@@ -81,7 +81,7 @@ class FhirClient:
         """The first page of a search.
 
         Raises:
-            ServerRefused: a status below 500 that is none of the others'.
+            ServerRefused: a status that a repeat does not change: one below 500 that is none of the others', or 501.
         """
         query = "&".join(f"{quote(name)}={quote(value, safe=',:')}" for name, value in parameters)
         url = f"{self._base}/{resource}"
@@ -214,7 +214,7 @@ class FhirClient:
         status = response.status_code
         if status in (httpx.codes.OK, httpx.codes.ACCEPTED):
             return
-        if status in _BUSY or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status in _BUSY or (status >= httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.NOT_IMPLEMENTED):
             wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
             raise ServerBusy(f"The server {self.name} answered {status}.", retry_after=wait)
         if status == httpx.codes.UNAUTHORIZED and self._credentials.forget():

@@ -216,7 +216,8 @@ class Sandbox:
         search = read_search(kind, asked.parameters)
         several = search.patients is not None and len(search.patients) > 1
         if several and asked.drawn.play("several_patients_refused"):
-            raise Refused(400, "not-supported", f"Only one value is supported for the parameter '{SEVERAL}'.")
+            status = self.player.faults.refusal_status
+            raise Refused(status, "not-supported", f"Only one value is supported for the parameter '{SEVERAL}'.")
         fresh = "no-cache" in asked.request.headers.get("cache-control", "")
         snapshot = self.snapshots.open(kind, asked.what, lambda: search.run(self.resources), fresh=fresh)
         position = bundle.Position(0, min(search.count, self.options.max_count))

@@ -51,7 +51,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         gzip: a compressed body, where the caller accepts it.
         json_content_type: `application/json` instead of `application/fhir+json`.
         expired_page: a page link is answered by 410 from now on.
-        several_patients_refused: 400 for a search that names more than one patient.
+        several_patients_refused: `refusal_status` for a search that names more than one patient.
         repeated_page: `next` leads to the same entries once more, under another link, and on from there.
         looping_next: `next` leads back to the first page.
         empty_page: `empty_pages` pages without `entry` come in between.
@@ -72,6 +72,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slow_seconds: float = 1.0
     empty_pages: int = 1
     another_port: int = 0
+    refusal_status: int = 400
     too_many_requests: float = 0.0
     unavailable: float = 0.0
     server_error: float = 0.0

@@ -14,6 +14,7 @@ from config.settings import Settings
 from library.contracts.fhir import FetchedPage, FetchPage, InvalidZipcode, UnknownServer
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
+from library.sources.fhir.staging import READER_VERSION
 from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
@@ -106,6 +107,19 @@ async def test_an_import_of_what_has_not_changed_is_already_loaded_and_writes_no
         assert importing.sandbox.call_log("page Observation") == []  # nothing has changed: one empty page a search
 
 
+async def test_what_an_older_reader_has_read_is_asked_for_again_whole(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        await importing.zipcode("01906")
+        await pool.execute("UPDATE fhir.patient_import SET reader_version = reader_version - 1")
+        importing.sandbox.clear_calls()
+        assert (await importing.zipcode("01906")).state is RunState.COMPLETED
+        (search,) = importing.sandbox.call_log("search Observation")
+        assert "_lastUpdated" not in dict(search["parameters"])
+        assert await pool.fetchval("SELECT min(reader_version) FROM fhir.patient_import") == READER_VERSION
+
+
 async def test_patients_are_kept_only_where_a_postal_code_is_just_the_one_that_was_asked_for(
     settings: Settings, pool: Pool, store: ObjectStore
 ) -> None:
@@ -196,14 +210,26 @@ async def error_of(importing: Imports, zipcode: str) -> str:
     return run.error.type
 
 
+@pytest.mark.parametrize("status", [400, 403, 501, 200])
 async def test_a_server_that_takes_one_patient_a_search_is_asked_for_one_at_a_time(
-    settings: Settings, pool: Pool, store: ObjectStore
+    settings: Settings, pool: Pool, store: ObjectStore, status: int
 ) -> None:
-    async with imports(settings, pool, store, faults={"several_patients_refused": 1.0}) as importing:
+    faults = {"several_patients_refused": 1.0, "refusal_status": status}
+    async with imports(settings, pool, store, faults=faults) as importing:
         run = await importing.zipcode("01906")
         assert (run.state, run.error) == (RunState.COMPLETED, None)
         await importing.assert_equal("01906")
         assert await pool.fetchval("SELECT count(*) FROM fhir.patient_import") == 2
+
+
+async def test_a_refusal_of_who_asks_ends_the_run_without_asking_for_each_patient(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    faults = {"several_patients_refused": 1.0, "refusal_status": 401}
+    async with imports(settings, pool, store, faults=faults) as importing:
+        assert await error_of(importing, "01906") == "ServerRefused"
+        (call,) = importing.sandbox.call_log("search Observation")
+        assert "," in dict(call["parameters"])["patient"]
 
 
 async def test_a_base_where_no_fhir_server_is_ends_the_run_at_once(
@@ -221,7 +247,7 @@ async def test_a_search_whose_patients_are_done_asks_for_nobody(
 ) -> None:
     with running_sandbox() as sandbox:
         clients = FhirClients(with_sandbox(settings, sandbox).fhir, ca_file=None)
-        pages = FhirActivities(store, RunLog(pool), clients, FhirImports(pool))
+        pages = FhirActivities(store, RunLog(pool), clients, FhirImports(pool, 1))
         asked = FetchPage(run_id="reset after its end", server=SERVER, zipcode="02114", search=0)
         assert await ActivityEnvironment().run(pages.fetch_observation_page, asked) == FetchedPage()
         assert sandbox.calls()["count"] == 0

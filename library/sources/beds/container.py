@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from array import array
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from library.contracts.beds import (
     ArchiveTooLarge,
@@ -24,6 +24,7 @@ from library.contracts.beds import (
     WorkbookDamaged,
     WorkbookTruncated,
 )
+from library.sources.beds.compound_file import CompoundFile, Hidden
 
 MEBIBYTE = 1024 * 1024
 
@@ -120,13 +121,6 @@ class Archive:
         return self.parts.get(name.lower(), b"")
 
 
-@dataclass(frozen=True, slots=True)
-class CompoundFile:
-    """The bytes of an .xls file."""
-
-    data: bytes
-
-
 Container = Archive | CompoundFile
 
 
@@ -148,14 +142,14 @@ def open_container(data: bytes) -> Container:
     raise _not_a_workbook(data)
 
 
-def behind_an_empty_cell(container: Container, sheet: str, row: int, column: int) -> Literal["formula", "error"] | None:
+def behind_an_empty_cell(container: Container, sheet: str, row: int, column: int) -> Hidden | None:
     """What a cell that reads as empty holds (row and column from 0): a formula without a result, an error, or nothing.
 
     Asked only about cells that are empty where a number belongs: it searches the raw bytes, since the spreadsheet
     library shows all of them as empty.
     """
     if isinstance(container, CompoundFile):
-        return _behind_an_empty_xls_cell(container.data, row, column)
+        return container.behind_an_empty_cell(sheet, row, column)
     reference = f"{column_letters(column)}{row + 1}".encode()
     opening = rb'<(?:\w+:)?c\s(?:[^>]*\s)?r="' + reference + rb'"([^>]*[^/>])?>(.*?)</(?:\w+:)?c>'
     cell = re.search(opening, container.sheet_part(sheet), re.DOTALL)
@@ -165,15 +159,6 @@ def behind_an_empty_cell(container: Container, sheet: str, row: int, column: int
     if kind == "e":
         return "error"
     return "formula" if kind != "str" and re.search(rb"<(?:\w+:)?f[\s>/]", cell[2]) else None
-
-
-def _behind_an_empty_xls_cell(data: bytes, row: int, column: int) -> Literal["formula", "error"] | None:
-    place = re.escape(struct.pack("<HH", row, column)) + rb".."
-    # A FORMULA record with the result "empty" or "error", or a BOOLERR record with an error.
-    formula = re.search(rb"\x06\x00.." + place + rb"([\x02\x03]).{5}\xff\xff", data, re.DOTALL)
-    if formula:
-        return "formula" if formula[1] == b"\x03" else "error"
-    return "error" if re.search(rb"\x05\x02\x08\x00" + place + rb".\x01", data, re.DOTALL) else None
 
 
 def _attribute(element: bytes, name: str) -> str:

@@ -219,7 +219,7 @@ async def test_pages_that_were_staged_by_their_call_are_loaded_still(fhir: FhirS
         runs = RunLog(fhir.pool)
         loads = LoadActivities(fhir.pool, fhir.store, Loader(fhir.pool, fhir.store, Catalogue(DATASETS), LIMITS), runs)
         stager = Stager(fhir.pool, fhir.store, runs, threads)
-        imports = FhirImportActivities(FhirImports(fhir.pool), stager, loads, FhirSettings())
+        imports = FhirImportActivities(FhirImports(fhir.pool, 1), stager, loads, FhirSettings())
         request = fhir.staged(fhir.landed(observation(id="staged by its call")))
         landed = StageFhir(run_id="run", server="here", landed=fhir.landed(observation(id="staged by its load")))
         asked = LoadPages(run_id="run", server="here", requests=(request,), landed=(landed,))

@@ -120,6 +120,8 @@ def test_a_search_for_several_patients_can_be_refused(sandbox: RunningSandbox, c
     sandbox.set_faults(several_patients_refused=1)
     assert client.get("/Observation?patient=a,b").status_code == 400
     assert client.get("/Observation?patient=a").status_code == 200
+    sandbox.set_faults(several_patients_refused=1, refusal_status=422)
+    assert client.get("/Observation?patient=a,b").status_code == 422
 
 
 def test_a_repeated_page_has_another_link_and_the_walk_goes_on(

@@ -104,6 +104,7 @@ async def test_credentials_in_a_link_are_another_origin(server: Server, client: 
         (answer(status=429), ServerBusy),
         (answer(status=503), ServerBusy),
         (answer(status=500), ServerBusy),
+        (answer(status=501), ServerRefused),
         (answer(status=403), ServerRefused),
         (answer(status=404), ServerRefused),
         (answer(b"", "Location: http://elsewhere.example/", status=302), ServerRefused),
