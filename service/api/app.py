@@ -33,6 +33,7 @@ from service.api import (
     web_ui,
 )
 from service.api.context import Context
+from service.api.docs import add_docs
 from service.api.middleware import Around, BodyLimits
 from service.api.posting import BODY, PATHS, StraightThrough, opened_posts
 from service.api.posting import router as posting
@@ -96,9 +97,11 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         summary="Hospital data into one warehouse: durable, resumable, exactly once in effect.",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     add_problem_handlers(app)
+    add_docs(app)
     if settings.kafka.enabled:
         app.include_router(posting)
         app.include_router(streams.router)

@@ -20,17 +20,15 @@ from service.api.problems import PROBLEM, problem, unexpected
 
 _log = structlog.get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
-_POLICY = b"content-security-policy"
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (_POLICY, b"default-src 'none'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
 _TOO_LARGE = 413
 _REFUSALS = (401, 403, 429)
-_DOCS = ("/docs", "/openapi.json")
 _BODY = 64 * 1024
 """Bytes of a body at most, of a route that says nothing else."""
 
@@ -109,8 +107,6 @@ class _Answer:
         self.begun = True
         headers.append((b"x-request-id", self.request_id.encode()))
         there = {name for name, _ in headers}
-        if self._scope["path"] in _DOCS:
-            there.add(_POLICY)
         headers += [header for header in _SECURITY_HEADERS if header[0] not in there]
         self._record(int(message["status"]))
         await self._send(message)
