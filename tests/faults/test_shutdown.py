@@ -102,6 +102,7 @@ async def test_a_worker_whose_store_is_away_at_the_start_waits_and_says_that_it_
         "temporal": "ok",
         "worker": "ok",
         "s3": "unavailable: StoreUnavailable",
+        "kafka": "unavailable: ConfigurationError",  # these workers know of none
     }
 
 
