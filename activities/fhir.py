@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from temporalio import activity
 from activities.beating import beating
 from config.sections import FhirSettings
 from library.contracts.fhir import (
+    NDJSON,
     FetchedPage,
     FetchPage,
     PageStaysUnreadable,
@@ -32,12 +34,10 @@ from library.sources.fhir.page import Page, matching_patients, read_page, unread
 from library.sources.fhir.staging import SOURCE
 from library.warehouse.fhir_imports import Asked, FhirImports
 from library.warehouse.runs import RunLog
-from library.web.fhir import NDJSON, Answer, FhirClient
+from library.web.fhir import Answer, FhirClient
 
 _UNREADABLE = 8
 """Tries after which an answer that cannot be read counts as what the server has to say."""
-_UNAUTHORIZED = 401
-"""The status of a refusal that concerns who asks, whomever for."""
 
 
 class FhirClients:
@@ -120,7 +120,7 @@ class FhirActivities:
             except ServerRefused as refusal:
                 # Some servers take one patient a search, and say so by whatever status. If it was something else that
                 # they did not like, the searches for single patients are refused as well, and say it.
-                if whom is not None and len(whom.patients) > 1 and refusal.status != _UNAUTHORIZED:
+                if whom is not None and len(whom.patients) > 1 and refusal.status != HTTPStatus.UNAUTHORIZED:
                     return FetchedPage(alone=len(whom.patients))
                 raise
             return await self._kept(asked, client, answer, page, page.resources)

@@ -16,15 +16,14 @@ from library.contracts.fhir_files import BeginExport, DownloadExported, FetchMan
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.objects.links import read_link, store_link
+from library.objects.ndjson import SUFFIXES, land_ndjson
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
-from library.sources.fhir.packed import unpacked
 from library.sources.fhir.staging import SOURCE
 from library.web.download import download
-from library.web.fhir import NDJSON, FhirClient
+from library.web.fhir import FhirClient
 from library.web.guard import Guard
 from library.web.kinds import Kind
 
-_FILES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 _TEXT: tuple[Kind, ...] = ("text", "empty")
 
 
@@ -58,7 +57,7 @@ class FhirFileActivities:
         client = self.clients.of_url(link, asked.server)
         with tempfile.TemporaryDirectory(prefix="wardflow-manifest-") as name:
             path = Path(name) / "manifest"
-            if urlsplit(link).path.endswith(_FILES):
+            if urlsplit(link).path.endswith(SUFFIXES):
                 path.write_bytes(manifest_of_one(link))
             elif client is not None:
                 async with calling():
@@ -79,8 +78,8 @@ class FhirFileActivities:
         with tempfile.TemporaryDirectory(prefix="wardflow-export-") as name:
             path = Path(name) / "file.ndjson"
             await self._fetch(client, url, path)
-            plain = await asyncio.to_thread(unpacked, path, Path(name), self.clients.settings.max_file_bytes)
-            return await asyncio.to_thread(self.stager.store.land, SOURCE, plain, content_type=NDJSON, compress=True)
+            limit = self.clients.settings.max_file_bytes
+            return await asyncio.to_thread(land_ndjson, self.stager.store, SOURCE, path, limit)
 
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:

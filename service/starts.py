@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import math
 import re
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,16 +34,16 @@ from library.contracts.fhir_files import ImportFhir
 from library.contracts.loads import LoadResult
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunStarted, RunTotals
+from library.objects.ndjson import land_ndjson
 from library.objects.store import ObjectStore, Progress
 from library.sources.beds.staging import SOURCE, workbook_identity
-from library.sources.fhir.packed import unpacked
 from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
 from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from library.web.fhir import NDJSON, is_at
+from library.web.fhir import is_at
 from library.web.urls import check_url
 from service.resources import download_guard, file_guard
 from workflows.policies import WORKFLOWS
@@ -149,13 +148,8 @@ class Starter:
             PageTooLarge: it has more bytes than a file may have; nothing was stored.
             FileDamaged: it is compressed, and damaged.
         """
-
-        def land() -> ObjectRef:
-            with tempfile.TemporaryDirectory(prefix="wardflow-unpacked-") as folder:
-                plain = unpacked(path, Path(folder), self.settings.fhir.max_file_bytes)
-                return self.store.land(FHIR_SOURCE, plain, content_type=NDJSON, compress=True, progress=progress)
-
-        return await asyncio.to_thread(land)
+        limit = self.settings.fhir.max_file_bytes
+        return await asyncio.to_thread(land_ndjson, self.store, FHIR_SOURCE, path, limit, progress=progress)
 
     async def import_fhir(
         self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False

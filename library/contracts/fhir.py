@@ -5,7 +5,7 @@ FhirError
 ├── ServerBusy                        (retryable) 429, 5xx but 501, no connection; says when to ask again, if told
 ├── PageUnreadable                    (retryable) HTML, JSON that was cut off
 │   └── PageStaysUnreadable           again and again
-├── NotABundle, PageTooLarge, ServerRefused, AnotherOrigin, PageLoops
+├── NotABundle, PageTooLarge, FileDamaged, ServerRefused, AnotherOrigin, PageLoops
 └── SearchExpired                     the link of a page is gone: its search begins again
 """
 
@@ -19,6 +19,8 @@ from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunError
 
+NDJSON = "application/fhir+ndjson"
+"""The media type of resources, one a line."""
 FILE = "file"
 """The server of rows that came by files, unless one was named."""
 

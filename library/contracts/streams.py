@@ -2,6 +2,7 @@
 
 WardflowError
 ├── KafkaUnavailable (retryable)
+│   └── LeaderMissing
 ├── KafkaRefused
 │   └── RecordTooLarge
 ├── TopicMissing
@@ -55,6 +56,10 @@ class KafkaUnavailable(WardflowError):
 
 class LeaderMissing(KafkaUnavailable):
     """A partition has no leader at this moment: its broker is away. The topic's others go on."""
+
+    def __init__(self, topic: str, *partitions: int) -> None:
+        which = ", ".join(map(str, sorted(partitions)))
+        super().__init__(f"Of the topic {topic} nobody leads partition {which} at this moment.")
 
 
 class KafkaRefused(WardflowError):

@@ -102,9 +102,11 @@ class _Nursery:
         """The connection to a new child, which knows this module."""
         ours, theirs = socket.socketpair()
         message = json.dumps({"start": module}).encode() + b"\n"
-        with theirs, self._lock:
+        with contextlib.ExitStack() as unless_sent, theirs, self._lock:
+            unless_sent.enter_context(ours)
             sent = socket.send_fds(self._connection, [message], [theirs.fileno()])
             self._connection.sendall(message[sent:])
+            unless_sent.pop_all()
         return ours
 
     def free_child(self) -> socket.socket | None:
@@ -192,8 +194,8 @@ def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket]]:
         try:
             child = nursery.start(module)
         except (BrokenPipeError, ConnectionResetError):
-            child = None
-        if child:
+            pass  # it has just died
+        else:
             yield nursery, child
         # Whatever became of it, it does not start children. Closing it leaves other calls' children an alarm clock.
         _wait_for_death(nursery)

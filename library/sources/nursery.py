@@ -80,7 +80,7 @@ def _live(descriptor: int, others: list[int]) -> NoReturn:
             # The time is the machine's, and before the alarm clock's: who died of that, died after its time.
             caller.sendall(f"{os.getpid()} {time.monotonic()}\n".encode())
             question = json.loads(line)
-            limit_process(born_with + question["max_memory"], question["max_seconds"])
+            _limit(born_with + question["max_memory"], question["max_seconds"])
             answer, well = _answer(question)
             signal.setitimer(signal.ITIMER_REAL, 0)
             caller.sendall(answer + b"\n")
@@ -91,7 +91,7 @@ def _live(descriptor: int, others: list[int]) -> NoReturn:
         os._exit(0)
 
 
-def limit_process(address_space: int, max_seconds: float) -> None:
+def _limit(address_space: int, max_seconds: float) -> None:
     """Bound what this process takes from now on: bytes of address space in all, seconds by the clock; no core file."""
     for what, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(what, (limit, resource.getrlimit(what)[1]))
@@ -108,6 +108,7 @@ def _address_space() -> int:
 
 def _answer(question: dict[str, Any]) -> tuple[bytes, bool]:
     """The answer, and whether this process is as it was: what failed unexpectedly may have left anything behind."""
+    well = False
     try:
         function: Any = importlib.import_module(question["module"])
         for name in question["name"].split("."):
@@ -124,10 +125,8 @@ def _answer(question: dict[str, Any]) -> tuple[bytes, bool]:
             "column": error.column,
         }
     except OSError as error:
-        well = False
         said = {"error": type(error).__name__, "errno": error.errno, "message": type(error).__name__}
     except BaseException as error:  # noqa: BLE001 - a panic of the decoder is not an Exception
-        well = False
         said = {"error": type(error).__name__, "message": _whereabouts(error)}
     return json.dumps(said).encode(), well
 

@@ -194,5 +194,20 @@ def require(leaders: Leaders, topic: str, partition: int) -> int:
     if leader is None:
         raise TopicMissing(f"The topic {topic} has no partition {partition}.")
     if leader == NOBODY:
-        raise LeaderMissing(f"Partition {partition} of the topic {topic} has no leader at this moment.")
+        raise LeaderMissing(topic, partition)
     return leader
+
+
+def held_by(topic: TopicInfo, partition: int) -> PartitionRange:
+    """What a partition holds.
+
+    Raises:
+        TopicMissing: the topic has no such partition.
+        LeaderMissing: nobody leads it at this moment.
+    """
+    found = next((each for each in topic.partitions if each.partition == partition), None)
+    if found is None and partition in topic.leaderless:
+        raise LeaderMissing(topic.name, partition)
+    if found is None:
+        raise TopicMissing(f"The topic {topic.name} has no partition {partition}.")
+    return found

@@ -1,7 +1,7 @@
-"""Streams as operators see and steer them."""
+"""Streams as operators see and steer them: drains into the warehouse, and archives in the lake."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,36 +36,29 @@ type Target = int | datetime | Literal["earliest", "latest"]
 
 @dataclass(frozen=True)
 class Streams:
-    """Lists, pauses, resumes and rewinds drains."""
+    """Lists drains and archives; pauses, resumes and rewinds drains."""
 
     connection: Connection
     topics: Topics
     offsets: Offsets
     archives: Archives
 
-    async def status(self) -> list[StreamStatus]:
-        """Every partition that drains know; where Kafka does not answer at once, with the end that was seen last."""
-        try:
-            async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
-                for feed in self.topics.drained:
-                    with _by_itself(feed.topic):
-                        await self._look(cluster, feed.topic)
-        except (TimeoutError, WardflowError):
-            pass  # `looked_at` says how old the ends are
-        return await self.offsets.status(feed.topic for feed in self.topics.drained)
+    async def overview(self) -> tuple[list[StreamStatus], list[ArchiveStatus]]:
+        """Every partition that drains know, and every one that archives know, those of topics of the lake alone too.
 
-    async def archived(self) -> list[ArchiveStatus]:
-        """Every partition that archives know, those of topics too that feed nothing but the lake."""
+        Where Kafka does not answer at once, drains have the end that was seen last, and archives no lag.
+        """
         ends: dict[tuple[str, int], int] = {}
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 for topic in self.topics:
                     with _by_itself(topic):
-                        found = await cluster.topic(topic)
-                        ends |= {(topic, each.partition): each.end for each in found.partitions}
+                        if found := await self._look(cluster, topic):
+                            ends |= {(topic, each.partition): each.end for each in found.partitions}
         except (TimeoutError, WardflowError):
-            pass  # lags are unknown then
-        return await self.archives.status(self.topics, ends)
+            pass  # `looked_at` says how old a drain's end is
+        drains = await self.offsets.status(feed.topic for feed in self.topics.drained)
+        return drains, await self.archives.status(self.topics, ends)
 
     async def to_drain(self, left_out: LeftOut = lambda *_: None) -> list[tuple[str, int]]:
         """The partitions that Kafka lists now and that are neither paused nor stopped.
@@ -117,8 +110,11 @@ class Streams:
             if found is None:
                 raise TopicMissing(f"Kafka does not know the topic {topic}.")
             at = await cluster.offsets_at(topic, to) if isinstance(to, datetime) else {}
-        if away := [each for each in found.leaderless if partition in (None, each)]:
-            raise _without_leader(topic, away)
+        away = set(found.leaderless)
+        if isinstance(to, datetime):
+            away.update({each.partition for each in found.partitions} - at.keys())  # it went between the two questions
+        if away := away if partition is None else away & {partition}:
+            raise LeaderMissing(topic, *away)
         held = {each.partition: each for each in found.partitions if partition in (None, each.partition)}
         if not held:
             raise StreamUnknown(f"The topic {topic} has no partition {partition}.")
@@ -128,7 +124,7 @@ class Streams:
     async def _to_drain(self, cluster: Cluster, topic: str, left_out: LeftOut) -> list[tuple[str, int]]:
         held = await self._look(cluster, topic)
         if held and held.leaderless:
-            left_out(topic, _without_leader(topic, held.leaderless))
+            left_out(topic, LeaderMissing(topic, *held.leaderless))
         stored = await self.offsets.of([topic])
         left_alone = {each.partition for each in stored if each.paused or each.state is StreamState.STOPPED}
         listed = [each.partition for each in held.partitions] if held else []
@@ -166,10 +162,6 @@ def _by_itself(topic: str, left_out: LeftOut = lambda *_: None) -> Iterator[None
         pass
     except KafkaRefused as error:
         left_out(topic, error)
-
-
-def _without_leader(topic: str, partitions: Sequence[int]) -> LeaderMissing:
-    return LeaderMissing(f"Of the topic {topic} nobody leads {', '.join(map(str, partitions))} at this moment.")
 
 
 def _offset(topic: str, held: PartitionRange, to: Target, at: Mapping[int, int]) -> int:

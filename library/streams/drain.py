@@ -12,10 +12,10 @@ import asyncpg
 
 from library.contracts.drains import DrainDone, DrainIdentity, DrainOutcome, DrainTopic, StreamPosition, StreamState
 from library.contracts.errors import WardflowError
-from library.contracts.streams import LeaderMissing, OffsetOutOfRange, TopicMadeAnew, TopicMissing
+from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew
 from library.streams import batches
 from library.streams.batches import Batch, Feed, Place, all_refused, decoded
-from library.streams.cluster import Cluster
+from library.streams.cluster import Cluster, held_by
 from library.streams.connection import Connection
 from library.streams.reader import Reader
 from library.streams.topics import Topics
@@ -93,11 +93,7 @@ class Drain:
             return position
         async with Cluster(self.connection) as cluster:
             topic = await cluster.topic(asked.topic)
-        held = next((each for each in topic.partitions if each.partition == asked.partition), None)
-        if asked.partition in topic.leaderless:
-            raise LeaderMissing(f"Partition {asked.partition} of the topic {asked.topic} has no leader at this moment.")
-        if held is None:
-            raise TopicMissing(f"The topic {asked.topic} has no partition {asked.partition}.")
+        held = held_by(topic, asked.partition)
         return await self.offsets.begin(
             asked.topic, asked.partition, topic_id=str(topic.topic_id), beginning=held.beginning
         )

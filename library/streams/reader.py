@@ -16,7 +16,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from library.contracts.streams import LeaderMissing, OffsetOutOfRange, TopicMadeAnew
-from library.streams.cluster import COMMITTED, Cluster, Leaders, require
+from library.streams.cluster import COMMITTED, Cluster, Leaders, held_by, require
 from library.streams.connection import Connection, translated
 from library.streams.lenient import LenientRecords
 
@@ -196,10 +196,7 @@ class Reader:
             error = errors.for_code(code)
             if error is errors.OffsetOutOfRangeError:
                 await self._look()  # made anew? then that is what is to be said
-                found = (await self._cluster.topic(self.topic)).partitions
-                held = next((each for each in found if each.partition == partition), None)
-                if held is None:
-                    raise LeaderMissing(f"Partition {partition} of the topic {self.topic} is finding its leader.")
+                held = held_by(await self._cluster.topic(self.topic), partition)
                 raise OffsetOutOfRange(self.topic, partition, offset, beginning=held.beginning, end=held.end)
             if error in _MOVING:
                 await self._look()  # raises where the topic is gone

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from library.contracts.lake import Archived, ArchiveState, ArchiveStatus
+from library.contracts.lake import Archived, ArchiveStatus
 from library.warehouse.pool import Pool
 
 
@@ -38,17 +38,14 @@ class Archives:
             ends: where partitions end now, as far as that is known.
         """
         rows = await self._pool.fetch(
-            "SELECT topic, partition, incarnation, next_offset, reason, updated_at FROM ingest.archive_position "
-            "WHERE topic = ANY ($1) ORDER BY topic, partition",
+            "SELECT topic, partition, incarnation, next_offset, reason, updated_at, "
+            "CASE WHEN reason IS NULL THEN 'archiving' ELSE 'stopped' END AS state "
+            "FROM ingest.archive_position WHERE topic = ANY ($1) ORDER BY topic, partition",
             list(topics),
         )
+        found = [ArchiveStatus.model_validate(dict(row)) for row in rows]
+        known = [(each, ends.get((each.topic, each.partition))) for each in found]
         return [
-            ArchiveStatus(
-                **dict(row),
-                state=ArchiveState.ARCHIVING if row["reason"] is None else ArchiveState.STOPPED,
-                lag=None
-                if (end := ends.get((row["topic"], row["partition"]))) is None
-                else max(0, end - row["next_offset"]),
-            )
-            for row in rows
+            each if end is None else each.model_copy(update={"lag": max(0, end - each.next_offset)})
+            for each, end in known
         ]

@@ -19,7 +19,15 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import httpx
 
 from config.sections import FhirServerSettings, FhirSettings
-from library.contracts.fhir import AnotherOrigin, PageTooLarge, PageUnreadable, SearchExpired, ServerBusy, ServerRefused
+from library.contracts.fhir import (
+    NDJSON,
+    AnotherOrigin,
+    PageTooLarge,
+    PageUnreadable,
+    SearchExpired,
+    ServerBusy,
+    ServerRefused,
+)
 from library.sources.fhir.page import issue_codes
 from library.web.fhir_tokens import Credentials
 from library.web.guard import place_text
@@ -27,7 +35,6 @@ from library.web.hosts import split_place
 from library.web.retry_after import retry_after
 
 JSON = "application/fhir+json"
-NDJSON = "application/fhir+ndjson"
 MANIFEST = "application/json"
 
 _LONGEST_URL = 8_000

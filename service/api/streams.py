@@ -1,6 +1,5 @@
-"""`/streams`: how far topics are drained into the warehouse; pause, resume and rewind them."""
+"""`/streams`: how far topics are in the warehouse and in the lake; pause, resume and rewind drains."""
 
-import asyncio
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -74,8 +73,7 @@ class WholeTopic(BaseModel):
 @router.get("", **needs(Scope.OPERATE))
 async def list_streams(api: Api) -> StreamList:
     """Lag, rate, freshness, state and reason of each partition; and how far each is in the lake."""
-    known = _streams(api)
-    drains, archives = await asyncio.gather(known.status(), known.archived())
+    drains, archives = await _streams(api).overview()
     return StreamList(items=drains, archives=archives)
 
 

@@ -11,13 +11,13 @@ from rich.text import Text
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import RunState
+from library.objects.ndjson import SUFFIXES
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-_SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
 _DATASETS = ("fhir.patient", "fhir.observation")
 
 Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
@@ -92,7 +92,7 @@ def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
         elif not path.is_dir():
             raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
         else:
-            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(_SUFFIXES))
+            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(SUFFIXES))
             if not found:
                 raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
             yield from found

@@ -31,7 +31,7 @@ def list_streams(as_json: Json = False) -> None:
 
     async def main(settings: Settings) -> list[StreamStatus]:
         async with warehouse(settings, size=1) as pool:
-            return await streams(settings, pool).status()
+            return (await streams(settings, pool).overview())[0]
 
     found = run(main)
     if as_json:
@@ -62,7 +62,7 @@ def list_archives(as_json: Json = False) -> None:
 
     async def main(settings: Settings) -> list[ArchiveStatus]:
         async with warehouse(settings, size=1) as pool:
-            return await streams(settings, pool).archived()
+            return (await streams(settings, pool).overview())[1]
 
     found = run(main)
     if as_json:

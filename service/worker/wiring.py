@@ -90,6 +90,11 @@ class Resources:
         """Clients of the FHIR servers."""
         return FhirClients(self.settings.fhir, ca_file=self.settings.downloads.ca_file)
 
+    @cached_property
+    def imports(self) -> FhirImports:
+        """What imports by zip code remember."""
+        return FhirImports(self.pool, FHIR_READER_VERSION)
+
     async def close(self) -> None:
         """Let go of what activities have opened."""
         await self.fhir.close()
@@ -112,8 +117,7 @@ def _every_source(resources: Resources) -> ByQueue:
     pool, runs, store = resources.pool, resources.runs, resources.store
     bookkeeping = RunActivities(pool, runs)
     abandoned = AbandonedRuns(pool, runs, resources.client)
-    imports = FhirImports(pool, FHIR_READER_VERSION)
-    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), imports)
+    upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), resources.imports)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
         IO: [upkeep.keep_up],
@@ -128,7 +132,7 @@ def _beds(resources: Resources) -> ByQueue:
 
 
 def _fhir(resources: Resources) -> ByQueue:
-    settings, imports = resources.settings, FhirImports(resources.pool, FHIR_READER_VERSION)
+    settings, imports = resources.settings, resources.imports
     pages = FhirActivities(resources.store, resources.runs, resources.fhir, imports)
     files = FhirFileActivities(resources.stager, resources.fhir, file_guard(settings))
     # Loads that stage never wait for the readers of files.

@@ -70,7 +70,7 @@ async def test_every_declared_topic_that_there_is_gets_an_archive_and_its_record
     shown: dict[int, int] = {}
     async with asyncio.timeout(30):
         while sum(shown.values()) < 100:
-            known = await streams(streaming, pool).archived()
+            _, known = await streams(streaming, pool).overview()
             shown = {each.partition: each.next_offset for each in known if each.topic == topic}
             await asyncio.sleep(0.1)
     assert {(each.topic, each.state, each.lag, each.reason) for each in known} == {(topic, "archiving", 0, None)}

@@ -11,6 +11,7 @@ is looked through. What is not found then counts as not there.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Hidden = Literal["formula", "error"]
@@ -26,7 +27,7 @@ _RESULTS: dict[int, Hidden] = {2: "error", 3: "formula"}
 """Results of a formula that read as an empty cell: an error, and none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompoundFile:
     """The bytes of an .xls file."""
 
@@ -36,8 +37,12 @@ class CompoundFile:
     def behind_an_empty_cell(self, sheet: str, row: int, column: int) -> Hidden | None:
         """What a cell that reads as empty holds: a formula without a result, an error, or nothing."""
         if sheet not in self._hidden:  # a sheet may have thousands of empty cells
-            self._hidden[sheet] = _hidden_cells(_workbook(self.data), sheet)
+            self._hidden[sheet] = _hidden_cells(self._workbook, sheet)
         return self._hidden[sheet].get((row, column))
+
+    @cached_property
+    def _workbook(self) -> bytes:
+        return _workbook(self.data)
 
 
 def _hidden_cells(workbook: bytes, sheet: str) -> dict[tuple[int, int], Hidden]:

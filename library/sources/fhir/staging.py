@@ -18,7 +18,7 @@ from library.sources.fhir.concepts import Unreadable, misfit
 from library.sources.fhir.identity import Source
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
-from library.sources.fhir.resources import AnyResource, Observation, Patient
+from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
 from library.warehouse.staging import Cell, Staging
 
 SOURCE = "fhir"
@@ -121,7 +121,7 @@ class _Reader:
                 elif found is not None:
                     self._stage(number, line, found)
 
-    def _decoded(self, line: bytes | None) -> "Patient | Observation | _Refusal | None":
+    def _decoded(self, line: bytes | None) -> Resource | _Refusal | None:
         if line is None:
             return _Refusal(self._latest, f"longer than {LINE_LIMIT:,} bytes")
         self.lines += 1
@@ -129,18 +129,17 @@ class _Reader:
             if not line.isascii():
                 line.decode()  # nothing else looks at the bytes of what is passed over
             try:
-                resource: Patient | Observation = _decode(line)
+                resource: Resource = _decode(line)
             except msgspec.ValidationError:
                 if self._is_of_another_type(line):
                     return None
                 raise
         except Exception as error:  # noqa: BLE001 - see `_reason`
-            reason = _reason(error)
-            return _Refusal(self._latest, reason)
-        self._latest = PATIENT if isinstance(resource, Patient) else OBSERVATION
+            return _Refusal(self._latest, _reason(error))
+        self._latest = _dataset_of(resource)
         return resource
 
-    def _stage(self, number: int, line: bytes, resource: Patient | Observation) -> None:
+    def _stage(self, number: int, line: bytes, resource: Resource) -> None:
         may_hold_nul = b"\\u0000" in line  # the only way in which JSON can say it
         try:
             if isinstance(resource, Patient):
@@ -152,8 +151,7 @@ class _Reader:
                 _refuse_nul(OBSERVATION_COMPONENT, component)
             self._write(OBSERVATION, observation, number, checked=may_hold_nul)
         except Exception as error:  # noqa: BLE001 - see `_reason`
-            dataset = PATIENT if isinstance(resource, Patient) else OBSERVATION
-            self._staging.refuse(dataset, [_reason(error)], line=number, raw=line)
+            self._staging.refuse(_dataset_of(resource), [_reason(error)], line=number, raw=line)
             return
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
@@ -177,6 +175,10 @@ class _Reader:
     def _skip(self, kind: str) -> None:
         is_type = _TYPE.fullmatch(kind) and (kind in self.skipped or len(self.skipped) < _TYPES_LIMIT)
         self.skipped[kind if is_type else "of no type of FHIR"] += 1
+
+
+def _dataset_of(resource: Resource) -> Dataset:
+    return PATIENT if isinstance(resource, Patient) else OBSERVATION
 
 
 def _reason(error: Exception) -> str:

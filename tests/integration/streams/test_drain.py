@@ -124,7 +124,7 @@ async def test_the_next_one_goes_on_where_the_last_one_ended(stream: Stream) -> 
     await stream.send(result(1))
     await stream.run()
     await stream.send(result(2))
-    await stream.control.status()  # sees that there is more
+    await stream.control.overview()  # sees that there is more
     done = await stream.run()
     assert (done.records, done.next_offset) == (1, 2)
     assert await stream.values() == [1, 2]
@@ -332,11 +332,11 @@ async def test_a_postgres_that_is_away_is_tried_again(stream: Stream, settings: 
 async def test_status_says_how_far_behind_and_how_fast(stream: Stream) -> None:
     await stream.send(result(1), result(2))
     await stream.run()
-    (status,) = await stream.control.status()
+    ((status,), _) = await stream.control.overview()
     assert (status.lag, status.freshness) == (0, 0)
     assert status.rate > 0
     await stream.send(result(3))
-    (status,) = await stream.control.status()
+    ((status,), _) = await stream.control.overview()
     assert status.lag == 1
     assert status.freshness is not None
     assert status.freshness > 0

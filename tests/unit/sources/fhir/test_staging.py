@@ -164,8 +164,6 @@ SCRIPT = """
 import resource, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from library.sources.fhir import staging
-from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import stage_ndjson
 folder = Path(sys.argv[1])
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
