@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 MEBIBYTE = 1024 * 1024
 
-type TopicName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-"""What Kafka takes as a name."""
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+"""What Kafka takes as a topic's name."""
+
+type TopicName = Annotated[str, Field(pattern=TOPIC)]
 
 
 class Section(BaseModel):

@@ -13,22 +13,19 @@ from library.warehouse.queries import access as queries
 from service.api.context import Context, context
 from service.api.items import AuditItem, TokenItem
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Moment
+from service.api.parameters import NO_NUL, Moment, Text
 from service.api.security import Caller, needs
 
 # Not idempotent by key: its answer would have to be kept, and a token is kept nowhere.
 router = APIRouter(prefix="/access", tags=["access"])
 Api = Annotated[Context, Depends(context)]
 
-_TEXT = r"^[^\x00]+$"
-Filter = Annotated[str | None, Query(max_length=200, pattern=_TEXT)]
-
 
 class NewToken(BaseModel):
     """The token that is wanted."""
 
     name: str = Field(
-        description="Whom it is for, or what.", max_length=200, pattern=_TEXT, examples=["ward dashboard"]
+        description="Whom it is for, or what.", max_length=200, pattern=NO_NUL, examples=["ward dashboard"]
     )
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope), examples=[["read:beds"]])
     days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
@@ -72,8 +69,8 @@ async def revoke_token(token_id: UUID, api: Api, caller: Caller) -> None:
 async def list_audit(
     request: Request,
     api: Api,
-    actor: Filter = None,
-    action: Filter = None,
+    actor: Text = None,
+    action: Text = None,
     since: Annotated[Moment | None, Query(description="Only from this moment on (with a zone).")] = None,
     limit: Limit = 100,
     after: After = None,

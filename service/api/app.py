@@ -40,10 +40,10 @@ from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.security import needs
 from service.api.sessions import sessions
+from service.readiness import parts
 from service.resources import object_store, warehouse
 from service.starts import Starter
 from service.temporal import connect, encryption_codec
-from service.worker.health import kafka_probe
 
 _HISTORY = 16 * 1024 * 1024
 """Bytes of a page of a history at most, which the Web UI wants decoded."""
@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
                 tokens=Tokens(pool),
                 audit=Audit(pool),
                 sign_ins=SignIns(pool, _passwords(settings), Slowing()),
-                kafka=kafka_probe(settings) if settings.kafka.enabled else None,
+                parts=parts(settings, pool, store, client, kafka=settings.kafka.enabled),
                 posts=await opened.enter_async_context(opened_posts(settings)) if settings.kafka.enabled else None,
                 keys=IdempotencyKeys(pool),
                 sessions=sessions(settings),

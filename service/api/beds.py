@@ -1,11 +1,7 @@
 """`/nhs-data`: workbooks in, beds out."""
 
-import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -25,9 +21,9 @@ from service.api import items
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Day, Moment
+from service.api.parameters import NO_NUL, Day, Moment, spooled
 from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
-from service.api.runs import RunAnswer, Started, accepted, asked_for
+from service.api.runs import RunAnswer, Started, accepted, as_it_is
 from service.api.security import Caller, needs
 from service.starts import EXCEL
 
@@ -95,9 +91,7 @@ async def upload(request: Request, response: Response, api: Api, caller: Caller)
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise Unprocessable("file: missing.", advice="Send the workbook as the part `file`.", field="file")
-        with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
-            path = Path(folder) / "upload"
-            await asyncio.to_thread(_spool, file, path)
+        async with spooled(file) as path:
             landed = await api.starter.land_workbook(path)
         handle = await api.starter.ingest_workbook(landed, subject=(file.filename or "upload")[:200].replace("\0", ""))
     await api.audit.record(str(caller.token_id), "start_run", handle.id)
@@ -115,7 +109,7 @@ async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller)
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
 async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """The run of a workbook."""
-    return await asked_for(api, run_id, caller)
+    return await as_it_is(api, run_id, caller)
 
 
 @router.get("/occupancy", **needs(Scope.READ_BEDS, items=items.OccupancyItem))
@@ -194,7 +188,7 @@ async def organisation_history(
 async def organisations_called(
     request: Request,
     api: Api,
-    text: Annotated[str, InPath(min_length=2, max_length=100, pattern="^[^\\x00]*$")],
+    text: Annotated[str, InPath(min_length=2, max_length=100, pattern=NO_NUL)],
     limit: Limit = 100,
     after: After = None,
 ) -> Response:
@@ -252,8 +246,3 @@ async def _all(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[byte
     yield first
     async for chunk in others:
         yield chunk
-
-
-def _spool(file: UploadFile, path: Path) -> None:
-    with path.open("wb") as target:
-        shutil.copyfileobj(file.file, target, 1024 * 1024)

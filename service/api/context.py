@@ -1,5 +1,6 @@
 """What routes work with; made once when the API starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,9 +16,9 @@ from library.access.users import SignIns
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.posts import Posts
+from service.readiness import Probe
 from service.starts import Starter
 from service.temporal import EncryptionCodec
-from service.worker.health import Probe
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Context:
     Attributes:
         reader: a pool of the read-only role, with a statement time-out: what queries use.
         posts: brings records to Kafka; `None` where there is none.
-        kafka: asks whether Kafka is there; `None` where none is used.
+        parts: what the API works with, by name: each is asked whether it is there.
         codec: of Temporal's payloads; `None` where they are not encrypted.
         web: asks the server of Temporal's Web UI.
     """
@@ -40,7 +41,7 @@ class Context:
     tokens: Tokens
     sign_ins: SignIns
     posts: Posts | None
-    kafka: Probe | None
+    parts: Mapping[str, Probe]
     audit: Audit
     keys: IdempotencyKeys
     sessions: Sessions

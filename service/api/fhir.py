@@ -14,7 +14,7 @@ from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.fhir_items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Beginning, Day, Ending
+from service.api.parameters import NO_NUL, Beginning, Day, Ending
 from service.api.patient_data import OnSeveralServers, audited
 from service.api.problems import NotFound, Unprocessable
 from service.api.security import Caller, needs
@@ -22,7 +22,6 @@ from service.api.security import Caller, needs
 router = APIRouter(tags=["patients"])
 Api = Annotated[Context, Depends(context)]
 
-_NO_NUL = r"^[^\x00]+$"
 _ON_BOTH = 2
 
 
@@ -30,9 +29,9 @@ Server = Annotated[
     str | None,
     Query(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Only of this server.", examples=["hapi"]),
 ]
-PatientId = Annotated[str, InPath(max_length=255, pattern=_NO_NUL)]
-Name = Annotated[str | None, Query(max_length=100, pattern=_NO_NUL, description="What one of the names begins with.")]
-Code = Annotated[str | None, Query(max_length=255, pattern=_NO_NUL, examples=["8302-2"])]
+PatientId = Annotated[str, InPath(max_length=255, pattern=NO_NUL)]
+Name = Annotated[str | None, Query(max_length=100, pattern=NO_NUL, description="What one of the names begins with.")]
+Code = Annotated[str | None, Query(max_length=255, pattern=NO_NUL, examples=["8302-2"])]
 Value = Annotated[float | None, Query(allow_inf_nan=False, description="Of the observation's number.")]
 From = Annotated[
     Beginning | None,
@@ -166,7 +165,7 @@ async def observations(
     request: Request,
     api: Api,
     caller: Caller,
-    patient_id: Annotated[str | None, Query(max_length=255, pattern=_NO_NUL)] = None,
+    patient_id: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
     code: Code = None,
     category: Code = None,
     begin: From = None,

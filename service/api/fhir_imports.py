@@ -2,11 +2,8 @@
 
 import asyncio
 import re
-import shutil
-import tempfile
 from http import HTTPStatus
-from pathlib import Path
-from typing import IO, Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +14,7 @@ from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.runs import RunState
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
-from service.api.parameters import validated
+from service.api.parameters import spooled, validated
 from service.api.problems import Unprocessable, UnsupportedMediaType
 from service.api.runs import Started, accepted
 from service.api.security import Caller, needs
@@ -151,10 +148,7 @@ async def _upload(api: Context, form: FormData) -> RunHandle:
         raise Unprocessable("file: missing.", advice="Send the NDJSON as the part `file`.", field="file")
     if server is not None and (not isinstance(server, str) or server not in api.settings.fhir.by_name):
         raise UnknownServer("server: no FHIR server has this name.")
-    with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
-        path = Path(folder) / "upload"
-        with path.open("wb") as target:
-            await asyncio.to_thread(shutil.copyfileobj, cast(IO[bytes], file.file), target)
+    async with spooled(file) as path:
         landed = await api.starter.land_fhir(path)
     subject = (file.filename or "upload")[:200].replace("\0", "")
     return await api.starter.import_fhir(landed, subject=subject, server=server)

@@ -1,12 +1,11 @@
 """`/health`: public, and says nothing but which part is missing."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
 from service.api.context import Context, context
-from service.worker.health import Probe, probed, readiness
+from service.readiness import probed, readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -20,11 +19,4 @@ async def live() -> dict[str, str]:
 @router.get("/ready", responses={503: {"description": "A part is missing without which nothing can be answered."}})
 async def ready(response: Response, api: Annotated[Context, Depends(context)]) -> dict[str, Any]:
     """Whether the API reaches all that it needs; without Kafka it is ready, and only posts of records are refused."""
-    parts: dict[str, Probe] = {
-        "postgres": lambda: api.pool.fetchval("SELECT 1"),
-        "s3": lambda: asyncio.to_thread(api.starter.store.bucket_exists),
-        "temporal": lambda: api.starter.client.service_client.check_health(),
-    }
-    if api.kafka is not None:
-        parts["kafka"] = api.kafka
-    return readiness(response, await probed(parts), beside=("kafka",))
+    return readiness(response, await probed(api.parts), optional=("kafka",))

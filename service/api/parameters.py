@@ -1,13 +1,25 @@
 """Kinds of parameters, and bodies that routes read themselves."""
 
+import asyncio
 import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
+from starlette.datastructures import UploadFile
 
+from config.servers import MEBIBYTE
 from library.sources.fhir.times import read_date_time
 from service.api.problems import Unprocessable
+
+NO_NUL = r"^[^\x00]+$"
+"""What Postgres takes as a text that is not empty."""
 
 _BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_OR_PART = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
@@ -52,6 +64,8 @@ def _edge(edge: Literal["start", "end"]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+Text = Annotated[str | None, Query(max_length=200, pattern=NO_NUL)]
+"""A filter by a text."""
 Day = Annotated[date, Field(examples=["2024-01-01"]), _written("day", "2024-01-01")]
 """A date."""
 Moment = Annotated[
@@ -79,3 +93,17 @@ def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
         first = error.errors(include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"
         raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
+
+
+@asynccontextmanager
+async def spooled(file: UploadFile) -> AsyncIterator[Path]:
+    """An upload as a file that can be read by its path, for as long as it is used."""
+
+    def spool(path: Path) -> None:
+        with path.open("wb") as target:
+            shutil.copyfileobj(file.file, target, MEBIBYTE)
+
+    with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
+        path = Path(folder) / "upload"
+        await asyncio.to_thread(spool, path)
+        yield path

@@ -7,12 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
 
+from config.servers import TOPIC
 from library.access.tokens import Principal, Scope
 from library.warehouse.queries import pages
 from library.warehouse.queries import quarantine as queries
+from library.warehouse.queries.conditions import BIGINT, INTEGER
 from service.api.context import Context, context
 from service.api.fhir_items import RejectionItem
 from service.api.pages import After, Limit, link_to_next, listed, wants_csv
+from service.api.parameters import Text
 from service.api.problems import Forbidden, NotFound, Unprocessable
 from service.api.security import Caller, needs
 
@@ -21,10 +24,7 @@ Api = Annotated[Context, Depends(context)]
 
 _MOST_RAW = 100
 """Items of a page with their raw forms, of up to 64 KB each."""
-_INTEGER = 2**31 - 1
-_BIGINT = 2**63 - 1
 
-Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")]
 Raw = Annotated[
     bool, Query(description="With the raw forms: needs `read:patients`, and is audited. At most 100 a page, no CSV.")
 ]
@@ -36,17 +36,13 @@ async def rejections(
     api: Api,
     caller: Caller,
     source: Text = None,
-    run: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$", description="A run's id.")] = None,
-    reason: Annotated[
-        str | None,
-        Query(max_length=200, pattern=r"^[^\x00]+$", description="What a reason begins with.", examples=["birthDate"]),
-    ] = None,
+    run: Annotated[Text, Query(description="A run's id.")] = None,
+    reason: Annotated[Text, Query(description="What a reason begins with.", examples=["birthDate"])] = None,
     topic: Annotated[
-        str | None,
-        Query(pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Only records of this topic.", examples=["patient"]),
+        str | None, Query(pattern=TOPIC, description="Only records of this topic.", examples=["patient"])
     ] = None,
-    partition: Annotated[int | None, Query(ge=0, le=_INTEGER, description="Only records of this partition.")] = None,
-    offset: Annotated[int | None, Query(ge=0, le=_BIGINT, description="Only the record at this offset.")] = None,
+    partition: Annotated[int | None, Query(ge=0, le=INTEGER, description="Only records of this partition.")] = None,
+    offset: Annotated[int | None, Query(ge=0, le=BIGINT, description="Only the record at this offset.")] = None,
     raw: Raw = False,
     limit: Limit = 100,
     after: After = None,
@@ -69,7 +65,7 @@ async def rejections(
 
 @router.get("/{rejection_id}", **needs(Scope.OPERATE, 404, model=RejectionItem))
 async def rejection(
-    api: Api, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=_BIGINT)], raw: Raw = False
+    api: Api, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=BIGINT)], raw: Raw = False
 ) -> Response:
     """One of them."""
     if raw:

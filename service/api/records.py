@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from library.access.tokens import Scope
 from library.warehouse.queries import records as queries
+from library.warehouse.queries.conditions import INTEGER
 from service.api.context import Context, context
 from service.api.pages import After, Limit, listed
-from service.api.parameters import Beginning, Ending
+from service.api.parameters import Beginning, Ending, Text
 from service.api.patient_data import audited
 from service.api.records_items import AdmissionRecord, LabResultRecord, PatientRecord, Statistics
 from service.api.security import Caller, needs
@@ -19,14 +20,13 @@ router = APIRouter(prefix="/records", tags=["records"])
 Api = Annotated[Context, Depends(context)]
 
 PatientId = Annotated[UUID | None, Query(description="Only of this patient.")]
-Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")]
 From = Annotated[
     Beginning | None,
     Query(alias="from", description="Not before: a time with its zone, or a date, a month or a year (UTC)."),
 ]
 To = Annotated[Ending | None, Query(description="Not after; a date, a month or a year means its end (UTC).")]
 Value = Annotated[float | None, Query(allow_inf_nan=False)]
-Ordinal = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+Ordinal = Annotated[int | None, Query(ge=1, le=INTEGER)]
 
 
 @router.get("/patients", **needs(Scope.READ_PATIENTS, items=PatientRecord))

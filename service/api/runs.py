@@ -21,6 +21,7 @@ from library.warehouse.queries import runs as queries
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
+from service.api.parameters import NO_NUL
 from service.api.patient_data import refuse_unless_seen, seen_sources
 from service.api.problems import NotFound
 from service.api.security import Caller, needs
@@ -32,7 +33,7 @@ Api = Annotated[Context, Depends(context)]
 
 _TEMPORAL_MAY_TAKE = 2.0
 _LOOK_EVERY = 0.5
-_ASK_AT_EVERY = 10
+_LOOKS_UNTIL_ASKED = 10
 """Looks of an event stream until Temporal is asked again whether the run goes on."""
 _BEAT_EVERY = 15.0
 """Seconds of silence after which an event stream says that it lives, so that no proxy ends it."""
@@ -65,7 +66,7 @@ async def list_runs(
     caller: Caller,
     state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
     source: Annotated[
-        str | None, Query(description="Only of this source.", max_length=100, pattern=r"^[^\x00]+$", examples=["beds"])
+        str | None, Query(description="Only of this source.", max_length=100, pattern=NO_NUL, examples=["beds"])
     ] = None,
     limit: Limit = 100,
     after: After = None,
@@ -79,7 +80,7 @@ async def list_runs(
 @router.get("/{run_id}", **needs(Scope.OPERATE, 404))
 async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
-    return await asked_for(api, run_id, caller)
+    return await as_it_is(api, run_id, caller)
 
 
 @router.get(
@@ -89,7 +90,7 @@ async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
 )
 async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
-    first = await asked_for(api, run_id, caller)
+    first = await as_it_is(api, run_id, caller)
     return StreamingResponse(
         _events(api, first, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
@@ -98,7 +99,7 @@ async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
 async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
-    found = await asked_for(api, run_id, caller)
+    found = await as_it_is(api, run_id, caller)
     if found.state is RunState.RUNNING:
         await api.audit.record(str(caller.token_id), "cancel_run", found.id)
         handle = api.starter.client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id)
@@ -107,16 +108,16 @@ async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
-    return await one(api, run_id, caller)
+    return await as_stored(api, run_id, caller)
 
 
-async def asked_for(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id, after Temporal was asked what has become of open ones; raises what `one` does."""
+async def as_it_is(api: Context, wanted: str, caller: Principal) -> RunAnswer:
+    """The run with this id, after Temporal was asked what has become of open ones; raises what `as_stored` does."""
     await _ask_temporal(api)
-    return await one(api, wanted, caller)
+    return await as_stored(api, wanted, caller)
 
 
-async def one(api: Context, wanted: str, caller: Principal) -> RunAnswer:
+async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
     """The run with this id, as its row says.
 
     Raises:
@@ -164,4 +165,7 @@ async def _events(api: Context, found: RunAnswer, caller: Principal) -> AsyncIte
         await asyncio.sleep(_LOOK_EVERY)
         silent += _LOOK_EVERY
         # Who terminates a workflow tells nobody: without a worker the row alone would say "running" for ever.
-        found = await (one if look % _ASK_AT_EVERY else asked_for)(api, found.id, caller)
+        if look % _LOOKS_UNTIL_ASKED:
+            found = await as_stored(api, found.id, caller)
+        else:
+            found = await as_it_is(api, found.id, caller)

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
+from config.servers import TOPIC
 from library.access.tokens import Scope
 from library.contracts.drains import StreamPosition, StreamStatus
 from library.contracts.lake import ArchiveStatus
 from library.streams.control import Streams, Target
+from library.warehouse.queries.conditions import BIGINT, INTEGER
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.parameters import Moment
@@ -20,9 +22,7 @@ from service.resources import streams
 
 router = APIRouter(prefix="/streams", tags=["streams"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
-Topic = Annotated[
-    str, InPath(pattern=r"^[A-Za-z0-9._-]{1,249}$", description="Its name in the cluster.", examples=["patient"])
-]
+Topic = Annotated[str, InPath(pattern=TOPIC, description="Its name in the cluster.", examples=["patient"])]
 
 
 class StreamList(BaseModel):
@@ -43,10 +43,10 @@ class Rewind(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    offset: StrictInt | None = Field(default=None, ge=0, le=2**63 - 1, description="Of the next record to load.")
+    offset: StrictInt | None = Field(default=None, ge=0, le=BIGINT, description="Of the next record to load.")
     time: Moment | None = Field(default=None, description="The first record from this time on (with a zone).")
     to: Literal["earliest", "latest"] | None = Field(default=None, examples=["earliest"])
-    partition: StrictInt | None = Field(default=None, ge=0, le=2**31 - 1, description="Only this one; all unless set.")
+    partition: StrictInt | None = Field(default=None, ge=0, le=INTEGER, description="Only this one; all unless set.")
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

@@ -10,7 +10,7 @@ from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.tokens import Scope, TokenInfo, Tokens
 from service.cli import users
-from service.cli.output import DONE, Json, err, local, out, print_json, run, table
+from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.resources import warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
@@ -37,12 +37,7 @@ def create(
             await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=[str(each) for each in scope])
             return token_id, made
 
-    token_id, made = run(main)
-    if as_json:
-        print_json({"id": str(token_id), "token": made})
-        return
-    err.print(f"Token {token_id}; it is shown only now:")
-    out.print(made)
+    show_token(*run(main), as_json=as_json)
 
 
 @token.command("list")
@@ -55,7 +50,7 @@ def list_tokens(as_json: Json = False) -> None:
 
     found = run(main)
     if as_json:
-        print_json([{**vars(each), "id": str(each.id)} for each in found])
+        print_json([vars(each) for each in found])
         return
     lines = table("token", "name", "user", "scopes", "created", "expires", "revoked")
     for each in found:

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any, TextIO
+from uuid import UUID
 
 import asyncpg
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 from rich.console import Console
@@ -48,7 +49,12 @@ FAILED = Text("✗", "red")
 
 def shown(text: str) -> str:
     """A text as it can be shown: what would do something instead is written out."""
-    return _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _UNSHOWABLE.sub(lambda found: written_out(found[0]), text)
+
+
+def written_out(text: str) -> str:
+    r"""Characters by their codes, as Python writes them: `\x1b`, `\u202e`."""
+    return text.encode("unicode_escape").decode()
 
 
 class _Plain(Console):
@@ -119,7 +125,20 @@ def errors_as_sentences() -> Iterator[None]:
 
 def print_json(value: object) -> None:
     """A result for a script."""
-    typer.echo(json.dumps(value, indent=2, default=str))
+    typer.echo(json.dumps(value, indent=2, default=_as_json))
+
+
+def show_token(token_id: UUID, token: str, *, as_json: bool) -> None:
+    """A token that was made; alone on standard output, so that a script can keep it."""
+    if as_json:
+        print_json({"id": token_id, "token": token})
+        return
+    err.print(f"Token {token_id}; it is shown only now:")
+    out.print(token)
+
+
+def _as_json(value: object) -> object:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def table(*headings: str) -> Table:

@@ -9,15 +9,13 @@ import typer
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
+from library.warehouse.queries.conditions import BIGINT, INTEGER
 from library.warehouse.queries.pages import MOST, fetch_page
 from library.warehouse.queries.quarantine import readable, rejection, rejections
-from service.cli.output import Json, out, print_json, run, table
+from service.cli.output import Json, out, print_json, run, table, written_out
 from service.resources import warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the rows that were refused.")
-
-_INTEGER = 2**31 - 1
-_BIGINT = 2**63 - 1
 
 
 class NoSuchRejection(WardflowError):
@@ -35,10 +33,10 @@ def list_rejections(
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Only records of this topic.", show_default=False)] = None,
     partition: Annotated[
-        int | None, typer.Option(min=0, max=_INTEGER, help="Only records of this partition.", show_default=False)
+        int | None, typer.Option(min=0, max=INTEGER, help="Only records of this partition.", show_default=False)
     ] = None,
     offset: Annotated[
-        int | None, typer.Option(min=0, max=_BIGINT, help="Only the record at this offset.", show_default=False)
+        int | None, typer.Option(min=0, max=BIGINT, help="Only the record at this offset.", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many, the newest first.")] = 20,
     as_json: Json = False,
@@ -64,7 +62,7 @@ def list_rejections(
 
 @app.command()
 def show(
-    rejection_id: Annotated[int, typer.Argument(min=1, max=_BIGINT, help="Its id, from the list.")],
+    rejection_id: Annotated[int, typer.Argument(min=1, max=BIGINT, help="Its id, from the list.")],
     as_json: Json = False,
 ) -> None:
     """Show a refused row as it came; that it was looked at goes into the audit."""
@@ -90,7 +88,7 @@ def show(
         out.print(f"\nIt is too long to be kept: see {_where(found)}.")
     else:
         # Spaces that are none, and what takes no room at all, are written out too: they may be what was wrong.
-        plain = (each if each.isprintable() or each in "\n\t" else f"\\x{ord(each):02x}" for each in found["raw"])
+        plain = (each if each.isprintable() or each in "\n\t" else written_out(each) for each in found["raw"])
         out.print("\n" + "".join(plain))
 
 

@@ -27,8 +27,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs
 _TEMPORAL_MAY_TAKE = 2.0
 """Seconds for asking Temporal about open runs: without it, the table alone answers."""
 _LOOK_EVERY = 0.5
-"""Seconds between two looks of `watch` at the table; Temporal is asked at each tenth."""
-_ASK_EVERY = 10
+"""Seconds between two looks of `watch` at the table."""
+_LOOKS_UNTIL_ASKED = 10
+"""Looks until Temporal is asked again whether the run goes on."""
 _COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or as many of its first characters as it takes.")]
@@ -55,7 +56,7 @@ def list_runs(
 
     found = run(main)
     if as_json:
-        print_json([each.model_dump(mode="json") for each in found])
+        print_json(found)
         return
     lines = table("run", "subject", "state", "result", "phase", "started", "seconds>")
     for each in found:
@@ -117,7 +118,7 @@ def watch(run_id: RunId) -> None:
                     return found
                 await asyncio.sleep(_LOOK_EVERY)
                 looks += 1
-                if looks % _ASK_EVERY == 0:
+                if looks % _LOOKS_UNTIL_ASKED == 0:
                     await _ask_temporal(settings, pool)
                 found = await _one(log, found.id)
 

@@ -119,12 +119,13 @@ async def _objects(connection: asyncpg.Connection, statement: PreparedStatement)
         async for (row,) in objects.cursor(prefetch=_AT_ONCE):
             yield row
         return
+    columns = _columns(statement)
     kinds = [attribute.type.name for attribute in statement.get_attributes()]
     for cells in await _texts(statement):
         values = [
             json.loads(cell) if kind == "json" and cell else cell for kind, cell in zip(kinds, cells, strict=True)
         ]
-        yield json.dumps(dict(zip(_columns(statement), values, strict=True)), ensure_ascii=False)
+        yield json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False)
 
 
 async def _write_csv(connection: asyncpg.Connection, statement: PreparedStatement, to: IO[bytes]) -> None:

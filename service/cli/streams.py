@@ -1,6 +1,6 @@
 """`wardflow streams`."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Literal
@@ -35,7 +35,7 @@ def list_streams(as_json: Json = False) -> None:
 
     found = run(main)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     lines = table(
         "topic", "partition>", "state", "lag>", "records/s>", "behind>", "next>", "generation>", "loaded", "reason"
@@ -66,7 +66,7 @@ def list_archives(as_json: Json = False) -> None:
 
     found = run(main)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     lines = table("topic", "partition>", "state", "lag>", "next>", "incarnation>", "said", "reason")
     for each in found:
@@ -88,7 +88,7 @@ def pause(topic: Topic, as_json: Json = False) -> None:
     """Let nobody go on with a topic."""
     paused = _steer("pause_stream", topic, lambda steering: steering.pause(topic))
     if as_json:
-        _print_json(paused)
+        print_json(paused)
     else:
         out.print(DONE, f"{topic} is paused.")
 
@@ -98,7 +98,7 @@ def resume(topic: Topic, as_json: Json = False) -> None:
     """Let a paused topic go on."""
     resumed = _steer("resume_stream", topic, lambda steering: steering.resume(topic))
     if as_json:
-        _print_json(resumed)
+        print_json(resumed)
     else:
         out.print(DONE, f"{topic} goes on.")
 
@@ -121,14 +121,10 @@ def rewind(
 
     rewound = _steer("rewind_stream", topic, act)
     if as_json:
-        _print_json(rewound)
+        print_json(rewound)
         return
     for each in rewound:
         out.print(DONE, f"{topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
-
-
-def _print_json(found: Sequence[StreamPosition] | Sequence[ArchiveStatus]) -> None:
-    print_json([each.model_dump(mode="json") for each in found])
 
 
 def _target(offset: int | None, time: str | None, to: str | None) -> Target:

@@ -13,7 +13,7 @@ from library.access.audit import LOCAL, Audit
 from library.access.tokens import Api, Tokens
 from library.access.users import UserInfo, Users
 from library.warehouse.pool import Pool
-from service.cli.output import DONE, Json, err, local, out, print_json, run, table
+from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.resources import warehouse
 
 user = typer.Typer(add_completion=False, no_args_is_help=True, help="Users who post records.")
@@ -38,7 +38,7 @@ def add(
 
     user_id = _run(main)
     if as_json:
-        print_json({"id": str(user_id), "name": name})
+        print_json({"id": user_id, "name": name})
         return
     out.print(DONE, f"User {user_id}. `wardflow access grant {name} …` says what may be posted.")
 
@@ -115,12 +115,7 @@ def token(
         await Audit(pool).record(LOCAL, "create_token", str(token_id), user=str(user_id))
         return token_id, made
 
-    token_id, made = _run(main)
-    if as_json:
-        print_json({"id": str(token_id), "token": made})
-        return
-    err.print(f"Token {token_id}; it is shown only now:")
-    out.print(made)
+    show_token(*_run(main), as_json=as_json)
 
 
 def grant(name: Name, apis: Apis) -> None:

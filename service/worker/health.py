@@ -1,7 +1,6 @@
 """The worker's own small page: `/health/live`, `/health/ready`, `/metrics`. It has no token and stays on loopback."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import httpx
@@ -9,18 +8,11 @@ import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from config.settings import Settings
-from library.access.gathered import Gathered
-from library.contracts.streams import KafkaUnavailable
-from library.streams.cluster import Cluster
 from service.listening import SignallessServer, listen
-from service.resources import kafka_connection
-
-type Probe = Callable[[], Awaitable[object]]
-"""Raises what is wrong."""
+from service.readiness import Probe, probed, readiness
 
 _PATIENCE = 2.0
-"""Seconds that a probe may take."""
+"""Seconds that the SDK's metrics may take."""
 
 
 def health_app(
@@ -28,15 +20,15 @@ def health_app(
     running: Callable[[], bool],
     sdk_metrics_url: str,
     *,
-    beside: Collection[str] = (),
+    optional: Collection[str] = (),
 ) -> FastAPI:
     """The page.
 
     Args:
         parts: what the worker uses, by name; each is probed for `/health/ready`.
-        beside: those of them that it has work without.
         running: whether the worker still polls; once it does not, it is not live.
         sdk_metrics_url: where Temporal's SDK serves its own metrics; `/metrics` shows both.
+        optional: parts that it has work without.
     """
     app = FastAPI(title="Wardflow worker", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -50,7 +42,7 @@ def health_app(
     async def ready(response: Response) -> dict[str, Any]:
         """Whether the worker polls and reaches all that it needs; says which part is missing."""
         found = await probed(parts) | {"worker": "ok" if running() else "ending"}
-        return readiness(response, found, beside=beside)
+        return readiness(response, found, optional=optional)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -60,41 +52,6 @@ def health_app(
         return Response(generate_latest() + sdk.content, media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-async def probed(parts: Mapping[str, Probe]) -> dict[str, str]:
-    """How each part is, all of them asked side by side."""
-    return dict(zip(parts, await asyncio.gather(*(_probed(part) for part in parts.values())), strict=True))
-
-
-def readiness(response: Response, found: Mapping[str, str], *, beside: Collection[str] = ()) -> dict[str, Any]:
-    """The page's answer: every part is named, and not ready is who can do nothing without one that is missing."""
-    well = all(state == "ok" for name, state in found.items() if name not in beside)
-    response.status_code = 200 if well else 503
-    return {"state": "ready" if well else "not ready", "parts": found}
-
-
-def kafka_probe(settings: Settings) -> Probe:
-    """Whether a cluster answers, and has brokers; asked once at a time, however many ask: the API's page is public."""
-
-    async def ask(_: Sequence[str]) -> Mapping[str, None]:
-        async with asyncio.timeout(_PATIENCE), Cluster(kafka_connection(settings)) as cluster:
-            if not cluster.brokers():
-                raise KafkaUnavailable("Kafka knows of no broker at this moment.")
-        return {}
-
-    asked = Gathered(ask)
-    return lambda: asked.get("kafka")
-
-
-async def _probed(part: Probe) -> str:
-    """`ok`, or what is wrong, in a few words."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await part()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the part is what the page is to say
-        return f"unavailable: {type(error).__name__}"
-    return "ok"
 
 
 class HealthServer:

@@ -12,9 +12,10 @@ from temporalio.worker import Worker
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
+from service.readiness import parts
 from service.resources import object_store, warehouse
 from service.temporal import connect
-from service.worker.health import HealthServer, Probe, health_app, kafka_probe
+from service.worker.health import HealthServer, health_app
 from service.worker.wiring import Resources
 from service.worker.workers import workers
 from workflows.policies import LOAD, QUEUES, STREAMS
@@ -50,23 +51,17 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     async with warehouse(settings, size=connections, name="wardflow worker") as pool:
         resources = Resources(settings, client, pool, store)
         made = workers(resources, queues)
-        parts: dict[str, Probe] = {
-            "postgres": lambda: pool.fetchval("SELECT 1"),
-            "s3": lambda: asyncio.to_thread(store.bucket_exists),
-            "temporal": lambda: client.service_client.check_health(),
-        }
-        if STREAMS in queues and settings.kafka.enabled:
-            parts["kafka"] = kafka_probe(settings)
+        drains = STREAMS in queues and settings.kafka.enabled
         app = health_app(
-            parts,
+            parts(settings, pool, store, client, kafka=drains),
             lambda: not stop.is_set() and all(each.is_running for each in made),
             f"http://{sdk_metrics}/metrics",
-            beside=() if set(queues) == {STREAMS} else ("kafka",),  # other queues' work needs no Kafka
+            optional=() if set(queues) == {STREAMS} else ("kafka",),  # other queues' work needs no Kafka
         )
         page = HealthServer(app, settings.worker.host, settings.worker.port)
         serving = asyncio.create_task(page.serve())
         _log.info("worker started", queues=list(queues), port=page.port)
-        if STREAMS in queues and settings.kafka.enabled and settings.kafka.bootstrap_servers is None:
+        if drains and settings.kafka.bootstrap_servers is None:
             _log.warning("no Kafka is known: nothing is drained", setting="WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
         try:
             await _run_until(stop, made, settings.worker.graceful_shutdown + _LEAVING)

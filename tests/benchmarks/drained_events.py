@@ -26,8 +26,8 @@ from library.warehouse.staging import staged_columns
 from service.temporal import connect
 from service.worker.wiring import Resources
 from tests.benchmarks.measure import Stopwatch
-from tests.benchmarks.test_workbooks import worker_process
 from tests.support.kafka import Kafka
+from tests.support.processes import worker_process
 from tests.support.workers import serving
 from workflows.policies import IO, STREAMS, WORKFLOWS
 
@@ -214,7 +214,7 @@ class Backlog:
         }
         async with AsyncExitStack() as stack:
             for _ in range(count):
-                await stack.enter_async_context(worker_process(self.settings, told))
+                await stack.enter_async_context(worker_process(self.settings, **told))
             yield
 
 

@@ -23,8 +23,8 @@ from library.warehouse.pool import Pool
 from service.resources import lake_storage
 from service.temporal import connect
 from tests.benchmarks.measure import Report
-from tests.benchmarks.test_workbooks import worker_process
 from tests.support.kafka import Kafka
+from tests.support.processes import worker_process
 from tests.support.streams import admission, encoded, lab_result, patient
 from workflows.lake import ArchiveTopicWorkflow
 from workflows.policies import WORKFLOWS
@@ -84,7 +84,7 @@ async def test_a_day_leaves_little_behind(settings: Settings, pool: Pool, kafka:
     told |= {f"KAFKA__{name.upper()}_TOPIC": topic for name, topic in zip(MADE, topics, strict=True)}
     client, prefix, since = await connect(settings), settings.worker.queue_prefix, datetime.now(UTC)
     starter = DrainStarter(client, prefix, WORKFLOWS)
-    async with worker_process(settings, told):
+    async with worker_process(settings, **told):
         for topic in topics:
             for partition in range(PARTITIONS):
                 await starter.start(topic, partition)

@@ -19,7 +19,8 @@ from library.warehouse.runs import RunLog
 from service.starts import Starter, run_id
 from service.temporal import connect
 from tests.benchmarks.measure import Report, milliseconds, seconds
-from tests.benchmarks.test_workbooks import where_the_time_goes, worker_process
+from tests.benchmarks.test_workbooks import where_the_time_goes
+from tests.support.processes import worker_process
 from tests.support.sandbox import SAMPLE, RunningSandbox, sandbox_process
 
 pytestmark = pytest.mark.benchmark
@@ -60,7 +61,7 @@ async def test_an_import_keeps_its_window_full(
     starter = Starter(settings, client, store, pool)
     told = {"FHIR__SERVERS": json.dumps({"made": {"base_url": sandbox.url}})}
     told |= {"FHIR__PAGE_SIZE": str(PAGE), "FHIR__BATCH": "1", "FHIR__RATE": "1000"}
-    async with worker_process(settings, told), asyncio.timeout(300):
+    async with worker_process(settings, **told), asyncio.timeout(300):
         handle = await starter.import_zipcode(ZIPCODE)
         await handle.result()
     run = await RunLog(pool).get(run_id(handle))

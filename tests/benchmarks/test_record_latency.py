@@ -13,8 +13,8 @@ from library.warehouse.pool import Pool
 from service.temporal import connect
 from tests.benchmarks.measure import Report, seconds
 from tests.benchmarks.test_records_api import PARTITIONS, Target, record_api
-from tests.benchmarks.test_workbooks import worker_process
 from tests.support.kafka import Kafka
+from tests.support.processes import worker_process
 from tests.support.records import lab_result
 from workflows.policies import WORKFLOWS
 
@@ -70,7 +70,7 @@ async def test_a_record_is_queryable_soon_after_it_was_posted(
         "KAFKA__LAB_RESULTS_TOPIC": topic,
     }
     starter = DrainStarter(await connect(settings), settings.worker.queue_prefix, WORKFLOWS)
-    async with worker_process(settings, told), record_api(settings, pool, kafka) as target:
+    async with worker_process(settings, **told), record_api(settings, pool, kafka) as target:
         for partition in range(PARTITIONS):
             await starter.start(topic, partition)
         async with httpx.AsyncClient(base_url=target.url, headers=target.headers, trust_env=False, timeout=30) as http:

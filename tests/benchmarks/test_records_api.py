@@ -20,8 +20,8 @@ from library.access.users import Users
 from library.warehouse.pool import Pool
 from service.stack.own import health
 from tests.benchmarks.measure import Report
-from tests.support.api import api_process
 from tests.support.kafka import Kafka
+from tests.support.processes import api_process
 from tests.support.records import lab_result
 
 pytestmark = pytest.mark.benchmark

@@ -23,8 +23,8 @@ from library.warehouse.pool import Pool
 from service.resources import warehouse_dsn
 from tests.benchmarks.hammer import hammer
 from tests.benchmarks.measure import Report, Stopwatch, seconds
-from tests.benchmarks.test_workbooks import WARM_UP, WORKBOOKS, forget, worker_process
-from tests.support.api import ApiProcess, api_process
+from tests.benchmarks.test_workbooks import WARM_UP, WORKBOOKS, forget
+from tests.support.processes import OwnProcess, api_process, worker_process
 
 pytestmark = pytest.mark.benchmark
 
@@ -226,7 +226,7 @@ async def test_who_means_it_no_good(settings: Settings, pool: Pool, headers: dic
     assert statuses[0] == 413
 
 
-async def watch(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, str]) -> tuple[int, float, int]:
+async def watch(client: httpx.AsyncClient, api: OwnProcess, headers: dict[str, str]) -> tuple[int, float, int]:
     """Another caller, all the while: the most memory, the slowest answer, how many."""
     most, slowest, asked = 0, 0.0, 0
     try:
@@ -240,7 +240,7 @@ async def watch(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, s
         return most, slowest, asked
 
 
-async def too_large(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, str]) -> int:
+async def too_large(client: httpx.AsyncClient, api: OwnProcess, headers: dict[str, str]) -> int:
     """200 MB, without saying so first."""
     boundary = sha256(b"boundary").hexdigest()
 
@@ -269,12 +269,12 @@ def bomb() -> bytes:
     return made.getvalue()
 
 
-async def sends(client: httpx.AsyncClient, api: ApiProcess, headers: dict[str, str], file: bytes) -> int:
+async def sends(client: httpx.AsyncClient, api: OwnProcess, headers: dict[str, str], file: bytes) -> int:
     answer = await client.post(f"{api.url}/nhs-data/upload", files={"file": ("bomb.xlsx", file)}, headers=headers)
     return answer.status_code
 
 
-async def slow_clients(api: ApiProcess, count: int) -> None:
+async def slow_clients(api: OwnProcess, count: int) -> None:
     """Say that a body comes, and send a byte now and then."""
     host, _, port = api.url.removeprefix("http://").partition(":")
 
@@ -289,7 +289,7 @@ async def slow_clients(api: ApiProcess, count: int) -> None:
     await asyncio.gather(*(one() for _ in range(count)))
 
 
-async def crowd(api: ApiProcess, count: int) -> None:
+async def crowd(api: OwnProcess, count: int) -> None:
     """Connections that are open at once; each asks one thing."""
     host, _, port = api.url.removeprefix("http://").partition(":")
     opened = [await asyncio.open_connection(host, int(port)) for _ in range(count)]
@@ -301,5 +301,5 @@ async def crowd(api: ApiProcess, count: int) -> None:
         writer.close()
 
 
-def rss(api: ApiProcess) -> int:
+def rss(api: OwnProcess) -> int:
     return int(api.process.memory_info().rss)

@@ -1,18 +1,13 @@
 """Workbooks from start to queryable: the embedded stack, a worker process, and nothing else to do."""
 
 import asyncio
-import os
-import socket
-import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from types import MappingProxyType
 
 import pytest
 from temporalio.api.history.v1 import HistoryEvent
@@ -31,54 +26,22 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Attempt
 from service.cli.ingest import ingest_workbooks
-from service.resources import warehouse_dsn
-from service.stack.own import health
 from service.starts import Starter, run_id
 from service.temporal import connect
 from service.worker.wiring import CATALOGUE
 from tests.benchmarks.measure import Report, Stopwatch, milliseconds, seconds
 from tests.benchmarks.staged_readings import limits
 from tests.support.histories import size_of
+from tests.support.processes import worker_process
 from tests.support.runs import NHS, Workbooks
 
 pytestmark = pytest.mark.benchmark
 
 WORKBOOKS = sorted((NHS / "kh03").iterdir())
-WORKER = (sys.executable, "-m", "service.cli", "worker")
 WARM_UP = sorted((NHS / "superseded").iterdir())
 
 PATIENCE = 120
 """Seconds after which a worker counts as stuck."""
-
-
-@asynccontextmanager
-async def worker_process(settings: Settings, more: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[None]:
-    """`wardflow worker` on this test's database and queues, ready; with more settings of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    told = {
-        "ENVIRONMENT": settings.environment,
-        "STACK__FOLDER": str(settings.stack.folder),
-        "POSTGRES__DSN": warehouse_dsn(settings),
-        "WORKER__QUEUE_PREFIX": settings.worker.queue_prefix,
-        "WORKER__PORT": str(port),
-        "ENCRYPTION__ENABLED": str(settings.encryption.enabled),
-        "LOG__LEVEL": "WARNING",
-        **more,
-    }
-    environment = os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()}
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(*WORKER, env=environment, stdout=log, stderr=log)
-        try:
-            async with asyncio.timeout(60):
-                while (await health(f"http://127.0.0.1:{port}/health/ready")).problem:
-                    assert process.returncode is None, "the worker ended"
-                    await asyncio.sleep(0.1)
-            yield
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
 
 
 def forget(store: ObjectStore, paths: Iterable[Path]) -> None:

@@ -13,7 +13,7 @@ from config.settings import Settings
 from library.access.tokens import Api, Scope, Tokens
 from library.access.users import Users
 from library.warehouse.pool import Pool
-from service.api.app import create_app
+from tests.support.api import api_here
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for a test
 
@@ -92,9 +92,5 @@ class Clinic:
 @asynccontextmanager
 async def clinic(settings: Settings, pool: Pool, **records: Any) -> AsyncIterator[Clinic]:
     """The API in this process; options are settings of records."""
-    plain = settings.postgres.model_copy(update={"read_only_dsn": None})
-    app = create_app(settings.model_copy(update={"postgres": plain, "records": RecordSettings(**records)}))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("192.0.2.1", 4711))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as http:
-            yield Clinic(http, pool)
+    async with api_here(settings.model_copy(update={"records": RecordSettings(**records)})) as http:
+        yield Clinic(http, pool)

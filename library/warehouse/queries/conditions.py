@@ -1,5 +1,10 @@
 """Conditions of a query, from those filters that were given."""
 
+INTEGER = 2**31 - 1
+"""The greatest value of an `integer`; the driver refuses what is beyond."""
+BIGINT = 2**63 - 1
+"""The greatest value of a `bigint`, likewise."""
+
 
 class Conditions:
     """Collects conditions with their arguments: each filter that was given is one, and one that was not is none.

@@ -10,7 +10,7 @@ from config.settings import Settings
 from library.access.tokens import Scope, Tokens
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.api.app import create_app
+from tests.support.api import api_here
 from tests.support.runs import NHS, Workbooks, workbooks
 
 TWO = (
@@ -42,13 +42,8 @@ async def refused_fields(api: Client, headers: dict[str, str], paths: Iterable[s
 @pytest_asyncio.fixture
 async def api(settings: Settings, pool: Pool) -> AsyncIterator[Client]:
     """The API, and no worker."""
-    app = create_app(
-        settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"read_only_dsn": None})})
-    )
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as http:
-            yield Client(http, Tokens(pool))
+    async with api_here(settings) as http:
+        yield Client(http, Tokens(pool))
 
 
 @pytest_asyncio.fixture

@@ -10,8 +10,8 @@ import pytest_asyncio
 from config.settings import Settings
 from library.access.tokens import Scope, Tokens
 from library.warehouse.pool import Pool
-from service.api.app import create_app
 from tests.faults.proxy import Door
+from tests.support.api import api_here
 from tests.support.kafka import Kafka
 
 OTHERS = {"postgres": "ok", "s3": "ok", "temporal": "ok"}
@@ -28,14 +28,9 @@ async def door(kafka: Kafka) -> AsyncIterator[Door]:
 async def http(settings: Settings, pool: Pool, door: Door) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who may read of patients."""
     kafka = settings.kafka.model_copy(update={"enabled": True, "bootstrap_servers": door.address})
-    postgres = settings.postgres.model_copy(update={"read_only_dsn": None})
-    app = create_app(settings.model_copy(update={"kafka": kafka, "postgres": postgres}))
     _, token = await Tokens(pool).create("test", [Scope.READ_PATIENTS])
-    headers = {"Authorization": f"Bearer {token}"}
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as made:
-            yield made
+    async with api_here(settings.model_copy(update={"kafka": kafka}), token=token) as made:
+        yield made
 
 
 async def ready(http: httpx.AsyncClient) -> tuple[int, dict[str, Any]]:

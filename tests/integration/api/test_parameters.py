@@ -9,9 +9,9 @@ import pytest_asyncio
 from config.settings import Settings
 from library.access.tokens import Scope, Tokens
 from library.warehouse.pool import Pool
-from service.api.app import create_app
 from tests.integration.api.conftest import Client, refused_fields
 from tests.integration.api.test_access import VALUES
+from tests.support.api import api_here
 
 NO_TIMES = ("20240101", "2024-W10", "2024.5", "0", "-86400", "+5", ".5", "5.", "1704067200", "1704067200000", "today")
 """Many of them could be seconds since 1970, or milliseconds."""
@@ -23,14 +23,9 @@ NO_PARTS = ("0000", "2024-13", "2024-02-30", "24", "02024")
 async def http(settings: Settings, pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who may do everything, at an API with every route; nobody is where it looks for Kafka."""
     kafka = settings.kafka.model_copy(update={"enabled": True, "bootstrap_servers": "127.0.0.1:1"})
-    postgres = settings.postgres.model_copy(update={"read_only_dsn": None})
-    app = create_app(settings.model_copy(update={"kafka": kafka, "postgres": postgres}))
     _, token = await Tokens(pool).create("test", [Scope.ADMIN])
-    headers = {"Authorization": f"Bearer {token}"}
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=60) as made:
-            yield made
+    async with api_here(settings.model_copy(update={"kafka": kafka}), token=token) as made:
+        yield made
 
 
 def with_a_nul(document: dict[str, Any]) -> list[tuple[str, str]]:

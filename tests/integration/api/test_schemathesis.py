@@ -24,9 +24,9 @@ from library.access.tokens import Scope, Tokens
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO
-from tests.support.api import api_process
 from tests.support.fhir_rows import FhirRows, observation, patient
 from tests.support.kafka import Kafka
+from tests.support.processes import api_process
 from tests.support.runs import workbooks
 
 CHECKS = [

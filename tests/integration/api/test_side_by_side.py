@@ -10,7 +10,7 @@ from library.access.tokens import Scope, Tokens
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO
-from tests.support.api import api_process
+from tests.support.processes import api_process
 from tests.support.runs import workbooks
 
 

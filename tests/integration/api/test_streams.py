@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +15,9 @@ from library.access.tokens import Scope, Tokens
 from library.objects.store import ObjectStore
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
-from service.api.app import create_app
 from service.temporal import connect
 from service.worker.wiring import Resources
+from tests.support.api import api_here
 from tests.support.kafka import Kafka
 from tests.support.streams import encoded, patient
 from tests.support.workers import serving
@@ -62,20 +61,11 @@ class Steering:
 async def steering(settings: Settings, pool: Pool, store: ObjectStore, kafka: Kafka) -> AsyncIterator[Steering]:
     topic = await kafka.make_topic("patient", partitions=2)
     streams = settings.streams.model_copy(update={"seconds": 1.0, "wait": 0.2})
-    postgres = settings.postgres.model_copy(update={"read_only_dsn": None})
-    settings = settings.model_copy(update={"kafka": kafka.settings, "streams": streams, "postgres": postgres})
+    settings = settings.model_copy(update={"kafka": kafka.settings, "streams": streams})
     _, token = await Tokens(pool).create("test", [Scope.OPERATE])
-    app = create_app(settings)
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(app.router.lifespan_context(app))
-        client = await connect(settings)
-        await stack.enter_async_context(serving(Resources(settings, client, pool, store), (WORKFLOWS, IO, STREAMS)))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                transport=transport, base_url="http://api", timeout=60, headers={"Authorization": f"Bearer {token}"}
-            )
-        )
+    client = await connect(settings)
+    resources = Resources(settings, client, pool, store)
+    async with api_here(settings, token=token) as http, serving(resources, (WORKFLOWS, IO, STREAMS)):
         made = Steering(http, pool, kafka, topic)
         yield made
         await made.post("pause")

@@ -3,15 +3,14 @@
 import hashlib
 from http import HTTPStatus
 
-import httpx
 import pytest
 
 from config.settings import Settings
 from library.access.tokens import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.api.app import create_app
 from tests.integration.api.conftest import Client
+from tests.support.api import api_here
 from tests.support.runs import NHS, Workbooks
 
 FILES = {
@@ -59,11 +58,7 @@ async def test_while_the_store_is_away_it_can_be_asked_for_again_later(
 ) -> None:
     path = await path_of(sent, pool, next(iter(FILES)))
     s3 = settings.s3.model_copy(update={"url": "http://127.0.0.1:1"})
-    postgres = settings.postgres.model_copy(update={"read_only_dsn": None})
-    app = create_app(settings.model_copy(update={"s3": s3, "postgres": postgres}))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", timeout=60) as http:
-            answer = await http.get(path, headers=await api.bearing(Scope.READ_BEDS))
+    async with api_here(settings.model_copy(update={"s3": s3})) as http:
+        answer = await http.get(path, headers=await api.bearing(Scope.READ_BEDS))
     assert (answer.status_code, answer.json()["type"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "StoreUnavailable")
     assert answer.headers["retry-after"]

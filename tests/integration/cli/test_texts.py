@@ -40,6 +40,16 @@ async def entered(pool: Pool, subject: str) -> str:
     return run_id
 
 
+async def refused(pool: Pool, text: str) -> str:
+    """The id of a rejection."""
+    found = await pool.fetchval(
+        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
+        "VALUES (gen_random_uuid(), 'beds', 'beds.occupancy', $1, 7, ARRAY[$1], convert_to($1, 'UTF8')) RETURNING id",
+        text,
+    )
+    return str(found)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 async def test_a_run_is_listed_shown_and_watched_with_its_subject(commands: Commands, pool: Pool, text: str) -> None:
     run_id = await entered(pool, text)
@@ -72,13 +82,9 @@ async def test_what_could_not_be_started_is_named_with_why(commands: Commands, t
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_a_refused_row_is_listed_and_shown_with_its_reasons(commands: Commands, pool: Pool, text: str) -> None:
-    found = await pool.fetchval(
-        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
-        "VALUES (gen_random_uuid(), 'beds', 'beds.occupancy', $1, 7, ARRAY[$1], convert_to($1, 'UTF8')) RETURNING id",
-        text,
-    )
+    rejection_id = await refused(pool, text)
     assert f" {text}  {text}, line 7" in await commands.done("quarantine", "list")
-    assert f"\n{text}\n" in await commands.done("quarantine", "show", str(found))
+    assert f"\n{text}\n" in await commands.done("quarantine", "show", rejection_id)
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -111,6 +117,8 @@ async def test_what_steers_a_terminal_is_shown_and_not_done(
         ("runs", "list"),
         ("runs", "show", run_id),
         ("access", "token", "list"),
+        ("quarantine", "list"),
+        ("quarantine", "show", await refused(pool, sent)),
         ("sql", f"SELECT convert_from('\\x{sent.encode().hex()}', 'UTF8')"),
     ):
         printed = await commands.done(*words)

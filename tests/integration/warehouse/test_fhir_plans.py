@@ -7,7 +7,7 @@ import pytest_asyncio
 from library.warehouse.pool import Pool
 from library.warehouse.queries.fhir import ObservationFilters, PatientFilters, observations, patients
 from library.warehouse.queries.pages import fetch_page
-from tests.integration.warehouse.test_plans import Explaining, nodes, touched
+from tests.support.plans import Explaining, nodes, touched
 
 DAY = datetime(2021, 1, 1, tzinfo=UTC)
 

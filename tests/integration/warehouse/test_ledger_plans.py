@@ -1,14 +1,12 @@
 """What each load asks of the ledger is found by indexes, however many loads there were."""
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 from library.contracts.loads import LoadIdentity, LoadRequest
 from library.contracts.objects import ObjectRef
 from library.warehouse import ledger
-from library.warehouse.pool import Connection, Pool
-from tests.integration.warehouse.test_plans import nodes, touched
+from library.warehouse.pool import Pool
+from tests.support.plans import Explaining, nodes, touched
 
 LOADS = """
 INSERT INTO ingest.load (id, identity, source, scope, object_key, object_sha256, object_size, reader_version, reload,
@@ -20,18 +18,6 @@ INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reason
 SELECT md5('load' || n)::uuid, 'fhir', 'fhir.observation', 'key' || n / 2, 1, '{}' FROM generate_series(1, 20000) n;
 ANALYZE ingest.load, ingest.rejection;
 """
-
-
-class Explaining:
-    """A connection that tells how Postgres carries a statement out, having done so."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.plan: dict[str, Any] = {}
-
-    async def execute(self, statement: str, *arguments: object) -> None:
-        text = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
-        self.plan = json.loads(text)[0]["Plan"]
 
 
 async def test_the_rejections_of_an_object_are_replaced_without_reading_the_ledger(pool: Pool) -> None:

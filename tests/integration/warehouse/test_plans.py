@@ -1,15 +1,12 @@
 """The queries behind `/nhs-data` find their rows by indexes, on as many rows as ten years of both bases have."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest_asyncio
 
 from library.warehouse.pool import Pool
 from library.warehouse.queries import access, beds, runs
 from library.warehouse.queries.beds import Editions, OccupancySort
 from library.warehouse.queries.pages import Query, fetch_page
+from tests.support.plans import Explaining, nodes, touched
 
 ROWS = """
 INSERT INTO beds.edition (id, financial_year, quarter, period_end, basis, title, data_quality, warnings, object_key,
@@ -66,37 +63,6 @@ async def many_rows(pool: Pool) -> Pool:
     await pool.execute(ROWS)
     await pool.execute("ANALYZE")
     return pool
-
-
-class Explaining:
-    """A pool that tells how Postgres carries a page's statement out."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self.plan: dict[str, Any] = {}
-
-    async def fetch(self, statement: str, *arguments: object) -> Any:
-        text = await self._pool.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
-        self.plan = json.loads(text)[0]["Plan"]
-        return await self._pool.fetch(statement, *arguments)
-
-    def acquire(self) -> Any:
-        return self._pool.acquire()
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def touched(plan: dict[str, Any]) -> int:
-    """Rows that scans gave, or threw away."""
-    return sum(
-        int((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
-        for node in nodes(plan)
-        if "Scan" in node["Node Type"] and "Relation Name" in node
-    )
 
 
 async def test_first_and_later_pages_are_found_by_indexes(many_rows: Pool) -> None:

@@ -5,7 +5,7 @@ import pytest_asyncio
 from library.warehouse.pool import Pool
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.queries.quarantine import rejections
-from tests.integration.warehouse.test_plans import Explaining, nodes, touched
+from tests.support.plans import Explaining, nodes, touched
 
 ROWS = """
 INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons)
