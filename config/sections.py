@@ -91,7 +91,7 @@ class WorkbookSettings(Section):
     Attributes:
         max_bytes: of the file as it arrives.
         max_memory: bytes that the reading process may take over what it has when it starts.
-        max_seconds: wall clock, and processor time too.
+        max_seconds: wall clock.
     """
 
     max_bytes: int = 50 * MEBIBYTE

@@ -1,7 +1,10 @@
 """The real servers, started once a session; a database of its own for each test that asks for one."""
 
+import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,6 +20,9 @@ from service.stack.runner import embedded_stack
 from tests.support.databases import drop_database, make_database, named
 from tests.support.kafka import Kafka
 from tests.support.sandbox import RunningSandbox, running_sandbox
+
+# No test finds the stack that may run in this folder: its worker, its topics and its rows are somebody's.
+os.environ["WARDFLOW_STACK__FOLDER"] = str(Path(tempfile.gettempdir(), f"no-stack-of-{os.getpid()}"))
 
 
 @pytest_asyncio.fixture(scope="session")

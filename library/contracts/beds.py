@@ -122,6 +122,13 @@ class ReaderDied(WorkbookRejected):
     """The process that read the workbook passed its limit of memory, or crashed."""
 
 
+class ReaderUnavailable(WardflowError):
+    """No process could be started to read a file: no fault of the file."""
+
+    retryable = True
+    default_advice = "A run tries again by itself; see the worker's log, and what its machine has left."
+
+
 class ReaderTimedOut(WorkbookRejected):
     """The process that read the workbook passed its limit of time."""
 

@@ -5,7 +5,7 @@ FhirError
 ├── ServerBusy                        (retryable) 429, 5xx but 501, no connection; says when to ask again, if told
 ├── PageUnreadable                    (retryable) HTML, JSON that was cut off
 │   └── PageStaysUnreadable           again and again
-├── NotABundle, PageTooLarge, FileDamaged, ServerRefused, AnotherOrigin, PageLoops
+├── NotABundle, NotResources, PageTooLarge, FileDamaged, ServerRefused, AnotherOrigin, PageLoops
 └── SearchExpired                     the link of a page is gone: its search begins again
 """
 
@@ -88,6 +88,12 @@ class FileDamaged(FhirError):
     """A file whose compression is damaged, or that was cut off."""
 
     default_advice = "Send the file again, whole."
+
+
+class NotResources(FhirError):
+    """A file that is hardly one of resources: there is no end of lines that cannot be read."""
+
+    default_advice = "Send NDJSON: a resource as JSON on each line."
 
 
 class NotABundle(FhirError):

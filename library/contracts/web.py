@@ -61,7 +61,9 @@ class DownloadUnavailable(WardflowError):
     """
 
     retryable = True
-    default_advice = "Nothing to do if the server comes back: the download is repeated. Else upload the file."
+    default_advice = (
+        "The download is repeated for some minutes; where its run has failed, start it again, or upload the file."
+    )
 
     def __init__(
         self, message: str, *, status: int | None = None, retry_after: float | None = None, advice: str = ""

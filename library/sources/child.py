@@ -32,13 +32,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from library.contracts.beds import ReaderDied, ReaderTimedOut, WorkbookRejected
+from library.contracts.beds import ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer: a child can be made to say anything."""
 
 _BIRTH = 60.0
-"""Seconds until a child has to say its first word."""
+"""Seconds until a new child has to say its first word; one that has answered before is there already."""
+_ANSWERS_WITHIN = 5.0
 _NURSERIES = 2
 """How many are tried until somebody takes a question up."""
 _GRACE = 1.0
@@ -64,6 +65,7 @@ def run_in_child[**P](
     Raises:
         WorkbookRejected: the one that the function raised, with its type, text and place.
         OSError: the one that the function raised, with its number: a full disk is no fault of the file.
+        ReaderUnavailable: no child took it up; later one may.
         ReaderDied: the child ended without an answer, or its answer was none, or the function failed otherwise.
         ReaderTimedOut: it took too long.
     """
@@ -119,6 +121,14 @@ class _Nursery:
         """A child has answered, and waits for another question."""
         self._free.append(child)
 
+    def give_up(self) -> None:
+        """It starts no children, whatever became of it. Those of other calls go on, and have an alarm clock."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+            return
+        self._process.kill()
+        self._process.wait()
+
     def kill(self, child: int) -> None:
         with self._lock, contextlib.suppress(OSError):
             self._connection.sendall(json.dumps({"kill": child}).encode() + b"\n")
@@ -169,10 +179,10 @@ def _ask(question: bytes, module: str, max_seconds: float) -> bytes:
     A child or a nursery can die between two calls without being noticed; then nobody ever takes up the question, and
     another child gets it. A child that took it up is never replaced.
     """
-    for nursery, child in _children(module):
+    for nursery, child, patience in _children(module):
         with contextlib.ExitStack() as unless_kept:
             unless_kept.enter_context(child)
-            taken_up = _taken_up(child, question)
+            taken_up = _taken_up(child, question, patience)
             if taken_up is None:
                 continue
             answer = _answer(child, nursery, *taken_up, max_seconds)
@@ -180,37 +190,28 @@ def _ask(question: bytes, module: str, max_seconds: float) -> bytes:
                 unless_kept.pop_all()
                 nursery.keep(child)
             return answer
-    raise ReaderDied(
-        "No process could be started to read the file.", advice="Look into the worker's log, then try again."
-    )
+    raise ReaderUnavailable("No process could be started to read the file.")
 
 
-def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket]]:
-    """Whom to ask: those that wait for a question, then a new one, at last one of a new nursery."""
+def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket, float]]:
+    """Whom to ask, and seconds to wait for a word: those that wait, then a new one, at last one of a new nursery."""
     for _ in range(_NURSERIES):
         nursery = _living_nursery()
         while child := nursery.free_child():
-            yield nursery, child
+            yield nursery, child, _ANSWERS_WITHIN
         try:
             child = nursery.start(module)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has just died
         else:
-            yield nursery, child
-        # Whatever became of it, it does not start children. Closing it leaves other calls' children an alarm clock.
-        _wait_for_death(nursery)
+            yield nursery, child, _BIRTH
+        nursery.give_up()
 
 
-def _wait_for_death(nursery: _Nursery) -> None:
-    deadline = time.monotonic() + 1.0
-    while nursery.alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _taken_up(child: socket.socket, question: bytes) -> tuple[int, float] | None:
+def _taken_up(child: socket.socket, question: bytes, patience: float) -> tuple[int, float] | None:
     """Send the question; by which process it was taken up, and when; `None`: by none."""
     # Before its first word a child waits for its nursery, which may have to start: that is not the reading's time.
-    child.settimeout(_BIRTH)
+    child.settimeout(patience)
     try:
         child.sendall(question)
         first = _receive_line(child)

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 PAGE: Final = "/docs"
@@ -31,6 +31,12 @@ async def docs(request: Request) -> HTMLResponse:
     )
     page.headers["Content-Security-Policy"] = _POLICY
     return page
+
+
+@_router.get("/")
+async def begin(request: Request) -> RedirectResponse:
+    """Who opens the address itself is led to the page."""
+    return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + PAGE)
 
 
 def add_docs(app: FastAPI) -> None:

@@ -1,5 +1,6 @@
 """Lists: JSON by pages with a `Link` to the next one, or CSV of all rows, as the caller accepts."""
 
+import re
 from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ After = Annotated[
 ]
 
 CSV = "text/csv"
+_REFUSED = re.compile(r"q=0(\.0{0,3})?")
 
 
 async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int, after: str | None) -> Response:
@@ -38,7 +40,9 @@ def link_to_next(request: Request, page: pages.Page) -> dict[str, str]:
 def wants_csv(accept: str) -> bool:
     """Whether the first acceptable type that we have is CSV."""
     for entry in accept.split(","):
-        kind = entry.split(";")[0].strip().lower()
+        kind, *options = (part.strip().lower() for part in entry.split(";"))
+        if any(_REFUSED.fullmatch(option) for option in options):
+            continue
         if kind in ("application/json", "*/*", "application/*"):
             return False
         if kind in (CSV, "text/*"):

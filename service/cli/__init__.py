@@ -1,7 +1,8 @@
 """The command `wardflow`."""
 
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -46,8 +47,16 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wardflow {version('wardflow')}")
+        raise typer.Exit
+
+
 @app.callback()
-def wardflow() -> None:
+def wardflow(
+    _: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which one.")] = False,
+) -> None:
     """Hospital data into one warehouse: durable, resumable, exactly once in effect."""
 
 

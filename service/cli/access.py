@@ -25,7 +25,7 @@ app.command()(users.ungrant)
 def create(
     name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; can be given several times.")],
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a token and show it, once."""

@@ -142,6 +142,8 @@ def show(followed: Sequence[Followed]) -> None:
         )
     out.print(lines)
     for each in followed:
+        if each.run and (refused := _counts(each, "", "rejected")):
+            err.print(f"{each.name}: {refused} refused; see `wardflow quarantine list --run {each.run.id}`.")
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")
             err.print(each.advice)

@@ -11,6 +11,7 @@ from library.warehouse.schema import write_revision
 from service.bootstrap import migrate as bootstrap
 from service.cli.output import DONE, errors_as_sentences, load_settings, out, run
 from service.resources import warehouse_dsn
+from service.temporary import own_temporary_folder
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
 
@@ -29,13 +30,14 @@ def worker(
         chosen = tuple(queue.strip() for queue in queues.split(",")) if queues else settings.worker.queues
         await run_worker(settings, chosen)
 
-    run(main)
+    with errors_as_sentences(), own_temporary_folder():
+        run(main)
 
 
 @app.command()
 def api() -> None:
     """Serve the REST API; several can run side by side."""
-    with errors_as_sentences():
+    with errors_as_sentences(), own_temporary_folder():
         settings = load_settings()
         configure_logging(settings.log)
         import_module("service.api.process").serve(settings)

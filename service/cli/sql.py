@@ -88,6 +88,9 @@ async def _asking(dsn: str, query: str) -> AsyncIterator[tuple[asyncpg.Connectio
         # The role may change its own defaults; a transaction that was begun read-only stays so.
         async with connection.transaction(readonly=True):
             statement = await connection.prepare(query)
+            if not statement.get_attributes():
+                await statement.fetch()  # Postgres may have more to say of it
+                raise QueryRefused("This gives no rows.", advice="Give one SELECT; COPY and the like are psql's.")
             if statement.get_parameters():
                 raise QueryRefused("The query has parameters, and nothing gives them values.", advice="Write them in.")
             yield connection, statement

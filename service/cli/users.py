@@ -103,7 +103,7 @@ def enable(name: Name) -> None:
 @user.command()
 def token(
     name: Name,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never unless set.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a token of a user and show it, once; `wardflow access token revoke` takes it back."""

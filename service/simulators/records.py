@@ -6,6 +6,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from random import Random
@@ -23,6 +24,7 @@ from service.simulators.outages import answered
 _MOST_UNDER_WAY = 500
 _TIMEOUT = 15.0
 _SERVERS_RETURN = 120.0
+_A_DAY = timedelta(days=1)
 _OK, _TOO_MANY = 202, 429
 _SERVERS_FAULT = 500
 
@@ -123,7 +125,7 @@ class Clinics:
     async def _make(self, name: str, password: str | None) -> str:
         user_id = await self._users.create(name, password)
         self._names.append(name)
-        _, token = await self._tokens.create(name, [], user_id=user_id)
+        _, token = await self._tokens.create(name, [], user_id=user_id, expires_at=datetime.now(UTC) + _A_DAY)
         await Audit(self._pool).record(LOCAL, "create_user", str(user_id), simulated=True)
         return token
 

@@ -76,13 +76,13 @@ def observation(
     identity: str,
     of: str,
     value: float | None = None,
-    at: str = "2025-06-01T12:00:00Z",
+    at: str | None = "2025-06-01T12:00:00Z",
     *,
     code: str = "8302-2",
     category: str = "vital-signs",
     components: Iterable[tuple[str, float]] = (),
 ) -> dict[str, Any]:
-    """An observation of a patient."""
+    """An observation of a patient; `at` `None`: it says no time."""
 
     def measured(code: str, value: float | None) -> dict[str, Any]:
         quantity = {} if value is None else {"valueQuantity": {"value": value, "unit": "cm"}}

@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 from pydantic import JsonValue
 
+from library.contracts.fhir import NotResources
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
@@ -30,6 +31,9 @@ LINE_LIMIT = 16 * 1024 * 1024
 
 _FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
 _CHUNK = 1024 * 1024
+MOST_REFUSED = 100_000
+"""Lines that are refused one by one, or blank: each refusal is a row, and a file of a few kilobytes can inflate to
+millions of them."""
 _LINES_AT_ONCE = 100
 _BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -72,6 +76,9 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
         server: the configured name of the server, or `file`.
         object_key: of the landed object.
         stamped: when the resources came, with a zone; orders those without `meta.lastUpdated`.
+
+    Raises:
+        NotResources: more than `MOST_REFUSED` lines cannot be read, or are blank.
     """
     if stamped.utcoffset() is None:
         raise ValueError("the time of landing needs its zone")
@@ -117,7 +124,7 @@ class _Reader:
             decoded = [(number, line or b"", self._decoded(line)) for number, line in lines]
             for number, line, found in decoded:
                 if isinstance(found, _Refusal):
-                    self._staging.refuse(found.dataset, [found.reason], line=number, raw=line)
+                    self._refuse(found.dataset, number, line, found.reason)
                 elif found is not None:
                     self._stage(number, line, found)
 
@@ -151,10 +158,15 @@ class _Reader:
                 _refuse_nul(OBSERVATION_COMPONENT, component)
             self._write(OBSERVATION, observation, number, checked=may_hold_nul)
         except Exception as error:  # noqa: BLE001 - see `_reason`
-            self._staging.refuse(_dataset_of(resource), [_reason(error)], line=number, raw=line)
+            self._refuse(_dataset_of(resource), number, line, _reason(error))
             return
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
+
+    def _refuse(self, dataset: Dataset, number: int, line: bytes, reason: str) -> None:
+        if self._staging.refused == MOST_REFUSED:
+            raise NotResources(f"More than {MOST_REFUSED:,} lines of the file cannot be read.")
+        self._staging.refuse(dataset, [reason], line=number, raw=line)
 
     def _write(self, dataset: Dataset, cells: Sequence[Cell], number: int, *, checked: bool) -> None:
         if checked:
@@ -225,7 +237,7 @@ def _some_at_once(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[list[tu
 
 def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
     """The lines that are not blank, counted from 1; `None` for one that is too long to be read at once."""
-    number = 0
+    number = blank = 0
     while line := file.readline(LINE_LIMIT + 1):
         number += 1
         if len(line) > LINE_LIMIT and not line.endswith(b"\n"):
@@ -236,3 +248,5 @@ def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         line = (line.removeprefix(_BOM) if number == 1 else line).strip()
         if line:
             yield number, line
+        elif (blank := blank + 1) > MOST_REFUSED:
+            raise NotResources(f"More than {MOST_REFUSED:,} lines of the file are blank.")

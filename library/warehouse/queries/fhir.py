@@ -155,8 +155,9 @@ def observations(wanted: ObservationFilters) -> Query:
     demanded.add("server = {}", wanted.server)
     demanded.add("codes @> ARRAY[{}::text]", wanted.code)
     demanded.add("categories @> ARRAY[{}::text]", wanted.category)
-    demanded.add("sort_time >= {}", wanted.begin)
-    demanded.add("sort_time <= {}", wanted.end)
+    # What has no time at all is sorted behind all others, and lies between no two times.
+    demanded.add("sort_time >= {} AND coalesce(effective_start, issued) IS NOT NULL", wanted.begin)
+    demanded.add("sort_time <= {} AND coalesce(effective_start, issued) IS NOT NULL", wanted.end)
     demanded.add("value_number >= {}", wanted.min_value)
     demanded.add("value_number <= {}", wanted.max_value)
     return Query(

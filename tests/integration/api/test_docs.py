@@ -20,6 +20,11 @@ async def test_the_page_of_all_routes_is_served_from_here(api: Client) -> None:
     assert "http" not in policy[0]
 
 
+async def test_the_address_itself_leads_to_the_page(api: Client) -> None:
+    led = await api.http.get("/")
+    assert (led.status_code, led.headers["location"]) == (307, "/docs")
+
+
 async def test_no_other_file_is_served_beside_it(api: Client) -> None:
     for path in ("main.py", "../main.py", "..%2f__init__.py", "/etc/passwd", ""):
         assert (await api.http.get(f"/docs/files/{path}")).status_code == 404

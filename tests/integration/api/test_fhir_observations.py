@@ -68,6 +68,15 @@ async def test_filters_find_those_whom_they_name(api: Client, reader: dict[str, 
     assert {query: ids(await found(api, reader, f"/observations?{query}")) for query in FILTERS} == FILTERS
 
 
+async def test_an_observation_without_a_time_lies_between_no_two_times(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    await known.load(observation("6", "p", 1, None))
+    assert ids(await found(api, reader, "/observations")) == "542136"
+    for query in ("to=0001", "to=2030", "from=0001", "from=0001&to=2030"):
+        assert "6" not in ids(await found(api, reader, f"/observations?{query}")), query
+
+
 FILTERS_BELOW_A_PATIENT: dict[str, str] = {
     "": "213",
     "code=2339-0": "3",

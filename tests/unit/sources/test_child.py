@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from library.contracts import beds
-from library.contracts.beds import AnotherSeries, ReaderDied, ReaderTimedOut, WorkbookRejected
+from library.contracts.beds import AnotherSeries, ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
 from library.sources import child
 from library.sources.child import MAX_ANSWER, close_nursery, run_in_child
 from tests.unit.sources import child_functions
@@ -333,3 +333,30 @@ def test_a_forked_process_has_a_nursery_of_its_own() -> None:
     finally:
         owner.owner -= 1
         owner.close()
+
+
+def test_a_nursery_that_hangs_is_replaced_and_so_is_a_child_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "_BIRTH", 1.0)
+    monkeypatch.setattr(child, "_ANSWERS_WITHIN", 0.5)
+    nursery = run(child_functions.nap, 0.0)
+    (idle,) = (each for each in children_of(nursery) if is_running(each))
+    os.kill(idle, signal.SIGSTOP)
+    assert run(child_functions.who) != idle
+    os.kill(idle, signal.SIGCONT)
+    assert until(partial(has_ended, idle))
+    os.kill(nursery, signal.SIGSTOP)
+    for each in children_of(nursery):
+        os.kill(each, signal.SIGKILL)
+    assert run(child_functions.nap, 0.0) != nursery
+    assert has_ended(nursery)
+
+
+def test_that_no_process_can_be_started_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_nursery()
+    monkeypatch.setattr(child, "_BOOT", "raise SystemExit(1)")
+    with pytest.raises(ReaderUnavailable) as caught:
+        run(child_functions.nap, 0.0)
+    assert caught.value.retryable
+    monkeypatch.undo()
+    close_nursery()
+    run(child_functions.nap, 0.0)

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from library.contracts.fhir import NotResources
 from library.contracts.objects import ObjectRef
+from library.sources.fhir import staging
 from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import READER_VERSION, fhir_identity, stage_ndjson
 from tests.support.fhir import Rows, example, observation, read, read_lines, resource
@@ -139,6 +141,16 @@ def test_a_line_on_which_the_reader_itself_fails_never_stops_the_others(monkeypa
     rows = read(observation(), observation(valueString=SENTINEL), observation())
     assert [row["_line"] for row in rows.tables["observation"]] == ["1", "3"]
     assert [row["reasons"] for row in rows.refused] == ['{"the reader failed on it (KeyError)"}']
+
+
+@pytest.mark.parametrize("line", ["no JSON", {"resourceType": "Patient"}, ""])
+def test_a_file_without_an_end_of_lines_that_cannot_be_read_is_refused_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, line: Any
+) -> None:
+    monkeypatch.setattr(staging, "MOST_REFUSED", 150)
+    assert len(read(observation(), *[line] * 150).tables["observation"]) == 1
+    with pytest.raises(NotResources):
+        read(observation(), *[line] * 151)
 
 
 def test_a_full_disk_is_no_fault_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
