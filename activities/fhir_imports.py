@@ -17,14 +17,24 @@ from activities.beating import beating, one_ahead
 from activities.loads import LoadActivities
 from activities.staging import Landed, Reading, Stager
 from config.sections import FhirSettings
-from library.contracts.fhir import FinishImport, LoadPages, Plan, PlanSearches, StageFhir
+from library.contracts.fhir import (
+    PATIENT_UNKNOWN,
+    CountPatientUnknown,
+    FinishImport,
+    LoadPages,
+    Plan,
+    PlanSearches,
+    StageFhir,
+)
 from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
 from library.contracts.runs import RunTotals
 from library.datasets.fhir import OBSERVATION
 from library.objects.links import LINKS
 from library.objects.staged import StagedFolder
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
+from library.warehouse import ledger
 from library.warehouse.fhir_imports import FhirImports
+from library.warehouse.queries.fhir import patient_unknown
 
 
 @dataclass(frozen=True)
@@ -77,12 +87,22 @@ class FhirImportActivities:
         folder.mkdir()
         return await self.stager.stage_at_hand(landed_ndjson(page), folder), folder
 
+    @activity.defn(name="count_patient_unknown")
+    async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
+        """Count, for the report of a run that is one load, the observations whose patient is unknown."""
+        unknown = await patient_unknown(self.loads.pool, [asked.load_id])
+        await self.loads.runs.report(asked.run_id, {PATIENT_UNKNOWN: unknown})
+        return unknown
+
     @activity.defn(name="finish_import")
     async def finish_import(self, asked: FinishImport) -> RunTotals:
         """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
         store = self.loads.store
         counts = await self.loads.runs.totals(asked.run_id)
         report = dict(asked.report)
+        if counts:
+            pool = self.loads.pool
+            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_of(pool, asked.run_id))
         if asked.zipcode:
             patients, _ = await self.imports.counts(asked.run_id)
             report |= {"patients": patients, "observations": _written(counts), "remaining": 0}

@@ -8,7 +8,7 @@ from workflows.runs import act, loaded, recorded, together
 with workflow.unsafe.imports_passed_through():
     from activities.fhir_files import FhirFileActivities
     from activities.fhir_imports import FhirImportActivities
-    from library.contracts.fhir import FinishImport, StageFhir
+    from library.contracts.fhir import CountPatientUnknown, FinishImport, StageFhir
     from library.contracts.fhir_files import (
         BeginExport,
         DownloadExported,
@@ -35,7 +35,11 @@ class ImportFhirWorkflow:
             file = request.landed
 
             async def one(run_id: str) -> LoadResult:
-                return await _load(run_id, request, file, None)
+                result = await _load(run_id, request, file, None)
+                if workflow.patched("count-patient-unknown"):
+                    wanted = CountPatientUnknown(run_id=run_id, load_id=result.load_id)
+                    await act(IMPORT_BOOKS, FhirImportActivities.count_patient_unknown, wanted)
+                return result
 
             return await recorded("fhir", file.key, one)
 

@@ -10,6 +10,7 @@ FhirError
 """
 
 from datetime import datetime
+from uuid import UUID
 
 from pydantic import Field, JsonValue
 
@@ -23,6 +24,9 @@ NDJSON = "application/fhir+ndjson"
 """The media type of resources, one a line."""
 FILE = "file"
 """The server of rows that came by files, unless one was named."""
+
+PATIENT_UNKNOWN = "patient_unknown"
+"""In a run's report: observations that it brought and whose patient was not here when it ended."""
 
 FAILURES = 5
 """Searches that may fail before no further one begins: what fails them all, such as a token that has ended."""
@@ -367,6 +371,13 @@ class ImportObservations(Contract):
     zipcode: str
     pace: Pace
     searches: Searches
+
+
+class CountPatientUnknown(Contract):
+    """Input of the activity `count_patient_unknown`: a run that is one load, and that load, be it an earlier run's."""
+
+    run_id: str
+    load_id: UUID
 
 
 class FinishImport(Contract):

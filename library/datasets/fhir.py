@@ -172,6 +172,7 @@ class Observation(Measured, table=True):
         Index("observation_patient", "patient_id", "server", "sort_time", "id"),
         Index("observation_time", "sort_time", "id"),
         Index("observation_codes", "codes", "categories", postgresql_using="gin"),
+        Index("observation_load", "load_id"),
         {"schema": SCHEMA},
     )
 

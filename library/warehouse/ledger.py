@@ -38,6 +38,11 @@ async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
     return 0 if highest is None else int(highest) + 1
 
 
+async def loads_of(pool: Pool, run_id: str) -> list[UUID]:
+    """Ids of the loads that a run has committed itself."""
+    return [row["id"] for row in await pool.fetch("SELECT id FROM ingest.load WHERE run_id = $1", run_id)]
+
+
 async def completing_loads(pool: Pool, run_id: str) -> list[str]:
     """Ids of the loads with which a run is done, however its workflow ended: those of a run that is one load.
 

@@ -79,6 +79,12 @@ class RunLog:
         """Keep what the reader warned of: texts may quote the object, so they are kept here and not in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
 
+    async def report(self, run_id: str, more: Mapping[str, JsonValue]) -> None:
+        """Add to what an open run says of itself as a whole; no patient data."""
+        await self._pool.execute(
+            "UPDATE ingest.run SET report = report || $2 WHERE id = $1 AND state = 'running'", run_id, dict(more)
+        )
+
     async def totals(self, run_id: str) -> dict[str, DatasetCounts]:
         """What the loads of a run have brought so far, by dataset."""
         counts = await self._pool.fetchval(_SUMS, run_id)
@@ -124,7 +130,7 @@ class RunLog:
             UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
                 phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
                 counts = CASE WHEN one_load THEN coalesce((SELECT counts FROM loaded), '{{}}') ELSE ({_SUMS}) END,
-                report = CASE WHEN one_load THEN coalesce((SELECT report FROM loaded), '{{}}') ELSE report END,
+                report = report || coalesce((SELECT report FROM loaded WHERE one_load), '{{}}'),
                 warnings = CASE WHEN warnings <> '{{}}' THEN warnings
                                 ELSE coalesce((SELECT warnings FROM loaded), '{{}}') END
             WHERE run.id = $1 AND (run.state = 'running' OR run.error ->> 'type' = $6)

@@ -1,6 +1,7 @@
 """`wardflow import`."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -12,8 +13,11 @@ from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import RunState
 from library.objects.ndjson import SUFFIXES
+from library.warehouse import ledger
+from library.warehouse.queries.fhir import patient_unknown
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
+from service.resources import warehouse
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -107,7 +111,17 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
         print_json([_told(each) for each in followed])
     else:
         show(followed)
+    if unknown := run(partial(_patient_unknown, followed=followed)):
+        err.print(f"Observations whose patient is not here (yet): {unknown:,}. They are kept.")
     raise typer.Exit(0 if all(each.completed for each in followed) else 1)
+
+
+async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> int:
+    """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
+    runs = [each.run for each in followed if each.run]
+    async with warehouse(settings, size=1) as pool:
+        loads = [load for each in runs for load in each.load_ids or await ledger.loads_of(pool, each.id)]
+        return await patient_unknown(pool, loads)
 
 
 def _told(followed: Followed) -> dict[str, object]:

@@ -23,6 +23,7 @@ from service.worker.wiring import ALL_WORKFLOWS
 from service.worker.workers import workflow_runner
 from tests.support.imports import imports
 from tests.support.runs import NHS, workbooks
+from tests.support.sandbox import SAMPLE
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -93,6 +94,17 @@ async def test_imports_of_exports_of_today_replay(settings: Settings, pool: Pool
         (history,) = await importing.histories(run)
     await replayer().replay_workflow(history)
     keep("import-fhir-export", history)
+
+
+async def test_imports_of_files_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
+    readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    async with imports(readable, pool, store) as importing:
+        landed = await importing.starter.land_fhir(SAMPLE / "Observation.ndjson")
+        for name in ("import-fhir-file", "import-fhir-file-already-loaded"):
+            run = await importing.closed(await importing.starter.import_fhir(landed, subject="Observation.ndjson"))
+            history = next(each for each in await importing.histories(run) if each.run_id == run.id)
+            await replayer().replay_workflow(history)
+            keep(name, history)
 
 
 def keep(name: str, history: WorkflowHistory) -> None:

@@ -44,6 +44,35 @@ async def test_a_file_is_loaded_once_under_the_server_file(settings: Settings, p
     assert await pool.fetchval("SELECT count(*) FROM fhir.patient") == 9
 
 
+async def test_observations_whose_patient_is_unknown_are_kept_and_counted_until_it_is_known(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        before = await imported(importing, SAMPLE / "Observation.ndjson")
+        assert await pool.fetchval("SELECT count(*) FROM fhir.observation") == 1541
+        await imported(importing, SAMPLE / "Patient.ndjson", server="sandbox")
+        elsewhere = await imported(importing, SAMPLE / "Observation.ndjson")
+        patients = await imported(importing, SAMPLE / "Patient.ndjson")
+        after = await imported(importing, SAMPLE / "Observation.ndjson")
+    assert [each.report["patient_unknown"] for each in (before, elsewhere, patients, after)] == [1541, 1541, 0, 0]
+    assert after.report | {"patient_unknown": 1541} == before.report
+
+
+async def test_observations_of_an_export_whose_patient_is_unknown_are_counted_once_all_files_are_loaded(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        known = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        strays = [
+            {"resourceType": "Observation", "id": str(number), "subject": {"reference": f"Patient/nobody-{number % 2}"}}
+            for number in range(3)
+        ]
+        importing.sandbox.put(*strays, {"resourceType": "Observation", "id": "of-a-group"})
+        strayed = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+    assert (known.report["patient_unknown"], strayed.report["patient_unknown"]) == (0, 3)
+    assert strayed.counts["fhir.observation"]["warned"] == {"patient_named": 1}  # type: ignore[index,call-overload]
+
+
 async def test_the_same_file_can_be_loaded_as_a_servers_too(settings: Settings, pool: Pool, store: ObjectStore) -> None:
     async with imports(settings, pool, store) as importing:
         await imported(importing, SAMPLE / "Patient.ndjson")
@@ -84,14 +113,16 @@ async def test_the_command_imports_zip_codes_and_files_side_by_side(
             "WARDFLOW_STACK__FOLDER": str(tmp_path),
         }
 
-        async def command(*words: str) -> tuple[int, Any]:
+        async def command(*words: str, unknown: bool = False) -> tuple[int, Any]:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "service.cli", "import", *words, "--json"),
                 env=os.environ | environment,
                 stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
             )
-            out, _ = await process.communicate()
+            out, err = await process.communicate()
+            assert ("not here (yet): 1,541" in err.decode()) is unknown
             return process.returncode or 0, json.loads(out)
 
         code, told = await command("zipcode", "01906", "02114")
@@ -99,6 +130,8 @@ async def test_the_command_imports_zip_codes_and_files_side_by_side(
         await importing.assert_equal("01906", "02114")
         code, told = await command("zipcode", "00000", "no-zip-code")
         assert (code, [each["error_type"] for each in told]) == (1, ["", "InvalidZipcode"])
+        code, told = await command("fhir", str(SAMPLE / "Observation.ndjson"), unknown=True)
+        assert (code, [each["report"]["patient_unknown"] for each in told]) == (0, [1541])
         code, told = await command("fhir", str(SAMPLE))
         assert (code, [each["name"] for each in told]) == (0, ["Observation.ndjson", "Patient.ndjson"])
         for file in SAMPLE.glob("*.ndjson"):

@@ -6,6 +6,7 @@ An id belongs to a server: whoever asks for a patient by id without one gets the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from uuid import UUID
 
 from asyncpg import Record
 
@@ -188,6 +189,18 @@ async def servers_of_observations(pool: Pool, patient_id: str) -> tuple[str, ...
         patient_id,
     )
     return tuple(row["server"] for row in rows if row["server"] is not None)
+
+
+async def patient_unknown(pool: Pool, loads: Sequence[UUID | str]) -> int:
+    """Observations that loads have brought and that name a patient of whom nothing is here (yet)."""
+    count: int = await pool.fetchval(
+        """
+        SELECT count(*) FROM fhir.observation o WHERE load_id = ANY ($1::uuid[]) AND patient_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM fhir.patient p WHERE p.id = o.patient_id AND p.server = o.server)
+        """,
+        loads,
+    )
+    return count
 
 
 async def zipcode(pool: Pool, wanted: str, server: str | None) -> Sequence[Record]:
