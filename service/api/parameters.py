@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from fastapi import Query
+from fastapi import Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 from starlette.datastructures import UploadFile
 
@@ -21,6 +22,8 @@ from service.api.problems import Unprocessable
 NO_NUL = r"^[^\x00]+$"
 """What Postgres takes as a text that is not empty."""
 
+_NAME = 50
+"""Characters that are repeated of a parameter's name."""
 _BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_OR_PART = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
 _DATE_OR_TIME = {
@@ -79,6 +82,31 @@ Beginning = Annotated[Moment, _edge("start"), WithJsonSchema(_DATE_OR_TIME)]
 """A time with its zone; or a date, a month or a year: its first moment (UTC)."""
 Ending = Annotated[Moment, _edge("end"), WithJsonSchema(_DATE_OR_TIME)]
 """A time with its zone; or a date, a month or a year: its last moment (UTC)."""
+
+
+async def refuse_unknown(request: Request) -> None:
+    """Refuse query parameters that a route does not have, or has once and gets twice; one without any ignores all.
+
+    A filter with a letter missing would otherwise be answered with all rows.
+
+    Raises:
+        Unprocessable: names the first of them, and those that the route has.
+    """
+    given = request.query_params
+    if not given:
+        return
+    fields = get_flat_params(request.scope["route"].dependant)
+    known = {field.alias: field.field_info.annotation for field in fields if isinstance(field.field_info, params.Query)}
+    for name in given if known else ():
+        if name not in known:
+            has = ", ".join(sorted(known))
+            raise Unprocessable(f"{name[:_NAME]}: no parameter here; there are {has}.", field=name[:_NAME])
+        if len(given.getlist(name)) > 1 and not _takes_several(known[name]):
+            raise Unprocessable(f"{name}: given more than once.", field=name)
+
+
+def _takes_several(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands at a parameter
+    return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
 
 
 def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from library.access.tokens import Principal, Scope
 from service.api.context import context_of
 from service.api.items import Items
+from service.api.parameters import refuse_unknown
 from service.api.problems import Forbidden, Unauthenticated, problems
 
 bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create` or `… user token`.")
@@ -115,7 +116,7 @@ def needs(
             refuse_unless(caller, each)
 
     responses = problems(401, 403, 422, 503, *statuses)
-    made: dict[str, Any] = {"dependencies": [Depends(check)], "responses": responses}
+    made: dict[str, Any] = {"dependencies": [Depends(check), Depends(refuse_unknown)], "responses": responses}
     if items is not None:
         responses[200] = {
             "description": "A page of items, or with `Accept: text/csv` all rows.",

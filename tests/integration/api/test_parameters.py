@@ -49,6 +49,36 @@ async def test_a_nul_in_whatever_parameter_is_refused(http: httpx.AsyncClient) -
     assert {call: status for call, status in answers.items() if status not in (404, 422)} == {}
 
 
+async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_refusal_names_those_that_it_has(
+    http: httpx.AsyncClient,
+) -> None:
+    document = (await http.get("/openapi.json")).json()
+    with_filters = [
+        path.format_map(VALUES)
+        for path, operations in document["paths"].items()
+        if any(each["in"] == "query" for each in operations.get("get", {}).get("parameters", ()))
+    ]
+    assert len(with_filters) > 20
+    for path in with_filters:
+        refused = await http.get(f"{path}?sektor=total")
+        assert (refused.status_code, refused.json()["field"]) == (422, "sektor"), path
+    said = (await http.get("/zipcodes/02139?sever=hapi")).json()["detail"]
+    assert said == "sever: no parameter here; there are server."
+
+
+async def test_a_parameter_that_counts_once_is_refused_where_it_is_given_twice(http: httpx.AsyncClient) -> None:
+    refused = await http.get("/nhs-data/occupancy?sector=total&sector=maternity")
+    assert (refused.status_code, refused.json()["detail"]) == (422, "sector: given more than once.")
+    assert (await http.get("/runs?state=failed&state=running")).status_code == 200
+
+
+async def test_who_may_not_ask_is_told_so_first_and_a_route_without_parameters_ignores_them(
+    http: httpx.AsyncClient,
+) -> None:
+    assert (await http.get("/patients?zipcod=02139", headers={"Authorization": "Bearer x"})).status_code == 401
+    assert (await http.get("/records/statistics?x=1")).status_code == 200
+
+
 TIMES = {
     "/nhs-data/occupancy": ("as_of", "known_at"),
     "/nhs-data/occupancy-by-specialty": ("as_of", "known_at"),
