@@ -94,8 +94,9 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level)
-    for chatty in ("httpx", "httpcore", "alembic", "urllib3", "asyncio"):
+    for chatty in ("httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # Lines and traces for each try while a server is away, which whoever needs it says in a sentence.
-    logging.getLogger("asyncpg.pool").setLevel(max(logging.ERROR, root.level))
+    for silent in ("asyncpg.pool", "urllib3"):
+        logging.getLogger(silent).setLevel(max(logging.ERROR, root.level))
     logging.getLogger("aiokafka").setLevel(max(logging.CRITICAL, root.level))

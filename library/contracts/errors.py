@@ -86,6 +86,4 @@ class StoreUnavailable(WardflowError):
     """The object store cannot be reached or refuses to work."""
 
     retryable = True
-    default_advice = (
-        "A run repeats its step until the store is back; a command has to be given again. See `wardflow doctor`."
-    )
+    default_advice = "A run repeats its step until the store is back, a command for two minutes. See `wardflow doctor`."

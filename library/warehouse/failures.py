@@ -25,10 +25,15 @@ def sqlstate(error: BaseException) -> str:
     return str(getattr(error, "sqlstate", None) or "")
 
 
+def passes(error: BaseException) -> bool:
+    """Whether it is of a kind that a repeat can help against: a connection, a lock, a server that starts or stops."""
+    return isinstance(error, DISCONNECTED) or sqlstate(error).startswith(_RETRYABLE)
+
+
 def translate(error: Exception) -> WardflowError:
     """The error as one of ours; texts of Postgres stay out of it where they could quote a row."""
     state = sqlstate(error)
-    if isinstance(error, DISCONNECTED) or state.startswith(_RETRYABLE):
+    if passes(error):
         what = f"SQLSTATE {state}" if state else type(error).__name__
         return LoadInterrupted(f"The warehouse did not finish the load ({what}).")
     where = " ".join(

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import asyncpg
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from temporalio.client import WorkflowFailureError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
@@ -18,7 +19,7 @@ from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import Run, RunState
 from library.objects.store import Progress as Sent
-from library.warehouse.failures import DISCONNECTED
+from library.warehouse.failures import DISCONNECTED, passes
 from library.warehouse.runs import RunLog
 from service.cli.output import err, shown
 from service.resources import object_store, warehouse
@@ -28,7 +29,16 @@ from service.temporal import connect
 _AT_ONCE = 8
 """Runs that are started side by side."""
 _OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
-"""Seconds that Temporal may be away while runs are followed, and between two tries to reach it."""
+"""Seconds that a server may be away while runs are started and followed, and between two tries to reach it."""
+_AWAY = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)
 _LOOK_EVERY = 0.5
 """Seconds between two looks at how far a run has come."""
 
@@ -53,7 +63,7 @@ class Bar:
 
     async def land(self, path: Path, land: Land) -> ObjectRef:
         """Land a file, and show how far it has come."""
-        self.progress.update(self.task, state="landing", total=path.stat().st_size)
+        self.progress.update(self.task, state="landing", total=path.stat().st_size, completed=0)
         landed = await land(path, progress=lambda sent: self.progress.advance(self.task, sent))
         self.progress.update(self.task, completed=landed.size)
         return landed
@@ -137,16 +147,14 @@ class _Following:
         return followed
 
     async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:
-        async with self.gate:
-            handle = await wanted.start(self.starter, bar)
-        bar.show("running")
-        await self.audit.record(LOCAL, "start_run", handle.id)
-        watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
-        try:
-            await _ended(handle)
-        finally:
-            watching.cancel()
-        finished = await self.runs.get(run_id(handle))
+        async def start() -> RunHandle:
+            async with self.gate:
+                return await wanted.start(self.starter, bar)
+
+        handle = await self._patiently(start, bar)
+        while not await self._ended(handle, bar):
+            handle = await self._patiently(start, bar)
+        finished = await self._patiently(partial(self.runs.get, run_id(handle)), bar)
         if finished is None:
             raise ConfigurationError(
                 "The run ended without a row in ingest.run.",
@@ -157,27 +165,50 @@ class _Following:
             return Followed(wanted.name, finished)
         return Followed(wanted.name, finished, error.type, error.message, error.advice)
 
+    async def _ended(self, handle: RunHandle, bar: Bar) -> bool:
+        """Wait for a run's end, which it says itself; whether Temporal still knew it (one that was killed may not)."""
+        bar.show("running")
+        await self._patiently(partial(self.audit.record, LOCAL, "start_run", run_id(handle)), bar)
+        watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
+        try:
+            await self._patiently(handle.result, bar)
+        except WorkflowFailureError:
+            return True
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        finally:
+            watching.cancel()
+        return True
+
+    async def _patiently[T](self, step: Callable[[], Awaitable[T]], bar: Bar) -> T:
+        """Carry out a step, again and again while a server is away; each can be repeated, and joins what it began."""
+        given_up = time.monotonic() + _OUTAGE
+        while True:
+            try:
+                return await step()
+            except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
+                if not _away(error) or time.monotonic() > given_up:
+                    raise
+                bar.show(f"waiting for a server ({type(error).__name__})")
+            await asyncio.sleep(_BETWEEN_TRIES)
+
     async def _show_progress(self, run: str, bar: Bar) -> None:
         """Show how far a run of many loads has come; one of one load is over before that would help."""
         while not self.progress.disable:
-            found = await self.runs.get(run)
+            found = await self._patiently(partial(self.runs.get, run), bar)
             if found is not None and not found.one_load:
                 told = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
                 bar.show(", ".join((found.phase, *told)))
             await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _ended(handle: RunHandle) -> None:
-    """Wait for a run's end, through an outage of Temporal too: the run itself outlives it."""
-    given_up = time.monotonic() + _OUTAGE
-    while True:
-        try:
-            await handle.result()
-        except WorkflowFailureError:
-            return  # the run says why
-        except RPCError:
-            if time.monotonic() > given_up:
-                raise
-            await asyncio.sleep(_BETWEEN_TRIES)
-        else:
-            return
+def _away(error: Exception) -> bool:
+    """Whether it says that a server does not answer now, and nothing of what was asked."""
+    if isinstance(error, WardflowError):
+        return error.retryable
+    if isinstance(error, RPCError):
+        return error.status in _AWAY
+    of_a_file = isinstance(error, OSError) and error.filename is not None
+    return passes(error) and not of_a_file

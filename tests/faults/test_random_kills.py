@@ -1,7 +1,7 @@
 """kill -9 of a server at a random moment of a backfill: after its restart every row is there once, and no run is stuck.
 
-The stack is the one of `wardflow up`, with its supervisor and its worker; the client is `wardflow ingest`, run again
-where it fails, as its user would. Only the time-outs after which a lost attempt is repeated are shorter.
+The stack is the one of `wardflow up`, with its supervisor and its worker; the client is one call of `wardflow ingest`.
+Only the time-outs after which a lost attempt is repeated are shorter.
 
 Rounds begin with empty tables and an empty store. With `--reload` instead, from the second round on every row would be
 there already: a round that lost some could not be told from one that lost none.
@@ -163,19 +163,13 @@ async def test_a_backfill_is_right_after_a_server_was_killed_in_the_middle_of_it
     await asyncio.sleep(round_.moment * undisturbed.seconds)
     killed = Killed(stack, round_.part)
     code, said = await client.ended()
-    tries, reasons = 1, [said] if code else []
+    assert code == 0, said
     await until(killed.is_back)
-    while code and tries < 6:
-        code, said = await (await begin(stack)).ended()
-        tries, reasons = tries + 1, [*reasons, said] if code else reasons
-    assert code == 0, reasons
-
     await assert_all_is_right(stack, undisturbed, round_.part)
 
-    said = "".join(f"; it said: {reason}" for reason in reasons)
     print(  # noqa: T201 - for who runs `make faults`
         f"round {round_.number}: {round_.part} killed at {round_.moment:.0%} of {undisturbed.seconds:.1f} s; all right "
-        f"{time.monotonic() - began:.1f} s after the first run, by {tries} calls of `wardflow ingest`{said}"
+        f"{time.monotonic() - began:.1f} s after the first run"
     )
 
 

@@ -1,0 +1,88 @@
+"""A server goes away and comes back while a command sends files: the command waits for it, as runs do."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings
+from library.contracts.loads import LoadOutcome
+from library.objects.store import ObjectStore
+from library.warehouse.pool import Pool
+from service.cli.following import Bar, Wanted, follow
+from service.resources import warehouse_dsn
+from service.starts import RunHandle, Starter
+from tests.faults.harness import KH03
+from tests.faults.proxy import Door
+from tests.support.runs import workbooks
+
+pytestmark = pytest.mark.faults
+
+OUTAGE = 3.0
+"""Seconds: longer than what clients of the servers try again by themselves."""
+
+type Through = Callable[[Settings, str], Settings]
+
+
+def postgres(settings: Settings, address: str) -> Settings:
+    parts = urlsplit(warehouse_dsn(settings))
+    login = parts.netloc.rpartition("@")[0]
+    dsn = SecretStr(parts._replace(netloc=f"{login}@{address}").geturl())
+    return settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"dsn": dsn})})
+
+
+def store_(settings: Settings, address: str) -> Settings:
+    return settings.model_copy(update={"s3": settings.s3.model_copy(update={"url": f"http://{address}"})})
+
+
+def temporal(settings: Settings, address: str) -> Settings:
+    return settings.model_copy(update={"temporal": settings.temporal.model_copy(update={"address": address})})
+
+
+def address_of(settings: Settings, through: Through) -> str:
+    if through is temporal:
+        return settings.temporal.address or ""
+    return urlsplit(warehouse_dsn(settings) if through is postgres else settings.s3.url or "").netloc.rpartition("@")[2]
+
+
+@pytest.mark.parametrize("through", [postgres, store_, temporal], ids=["postgres", "store", "temporal"])
+async def test_a_server_that_is_away_for_a_moment_costs_a_command_no_file(
+    settings: Settings, pool: Pool, store: ObjectStore, through: Through
+) -> None:
+    async with workbooks(settings, pool, store), Door(address_of(settings, through)) as door:
+        shut = asyncio.Event()
+
+        def sent(path: Path) -> Wanted:
+            async def start(starter: Starter, bar: Bar) -> RunHandle:
+                if not shut.is_set():
+                    shut.set()
+                    await door.shut()
+                landed = await bar.land(path, starter.land_workbook)
+                return await starter.ingest_workbook(landed, subject=path.name)
+
+            return Wanted(path.name, start)
+
+        async def open_again() -> None:
+            await shut.wait()
+            await asyncio.sleep(OUTAGE)
+            await door.open()
+
+        opening = asyncio.create_task(open_again())
+        followed = await follow(through(settings, door.address), [sent(path) for path in KH03[:3]], quiet=True)
+        await opening
+    assert [(each.error, each.run and each.run.result) for each in followed] == [("", LoadOutcome.LOADED)] * 3
+    assert await pool.fetchval("SELECT count(*) FROM ingest.load") == 3
+
+
+@pytest.mark.usefixtures("pool")
+async def test_a_file_that_cannot_be_read_is_no_server_that_is_away(settings: Settings) -> None:
+    async def start(starter: Starter, bar: Bar) -> RunHandle:
+        landed = await bar.land(Path("/nowhere/at.xlsx"), starter.land_workbook)
+        return await starter.ingest_workbook(landed, subject="at.xlsx")
+
+    async with asyncio.timeout(20):
+        (followed,) = await follow(settings, [Wanted("at.xlsx", start)], quiet=True)
+    assert followed.error_type == "FileNotFoundError"
