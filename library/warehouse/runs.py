@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from library.contracts.loads import DatasetCounts
-from library.contracts.runs import Run, RunFinished, RunStarted, RunState
+from library.contracts.runs import Run, RunFinished, RunStarted
 from library.warehouse.pool import Pool
 
 _COLUMNS = (
@@ -154,16 +154,6 @@ class RunLog:
             f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608
             "ORDER BY started_at DESC, id LIMIT 10",
             id_prefix,
-        )
-        return [Run.model_validate(dict(row)) for row in rows]
-
-    async def newest(self, *, limit: int, states: Sequence[RunState] = tuple(RunState)) -> list[Run]:
-        """The runs that began last, the newest first."""
-        rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE state = ANY ($1) "  # noqa: S608
-            "ORDER BY started_at DESC, id LIMIT $2",
-            [str(state) for state in states],
-            limit,
         )
         return [Run.model_validate(dict(row)) for row in rows]
 

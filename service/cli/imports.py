@@ -145,27 +145,24 @@ def show(followed: Sequence[Followed]) -> None:
     for each in followed:
         state = each.run.state if each.run else RunState.FAILED
         result = (each.run.result if each.run else "") or ""
-        patients, observations = (_counts(each, name, "inserted", "updated") for name in _DATASETS)
+        written = [_rows(each, name, "inserted", "updated") for name in _DATASETS]
+        counts = [*written, _rows(each, "", "unchanged"), _rows(each, "", "rejected")]
         lines.add_row(
             each.name,
             Text(result, "green") if each.completed else Text(each.error_type or state, "red"),
-            patients,
-            observations,
-            _counts(each, "", "unchanged"),
-            _counts(each, "", "rejected"),
+            *(f"{rows:,}" if rows or each.completed else "" for rows in counts),
         )
     out.print(lines)
     for each in followed:
-        if each.run and (refused := _counts(each, "", "rejected")):
-            err.print(f"{each.name}: {refused} refused; see `wardflow quarantine list --run {each.run.id}`.")
+        if each.run and (refused := _rows(each, "", "rejected")):
+            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {each.run.id}`.")
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")
             err.print(each.advice)
 
 
-def _counts(followed: Followed, dataset: str, *kinds: str) -> str:
+def _rows(followed: Followed, dataset: str, *kinds: str) -> int:
     """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
     counts = followed.run.counts if followed.run else {}
     found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))
-    rows = sum(int(str(each.get(kind, 0))) for each in found if isinstance(each, dict) for kind in kinds)
-    return f"{rows:,}" if rows else ""
+    return sum(int(str(each.get(kind, 0))) for each in found if isinstance(each, dict) for kind in kinds)

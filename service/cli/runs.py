@@ -1,14 +1,12 @@
 """`wardflow runs`."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter
 from rich.text import Text
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.abandoned import AbandonedRuns
@@ -17,7 +15,10 @@ from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.pool import Pool
+from library.warehouse.queries import runs as queries
+from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
+from service.cli.history import Step, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, table
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
@@ -45,6 +46,7 @@ class NoSuchRun(WardflowError):
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
     state: Annotated[list[RunState] | None, typer.Option(help="Only these; can be given several times.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only of this source: beds, fhir.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
     """List runs, the newest first."""
@@ -52,18 +54,20 @@ def list_runs(
     async def main(settings: Settings) -> list[Run]:
         async with warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
-            return await RunLog(pool).newest(limit=limit, states=tuple(state or RunState))
+            page = await fetch_page(pool, queries.runs(state, source), limit=limit)
+        return TypeAdapter(list[Run]).validate_json(page.items)
 
     found = run(main)
     if as_json:
         print_json(found)
         return
-    lines = table("run", "subject", "state", "result", "phase", "started", "seconds>")
+    lines = table("run", "source", "subject", "state", "result", "phase", "started", "seconds>")
     for each in found:
         seconds = ((each.finished_at or datetime.now(UTC)) - each.started_at).total_seconds()
         what = each.error.type if each.error else each.result or ""
         lines.add_row(
             each.id,
+            each.source,
             each.subject,
             _coloured(each.state),
             what,
@@ -78,16 +82,13 @@ def list_runs(
 def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run, with the decoded inputs and results of its steps."""
 
-    async def main(settings: Settings) -> tuple[Run, list[dict[str, Any]], str | None]:
+    async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
         async with warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
-        steps: list[dict[str, Any]] = []
+        steps: list[Step] = []
         try:
-            client = await connect(settings)
-            steps = [step async for step in _steps(client, found)]
-            if found.state is RunState.RUNNING:
-                steps += await _pending(client, found)
+            steps = await steps_of(await connect(settings), found)
         except (RPCError, WardflowError) as error:
             err.print(f"Its history cannot be read: {error}", style="yellow")
         return found, steps, history_link(settings, found.workflow_id, found.id)
@@ -168,53 +169,6 @@ async def _ask_temporal(settings: Settings, pool: Pool) -> None:
             await AbandonedRuns(pool, log, await connect(settings)).close(now, forgotten=False)
     except (TimeoutError, RPCError, WardflowError):
         err.print("Temporal does not answer, so open runs are shown as last heard of.", style="yellow")
-
-
-async def _steps(client: Client, found: Run) -> AsyncIterator[dict[str, Any]]:
-    """The decoded payloads of a history: what went in, what each step answered, what came out."""
-    handle = client.get_workflow_handle(found.workflow_id, run_id=found.id)
-    names: dict[int, str] = {}
-    decode = client.data_converter.decode
-    async for event in handle.fetch_history_events():
-        kind = event.event_type
-        if kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-            started = event.workflow_execution_started_event_attributes
-            yield {"step": "input", "payload": await _plain(decode, started.input.payloads)}
-        elif kind == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-            scheduled = event.activity_task_scheduled_event_attributes
-            names[event.event_id] = scheduled.activity_type.name
-            yield {
-                "step": f"{scheduled.activity_type.name} ←",
-                "payload": await _plain(decode, scheduled.input.payloads),
-            }
-        elif kind == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-            done = event.activity_task_completed_event_attributes
-            name = names[done.scheduled_event_id]
-            yield {"step": f"{name} →", "payload": await _plain(decode, done.result.payloads)}
-        elif kind == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-            completed = event.workflow_execution_completed_event_attributes
-            yield {"step": "result", "payload": await _plain(decode, completed.result.payloads)}
-
-
-async def _pending(client: Client, found: Run) -> list[dict[str, Any]]:
-    """Steps that are under way or wait for their next try, with why the last one failed."""
-    described = await client.get_workflow_handle(found.workflow_id, run_id=found.id).describe()
-    return [
-        {
-            "step": f"{each.activity_type.name} …",
-            "payload": {
-                "attempt": each.attempt,
-                "last_failure": each.last_failure.application_failure_info.type or None,
-                "next_try": each.scheduled_time.ToJsonString() if each.HasField("last_failure") else None,
-            },
-        }
-        for each in described.raw_description.pending_activities
-    ]
-
-
-async def _plain(decode: Any, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
-    values = await decode(payloads)
-    return values[0] if len(values) == 1 else values or None
 
 
 def _print_run(found: Run, link: str | None) -> None:

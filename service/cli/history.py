@@ -1,0 +1,98 @@
+"""What a run's histories tell of its steps, decoded: a run that continued as new has several."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+
+from library.contracts.runs import Run, RunState
+from workflows.runs import described
+
+type Step = dict[str, Any]
+"""`step`: its name with what this is of it (`←` what went in, `→` what it answered, `✗` why it failed); `payload`."""
+
+
+async def steps_of(client: Client, found: Run) -> list[Step]:
+    """The run's input, its steps in their order, those under way, and its result; parts that are workflows by name."""
+    told: list[Step] = []
+    link: str | None = found.id
+    while link:
+        history = _History(client)
+        handle = client.get_workflow_handle(found.workflow_id, run_id=link)
+        told += [step async for event in handle.fetch_history_events() async for step in history.steps(event)]
+        following = history.continued_as
+        if found.state is RunState.RUNNING and not following:
+            told += await history.pending(found.workflow_id, link)
+        link = following
+    return told
+
+
+class _History:
+    """One link of the chain.
+
+    Attributes:
+        continued_as: the run id of the next link, once that was met.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._names: dict[int, str] = {}
+        self.continued_as: str | None = None
+
+    async def steps(self, event: HistoryEvent) -> AsyncIterator[Step]:
+        """What an event tells."""
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                began = event.workflow_execution_started_event_attributes
+                yield {"step": "input", "payload": await self._plain(began.input.payloads)}
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+                scheduled = event.activity_task_scheduled_event_attributes
+                name = self._names[event.event_id] = scheduled.activity_type.name
+                yield {"step": f"{name} ←", "payload": await self._plain(scheduled.input.payloads)}
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                done = event.activity_task_completed_event_attributes
+                name = self._names[done.scheduled_event_id]
+                yield {"step": f"{name} →", "payload": await self._plain(done.result.payloads)}
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+                failed = event.activity_task_failed_event_attributes
+                yield await self._failed(failed.scheduled_event_id, failed.failure)
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+                late = event.activity_task_timed_out_event_attributes
+                yield await self._failed(late.scheduled_event_id, late.failure)
+            case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+                child = event.start_child_workflow_execution_initiated_event_attributes
+                yield {"step": f"{child.workflow_type.name} ←", "payload": child.workflow_id}
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+                self.continued_as = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+                completed = event.workflow_execution_completed_event_attributes
+                yield {"step": "result", "payload": await self._plain(completed.result.payloads)}
+
+    async def pending(self, workflow_id: str, link: str) -> list[Step]:
+        """Steps that are under way or wait for their next try, with why the last one failed."""
+        now = await self._client.get_workflow_handle(workflow_id, run_id=link).describe()
+        return [
+            {
+                "step": f"{each.activity_type.name} …",
+                "payload": {
+                    "attempt": each.attempt,
+                    "last_failure": await self._why(each.last_failure) if each.HasField("last_failure") else None,
+                    "next_try": each.scheduled_time.ToJsonString() if each.HasField("last_failure") else None,
+                },
+            }
+            for each in now.raw_description.pending_activities
+        ]
+
+    async def _failed(self, scheduled: int, failure: Failure) -> Step:
+        return {"step": f"{self._names[scheduled]} ✗", "payload": await self._why(failure)}
+
+    async def _why(self, failure: Failure) -> dict[str, str]:
+        why: dict[str, str] = described(await self._client.data_converter.decode_failure(failure)).model_dump()
+        return why
+
+    async def _plain(self, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
+        values = await self._client.data_converter.decode(payloads)
+        return values[0] if len(values) == 1 else values or None
