@@ -25,14 +25,13 @@ from library.web.addresses import Resolver, checked_addresses, system_resolver
 from library.web.connections import PinnedBackend, connection_pool, named_failures
 from library.web.guard import Guard
 from library.web.kinds import HEAD, Kind, sniff
-from library.web.retry_after import retry_after
+from library.web.retry_after import is_busy, retry_after
 from library.web.urls import CheckedUrl, check_url, redirected
 
 type Progress = Callable[[int], object]
 """Called on the event loop with the number of bytes that arrived since the last call."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_BUSY = frozenset({408, 425, 429})
 _WRITTEN_AT_ONCE = 1024 * 1024
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,100}\Z")
 
@@ -153,7 +152,7 @@ def _location(response: httpcore.Response, url: CheckedUrl) -> str | None:
         return None
     if status in _REDIRECTS and (location := _header(response, b"location")):
         return location
-    if status in _BUSY or 500 <= status < 600:
+    if is_busy(status):
         raise DownloadUnavailable(
             f"{url.shown} answered {status}.",
             status=status,

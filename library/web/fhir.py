@@ -32,7 +32,7 @@ from library.sources.fhir.page import issue_codes
 from library.web.fhir_tokens import Credentials
 from library.web.guard import place_text
 from library.web.hosts import split_place
-from library.web.retry_after import retry_after
+from library.web.retry_after import is_busy, retry_after
 
 JSON = "application/fhir+json"
 MANIFEST = "application/json"
@@ -42,7 +42,6 @@ _LONGEST_URL = 8_000
 FILES_MAY_TAKE = 3_000.0
 """Seconds for the download of a file; its activity may take an hour."""
 _OUTCOME_LIMIT = 256 * 1024
-_BUSY = frozenset({408, 425, 429})
 _GONE = frozenset({404, 410})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -221,7 +220,7 @@ class FhirClient:
         status = response.status_code
         if status in (httpx.codes.OK, httpx.codes.ACCEPTED):
             return
-        if status in _BUSY or (status >= httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.NOT_IMPLEMENTED):
+        if is_busy(status):
             wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
             raise ServerBusy(f"The server {self.name} answered {status}.", retry_after=wait)
         if status == httpx.codes.UNAUTHORIZED and self._credentials.forget():

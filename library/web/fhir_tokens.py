@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import httpx
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from config.sections import FhirServerSettings
 from library.contracts.errors import ConfigurationError
 from library.contracts.fhir import ServerBusy, ServerRefused
+from library.web.retry_after import is_busy, retry_after
 
 _EARLY = 30.0
 """Seconds before its end in which a token counts as used up."""
@@ -68,8 +70,9 @@ class Credentials:
             )
         except httpx.HTTPError as error:
             raise ServerBusy(f"The server of tokens cannot be reached: {type(error).__name__}.") from None
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code == 429:
-            raise ServerBusy(f"The server of tokens answered {answer.status_code}.")
+        if is_busy(answer.status_code):
+            wait = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
+            raise ServerBusy(f"The server of tokens answered {answer.status_code}.", retry_after=wait)
         try:
             granted = msgspec.json.decode(answer.content, type=_Granted)
         except msgspec.MsgspecError:

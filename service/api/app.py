@@ -32,6 +32,7 @@ from service.api import (
     users,
     web_ui,
 )
+from service.api.bodies import UPLOAD_OVERHEAD
 from service.api.context import Context
 from service.api.docs import add_docs
 from service.api.middleware import Around, BodyLimits
@@ -121,10 +122,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimits,
         by_path={
-            "/nhs-data/upload": settings.workbook.max_bytes + beds.UPLOAD_OVERHEAD,
+            "/nhs-data/upload": settings.workbook.max_bytes + UPLOAD_OVERHEAD,
             "/codec/decode": _HISTORY,
             **dict.fromkeys(PATHS.values(), BODY),
-            "/fhir/bulk": settings.fhir.max_file_bytes + fhir_imports.UPLOAD_OVERHEAD,
+            "/fhir/bulk": settings.fhir.max_file_bytes + UPLOAD_OVERHEAD,
         },
     )
     app.add_middleware(Around)

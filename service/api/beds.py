@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.datastructures import UploadFile
 
 from library.access.tokens import Scope
 from library.contracts.objects import ObjectRef
@@ -18,20 +17,18 @@ from library.warehouse.queries import beds_catalogue as catalogue
 from library.warehouse.queries.pages import fetch_page
 from library.web.kinds import Kind, sniff
 from service.api import items
+from service.api.bodies import uploaded
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
-from service.api.parameters import NO_NUL, Day, Moment, spooled
-from service.api.problems import NotFound, Unprocessable, UnsupportedMediaType
+from service.api.parameters import NO_NUL, Day, Moment
+from service.api.problems import NotFound, UnsupportedMediaType
 from service.api.runs import RunAnswer, Started, accepted, as_it_is
 from service.api.security import Caller, needs
 from service.starts import EXCEL
 
 router = APIRouter(prefix="/nhs-data", tags=["beds"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
-
-UPLOAD_OVERHEAD = 64 * 1024
-"""Bytes that a multipart body has beside its file."""
 
 _SUFFIXES: Mapping[Kind, str] = {"ole2": ".xls", "zip": ".xlsx"}
 _BYTES = "application/octet-stream"
@@ -87,13 +84,9 @@ async def upload(request: Request, response: Response, api: Api, caller: Caller)
             "The body is no multipart/form-data.", advice="Send the workbook as the part `file`."
         )
     # Only here, after the caller is known, is the body read; the route's limit ends it while it streams in.
-    async with request.form(max_files=1, max_fields=10) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise Unprocessable("file: missing.", advice="Send the workbook as the part `file`.", field="file")
-        async with spooled(file) as path:
-            landed = await api.starter.land_workbook(path)
-        handle = await api.starter.ingest_workbook(landed, subject=(file.filename or "upload")[:200].replace("\0", ""))
+    async with request.form(max_files=1, max_fields=10) as form, uploaded(form, "workbook") as file:
+        landed = await api.starter.land_workbook(file.path)
+    handle = await api.starter.ingest_workbook(landed, subject=file.name)
     await api.audit.record(str(caller.token_id), "start_run", handle.id)
     return accepted(response, handle)
 

@@ -13,8 +13,8 @@ from temporalio.api.common.v1 import Payload, Payloads
 
 from library.access.encryption import UnreadablePayload
 from library.access.tokens import Principal, Scope
+from service.api.bodies import validated
 from service.api.context import Context, context
-from service.api.parameters import validated
 from service.api.problems import Unprocessable, problems
 from service.api.sessions import Operator, begin_session, web_ui_origin
 from service.stack.temporal import WEB_UI

@@ -7,24 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from library.access.tokens import Principal, Scope
 from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.runs import RunState
+from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
-from service.api.parameters import spooled, validated
-from service.api.problems import Unprocessable, UnsupportedMediaType
+from service.api.problems import UnsupportedMediaType
 from service.api.runs import Started, accepted
 from service.api.security import Caller, needs
 from service.starts import RunHandle, run_id
 
 router = APIRouter(tags=["patients"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
-
-UPLOAD_OVERHEAD = 64 * 1024
-"""Bytes that a multipart body has beside its file."""
 
 _MOST_ZIPCODES = 100
 _STARTS_AT_ONCE = 8
@@ -143,15 +140,12 @@ async def import_bulk(request: Request, response: Response, api: Api, caller: Ca
 
 
 async def _upload(api: Context, form: FormData) -> RunHandle:
-    file, server = form.get("file"), form.get("server")
-    if not isinstance(file, UploadFile):
-        raise Unprocessable("file: missing.", advice="Send the NDJSON as the part `file`.", field="file")
+    server = form.get("server")
     if server is not None and (not isinstance(server, str) or server not in api.settings.fhir.by_name):
         raise UnknownServer("server: no FHIR server has this name.")
-    async with spooled(file) as path:
-        landed = await api.starter.land_fhir(path)
-    subject = (file.filename or "upload")[:200].replace("\0", "")
-    return await api.starter.import_fhir(landed, subject=subject, server=server)
+    async with uploaded(form, "NDJSON") as file:
+        landed = await api.starter.land_fhir(file.path)
+    return await api.starter.import_fhir(landed, subject=file.name, server=server)
 
 
 async def _trigger(request: Request) -> BulkTrigger:

@@ -1,21 +1,13 @@
-"""Kinds of parameters, and bodies that routes read themselves."""
+"""Kinds of parameters."""
 
-import asyncio
 import re
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from fastapi import Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
-from starlette.datastructures import UploadFile
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from config.servers import MEBIBYTE
 from library.sources.fhir.times import read_date_time
 from service.api.problems import Unprocessable
 
@@ -107,31 +99,3 @@ async def refuse_unknown(request: Request) -> None:
 
 def _takes_several(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands at a parameter
     return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
-
-
-def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
-    """A body of JSON, for a route that reads it only once the caller is known.
-
-    Raises:
-        Unprocessable: it is not of the model.
-    """
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
-
-
-@asynccontextmanager
-async def spooled(file: UploadFile) -> AsyncIterator[Path]:
-    """An upload as a file that can be read by its path, for as long as it is used."""
-
-    def spool(path: Path) -> None:
-        with path.open("wb") as target:
-            shutil.copyfileobj(file.file, target, MEBIBYTE)
-
-    with tempfile.TemporaryDirectory(prefix="wardflow-upload-") as folder:
-        path = Path(folder) / "upload"
-        await asyncio.to_thread(spool, path)
-        yield path

@@ -216,8 +216,19 @@ async def test_client_credentials_become_a_token_once(server: Server) -> None:
     await client.close()
 
 
-async def test_a_server_of_tokens_that_grants_none_is_refused(server: Server) -> None:
-    server.answers["/token"] = answer(b'{"error": "invalid_client"}', status=401)
+async def test_a_busy_server_of_tokens_says_when_to_ask_again(server: Server) -> None:
+    server.answers["/token"] = answer(b"", "Retry-After: 7", status=429)
+    settings = {"client_id": "us", "client_secret": SecretStr("s"), "token_url": server.url("/token")}
+    client = client_of(server, **settings)
+    with pytest.raises(ServerBusy) as busy:
+        await client.search("Patient", ZIP)
+    assert busy.value.retry_after == 7
+    await client.close()
+
+
+@pytest.mark.parametrize("status", [401, 501])
+async def test_a_server_of_tokens_that_grants_none_is_refused(server: Server, status: int) -> None:
+    server.answers["/token"] = answer(b'{"error": "invalid_client"}', status=status)
     settings = {"client_id": "us", "client_secret": SecretStr("s"), "token_url": server.url("/token")}
     client = client_of(server, **settings)
     with pytest.raises(ServerRefused):
