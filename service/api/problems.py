@@ -132,11 +132,15 @@ def add_problem_handlers(app: FastAPI) -> None:
         return problem_of(error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        said = first["msg"].removeprefix("Value error, ")  # pydantic's, before a validator of ours
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", field=place)
+        said, advice = first["msg"].removeprefix("Value error, "), ""  # pydantic's, before a validator of ours
+        if first["type"] == "json_invalid":
+            said, place = f"no JSON, from character {place} on", "body"
+        elif place == "body" and "json" not in request.headers.get("content-type", ""):
+            advice = "Send it as JSON, with `Content-Type: application/json`."
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", advice, field=place)
 
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> JSONResponse:

@@ -66,6 +66,15 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_refusal
     assert said == "sever: no parameter here; there are server."
 
 
+async def test_a_body_that_is_no_json_is_told_so(http: httpx.AsyncClient) -> None:
+    json = {"Content-Type": "application/json"}
+    cut = (await http.post("/nhs-data/trigger-pipeline", content='{"url": "', headers=json)).json()
+    assert (cut["status"], cut["field"], cut["detail"]) == (422, "body", "body: no JSON, from character 8 on.")
+    unnamed = (await http.post("/zipcodes", content='{"zipcodes": ["02139"]}')).json()
+    assert (unnamed["status"], unnamed["field"]) == (422, "body")
+    assert "Content-Type: application/json" in unnamed["advice"]
+
+
 async def test_a_parameter_that_counts_once_is_refused_where_it_is_given_twice(http: httpx.AsyncClient) -> None:
     refused = await http.get("/nhs-data/occupancy?sector=total&sector=maternity")
     assert (refused.status_code, refused.json()["detail"]) == (422, "sector: given more than once.")
