@@ -20,7 +20,7 @@ DISCONNECTED = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """A lost or refused connection; asyncpg's own errors among them (the last: ended while this process was frozen)."""
 
 
-def sqlstate(error: BaseException) -> str:
+def sqlstate(error: BaseException | None) -> str:
     """The error's SQLSTATE, or an empty text where it has none."""
     return str(getattr(error, "sqlstate", None) or "")
 

@@ -1,5 +1,7 @@
 """The warehouse's schema: made and moved on by Alembic, one process at a time, additive first."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,11 +12,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
+from library.contracts.errors import WardflowError
 from library.datasets import access, beds, fhir, ingest, records
+from library.warehouse.failures import sqlstate
 
 READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA)
 """The schemas that the read-only role may read."""
@@ -24,6 +29,16 @@ SCHEMAS = (*READABLE, access.SCHEMA)
 METADATA: MetaData = SQLModel.metadata
 
 _LOCK = "wardflow migrate"
+_LOCK_NOT_AVAILABLE = "55P03"
+_LOCK_WAIT, _PATIENCE = 3.0, 300.0
+"""Seconds that a revision waits for a table, and then lets others have it; and in which it goes on trying."""
+
+
+class TablesInUse(WardflowError):
+    """The schema cannot be changed now."""
+
+    retryable = True
+    default_advice = "`wardflow migrate` when the load has ended; pg_stat_activity shows it."
 
 
 def compared(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG001 - the signature is Alembic's
@@ -34,10 +49,25 @@ def compared(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401
 async def upgrade(dsn: str) -> str:
     """Bring the schema to the newest revision; waits for another process that does the same.
 
+    Loads go on meanwhile: whoever waits for a table keeps those out that come after, so no wait is long, and a table
+    that is in use is asked for again.
+
     Returns:
         The revision.
+
+    Raises:
+        TablesInUse: for five minutes there was always a load, or a query, at a table that a revision changes.
     """
-    return await connected(dsn, _upgrade)
+    given_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await connected(dsn, _upgrade)
+        except DBAPIError as error:
+            if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > given_up:
+                raise TablesInUse("A load, or a query, did not let go of a table for five minutes.") from error
+        await asyncio.sleep(_LOCK_WAIT)
 
 
 async def write_revision(dsn: str, message: str) -> Path:
@@ -76,6 +106,7 @@ def _upgrade(connection: Connection) -> str:
     # Before the revisions: one that a developer is about to write needs its schema to be there.
     for schema in SCHEMAS:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}s'"))
     config = configuration(connection)
     command.upgrade(config, "head")
     return _newest(config)

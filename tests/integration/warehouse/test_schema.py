@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
@@ -15,6 +16,7 @@ from sqlalchemy import Connection
 from config.settings import Settings
 from library.warehouse import schema
 from service.resources import warehouse_dsn
+from tests.faults.harness import until_async
 from tests.support.databases import drop_database, named
 
 
@@ -34,6 +36,31 @@ async def test_processes_that_migrate_at_once_make_one_schema(empty_database: st
     present, needed = await schema.revisions(empty_database)
     assert {present, *reached} == {needed}
     assert await schema.upgrade(empty_database) == needed
+
+
+async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_database: str) -> None:
+    await schema.upgrade(empty_database)
+    await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one), "0010"))
+    load, another = [await asyncpg.connect(empty_database) for _ in range(2)]
+    write = "INSERT INTO fhir.patient_import (server, patient_id) VALUES ('here', $1)"
+    in_use = "LOCK TABLE fhir.observation IN ROW EXCLUSIVE MODE"
+    begun = load.transaction()
+    await begun.start()
+    await load.execute(in_use)
+    migration = asyncio.create_task(schema.upgrade(empty_database))
+
+    async def waits() -> bool:
+        return bool(await another.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"))
+
+    await until_async(waits)
+    async with asyncio.timeout(20), another.transaction():
+        await another.execute(in_use)
+        await another.execute(write, "1")
+    assert not migration.done()
+    await begun.commit()
+    assert await migration == (await schema.revisions(empty_database))[1]
+    for connection in (load, another):
+        await connection.close()
 
 
 async def test_migrations_and_models_agree(empty_database: str) -> None:
