@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.resources import kafka_connection
+from library.warehouse.archives import Archives
+from library.warehouse.offsets import Offsets
+from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
@@ -24,6 +28,9 @@ DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
 OURS = ("worker", "api", "fhir_sandbox")
 """Nothing of the bootstrap needs these."""
+
+_DRAIN_STOPPED = "Once it is clear why: `wardflow streams rewind`."
+_ARCHIVE_STOPPED = "Its table holds more than the topic; once that is made anew, the next incarnation begins."
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
 
@@ -101,7 +108,8 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
             )
         )
     if all(part.state == "running" for part in parts if part.name not in OURS):
-        problems += await _bootstrap_problems(settings, check_bootstrap)
+        missing = await _bootstrap_problems(settings, check_bootstrap)
+        problems += missing or await stopped(settings)
     return Report(
         wardflow=version("wardflow"),
         python=platform.python_version(),
@@ -193,6 +201,25 @@ async def _bootstrap_problems(settings: Settings, check: BootstrapCheck | None) 
             )
         ]
     return [Problem(each, "Run `wardflow migrate`; it can run at any time, and twice.") for each in found]
+
+
+async def stopped(settings: Settings) -> list[Problem]:
+    """Partitions that go on only once somebody has decided how; paused ones are somebody's decision already."""
+    if not settings.kafka.enabled:
+        return []
+    declared = topics(settings)
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN), warehouse(settings, size=1) as pool:
+            drains = await Offsets(pool).of(feed.topic for feed in declared.drained)
+            archives = await Archives(pool).status(declared, {})
+    except (WardflowError, asyncpg.PostgresError, OSError) as error:
+        return [Problem(f"Streams cannot be looked at ({type(error).__name__}).", "Try again in a moment.")]
+    return [
+        Problem(f"The {what} of {each.topic}/{each.partition} has stopped: {each.reason}", advice)
+        for what, found, advice in (("drain", drains, _DRAIN_STOPPED), ("archive", archives, _ARCHIVE_STOPPED))
+        for each in found
+        if each.state == "stopped"
+    ]
 
 
 def _bootstrap_check() -> BootstrapCheck:
