@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,12 +80,13 @@ class FhirFileActivities:
             path = Path(name) / "file.ndjson"
             await self._fetch(client, url, path)
             limit = self.clients.settings.max_file_bytes
-            return await asyncio.to_thread(land_ndjson, self.stager.store, SOURCE, path, limit)
+            landed = await asyncio.to_thread(land_ndjson, self.stager.store, SOURCE, path, limit)
+        return landed.model_copy(update={"landed_at": datetime.now(UTC)})  # the bytes may have been here before
 
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, asked: StageFhir) -> Staged:
         """Read a landed file into staged objects."""
-        return await self.stager.stage(landed_ndjson(asked))
+        return await self.stager.stage(await landed_ndjson(self.stager.pool, asked, file=True))
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:

@@ -22,6 +22,7 @@ from library.contracts.fhir import (
     CountPatientUnknown,
     FinishImport,
     LoadPages,
+    NotResources,
     Plan,
     PlanSearches,
     StageFhir,
@@ -34,6 +35,8 @@ from library.objects.staged import StagedFolder
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse import ledger
 from library.warehouse.fhir_imports import FhirImports
+from library.warehouse.fhir_loads import identity_as_of
+from library.warehouse.pool import Pool
 from library.warehouse.queries.fhir import patient_unknown
 
 
@@ -85,7 +88,7 @@ class FhirImportActivities:
 
     async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
         folder.mkdir()
-        return await self.stager.stage_at_hand(landed_ndjson(page), folder), folder
+        return await self.stager.stage_at_hand(await landed_ndjson(self.loads.pool, page), folder), folder
 
     @activity.defn(name="count_patient_unknown")
     async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
@@ -123,15 +126,19 @@ def _written(counts: Mapping[str, DatasetCounts]) -> int:
     return observations.inserted + observations.updated
 
 
-def landed_ndjson(asked: StageFhir) -> Landed:
-    """Landed NDJSON, a file's or a page's."""
+async def landed_ndjson(pool: Pool, asked: StageFhir, *, file: bool = False) -> Landed:
+    """Landed NDJSON: a page's, or a file's, which is refused where it is none."""
     identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
-    return Landed(asked.landed, identity, asked.run_id, partial(_read, asked))
+    if asked.at is not None:
+        identity = await identity_as_of(pool, identity, asked.at)
+    return Landed(asked.landed, identity, asked.run_id, partial(_read, asked, file))
 
 
-def _read(asked: StageFhir, source: Path, folder: Path) -> Reading:
+def _read(asked: StageFhir, file: bool, source: Path, folder: Path) -> Reading:
     stamped = asked.at or asked.landed.landed_at
     if stamped is None:
         raise ValueError("a landed object says when it was")
     staged = stage_ndjson(source, folder, server=asked.server, object_key=asked.landed.key, stamped=stamped)
+    if file and staged.strange:
+        raise NotResources(f"The file does not hold resources, one a line. {staged.strange}")
     return Reading(staged.needed, staged.report)

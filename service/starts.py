@@ -144,12 +144,15 @@ class Starter:
     async def land_fhir(self, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
         """Store the lines of an NDJSON file, plain or gzip: what is stored, and loaded once, are the lines.
 
+        It counts as landed when it was begun to be sent, though its bytes may have been here before.
+
         Raises:
             PageTooLarge: it has more bytes than a file may have; nothing was stored.
             FileDamaged: it is compressed, and damaged.
         """
-        limit = self.settings.fhir.max_file_bytes
-        return await asyncio.to_thread(land_ndjson, self.store, FHIR_SOURCE, path, limit, progress=progress)
+        limit, began = self.settings.fhir.max_file_bytes, datetime.now(UTC)
+        landed = await asyncio.to_thread(land_ndjson, self.store, FHIR_SOURCE, path, limit, progress=progress)
+        return landed.model_copy(update={"landed_at": began})
 
     async def import_fhir(
         self, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False
@@ -165,8 +168,11 @@ class Starter:
         Raises:
             UnknownServer: there is none of this name.
         """
-        name = self._server(server) if server else FILE
-        number = await ledger.next_reload(self.pool, fhir_identity(landed, name)) if reload else 0
+        name = self._server(server) if server and server != FILE else FILE
+        identity = fhir_identity(landed, name)
+        number = await ledger.next_reload(self.pool, identity) if reload else 0
+        if not reload and (before := await ledger.as_of(self.pool, identity)):
+            landed = landed.model_copy(update={"landed_at": before})  # a newer reader reads it, as of the same time
         return await self.start(
             "import-fhir",
             ImportFhir(server=name, landed=landed, reload=number),

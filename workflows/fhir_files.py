@@ -93,7 +93,7 @@ async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: M
         run_id=run_id,
         server=request.server,
         landed=landed,
-        at=manifest.at if manifest else None,
+        at=manifest and (manifest.at or landed.landed_at),
         reload=request.reload,
     )
     return await loaded(await act(STAGE, FhirFileActivities.stage_fhir, wanted))

@@ -22,6 +22,7 @@ class LoadIdentity(Contract):
         sha256: of the landed object.
         reader_version: of the reader: what was read wrongly is loaded again after the fix.
         reload: raised by one with each `--reload`.
+        as_of: of bytes that came again, as of a later time, and count anew (ISO 8601): see `warehouse.fhir_loads`.
     """
 
     source: str
@@ -29,12 +30,14 @@ class LoadIdentity(Contract):
     reader_version: int
     scope: str = ""
     reload: int = 0
+    as_of: str = ""
 
     @property
     def text(self) -> str:
         """The identity as it stands in the ledger."""
+        again = (f"as of {self.as_of}",) if self.as_of else ()
         return "|".join(
-            (self.source, self.scope, self.sha256, f"reader {self.reader_version}", f"reload {self.reload}")
+            (self.source, self.scope, self.sha256, f"reader {self.reader_version}", f"reload {self.reload}", *again)
         )
 
     @property

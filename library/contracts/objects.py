@@ -15,7 +15,8 @@ class ObjectRef(Contract):
         size: bytes, uncompressed.
         sha256: of the uncompressed bytes, lower-case hexadecimal.
         content_type: the media type.
-        landed_at: of a landed object: when these bytes were first stored (UTC), by the store's clock.
+        landed_at: of a landed object: when these bytes were first stored (UTC), by the store's clock; of NDJSON, whose
+            bytes may have been here before, when they came.
         compression: how the store keeps the bytes; whoever reads them through it does not notice.
     """
 

@@ -82,6 +82,7 @@ class Patient(Loaded, table=True):
         Index("patient_postal_codes", "postal_codes", postgresql_using="gin"),
         Index("patient_search_names", func.array_to_tsvector(text("search_names")), postgresql_using="gin"),
         Index("patient_birth_date", "birth_date_from", "id"),
+        Index("patient_load", "load_id"),
         {"schema": SCHEMA},
     )
 

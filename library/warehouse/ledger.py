@@ -27,6 +27,32 @@ async def find(pool: Pool, load_id: UUID, *, run_id: str = "") -> LoadResult | N
     return None if row is None else _result(row, run_id)
 
 
+async def newest(pool: Pool, identity: LoadIdentity) -> LoadResult | None:
+    """The newest load of the same bytes by the same reader, whatever time they are as of."""
+    row = await pool.fetchrow(
+        "SELECT id, run_id, counts, report, committed_at FROM ingest.load WHERE object_sha256 = $1 AND source = $2 "
+        "AND scope = $3 AND reader_version = $4 AND reload = $5 ORDER BY committed_at DESC, id LIMIT 1",
+        identity.sha256,
+        identity.source,
+        identity.scope,
+        identity.reader_version,
+        identity.reload,
+    )
+    return None if row is None else _result(row, "")
+
+
+async def as_of(pool: Pool, identity: LoadIdentity) -> datetime | None:
+    """The time that has ordered what of the same bytes does not say when it was changed, by whatever reader."""
+    time: datetime | None = await pool.fetchval(
+        "SELECT max((report ->> 'as_of')::timestamptz) FROM ingest.load "
+        "WHERE object_sha256 = $1 AND source = $2 AND scope = $3",
+        identity.sha256,
+        identity.source,
+        identity.scope,
+    )
+    return time
+
+
 async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
     """The counter for loading the same bytes once more: one above the highest that was committed."""
     highest = await pool.fetchval(

@@ -153,14 +153,14 @@ class Staging:
         self.rows[dataset.name] += 1
         writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
 
-    def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes) -> None:
-        """Write a row that cannot be staged to the rejections, with what speaks against it."""
+    def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes | None) -> None:
+        """Write a row that cannot be staged to the rejections, with what speaks against it; its raw form, if short."""
         if self._rejections is None:
             self._rejections = csv.writer(self._open("rejections.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
             self._rejections.writerow(("dataset", "line", "reasons", "raw"))
         self.refused += 1
-        kept = "" if len(raw) > RAW_LIMIT else "\\x" + raw.hex()
-        self._rejections.writerow((dataset.name, line, text_array(reasons), kept or None))
+        kept = None if raw is None or len(raw) > RAW_LIMIT else "\\x" + raw.hex()
+        self._rejections.writerow((dataset.name, line, text_array(reasons), kept))
 
     def _open(self, name: str) -> TextIO:
         return self._stack.enter_context((self._folder / name).open("w", encoding="utf-8", newline=""))

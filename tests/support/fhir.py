@@ -30,11 +30,12 @@ csv.field_size_limit(2**31 - 1)
 
 @dataclass(frozen=True)
 class Rows:
-    """What a reading left: rows by table, each as its cells that are not null; and what it refused."""
+    """What a reading left: rows by table, each as its cells that are not null; what it refused, and what it says."""
 
     tables: Mapping[str, Sequence[Mapping[str, Any]]]
     refused: Sequence[Mapping[str, Any]]
     report: Mapping[str, Any] = field(default_factory=dict)
+    strange: str = ""
 
     @property
     def patient(self) -> Mapping[str, Any]:
@@ -90,7 +91,7 @@ def read_lines(ndjson: bytes) -> Rows:
         tables["observation_component"] = _rows(folder / "fhir.observation_component.csv")
         assert {f"fhir.{name}": len(rows) for name, rows in tables.items()} == staged.rows
         refused = _rows(folder / "rejections.csv") if (folder / "rejections.csv").exists() else []
-        return Rows(tables, refused, staged.report)
+        return Rows(tables, refused, staged.report, staged.strange)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -9,26 +9,33 @@ from library.sources.fhir.resources import Meta
 from library.sources.fhir.times import read_instant
 from library.sources.fhir.values import placed
 
-_DIGITS_LIMIT = 18
-"""Digits that a bigint holds whatever they are."""
+_LARGEST = 2**63 - 1
+"""Of a bigint: version ids that are larger numbers count as this one, and then by their text."""
 
 type Identity = tuple[str, str, str, int, str]
 """Cells of the columns id, server, last_updated, version_number and version_id."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Source:
-    """Where a resource came from.
+    """Where resources came from.
 
     Attributes:
         server: the configured name of the server, or `file`.
         object_key: the landed object.
-        stamped: when it came, with its zone; orders resources that do not say when they were changed.
+        stamped: when they came, with its zone; orders those that do not say when they were changed.
+        undated: how many of them did not.
     """
 
     server: str
     object_key: str
     stamped: str
+    undated: int = 0
+
+    def stamp(self) -> str:
+        """When a resource that does not say it was changed."""
+        self.undated += 1
+        return self.stamped
 
 
 def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
@@ -36,12 +43,12 @@ def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
     if not 0 < len(resource_id) <= KEY_LIMIT:
         raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
     if meta is None:
-        return resource_id, source.server, source.stamped, -1, ""
+        return resource_id, source.server, source.stamp(), -1, ""
     changed, version = meta.lastUpdated, meta.versionId
     return (
         resource_id,
         source.server,
-        source.stamped if changed is None else _changed(changed),
+        source.stamp() if changed is None else _changed(changed),
         -1 if version is None else _numbered(version),
         version or "",
     )
@@ -50,7 +57,7 @@ def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
 @lru_cache(1_000)
 def _numbered(version: str) -> int:
     limited(version, "meta.versionId")
-    return int(version) if version.isascii() and version.isdigit() and len(version) <= _DIGITS_LIMIT else -1
+    return min(int(version), _LARGEST) if version.isascii() and version.isdigit() else -1
 
 
 _changed = placed("meta.lastUpdated", read_instant)

@@ -23,7 +23,7 @@ from library.sources.fhir.resources import AnyResource, Observation, Patient, Re
 from library.warehouse.staging import Cell, Staging
 
 SOURCE = "fhir"
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised whenever the rows that come out of the same bytes change."""
 
 LINE_LIMIT = 16 * 1024 * 1024
@@ -34,6 +34,15 @@ _CHUNK = 1024 * 1024
 MOST_REFUSED = 100_000
 """Lines that are refused one by one, or blank: each refusal is a row, and a file of a few kilobytes can inflate to
 millions of them."""
+_BEGINNING = 200
+_STRANGE = (
+    (re.compile(rb"<"), "It is a web page, or XML."),
+    (re.compile(rb"\["), "It is a list in JSON."),
+    (re.compile(rb'\{\s*"resourceType"\s*:\s*"Bundle"'), "It is a Bundle."),
+    (re.compile(rb"\{"), "It is JSON over several lines, or of something else."),
+    (re.compile(rb""), "No line of it is one."),
+)
+"""What a file without any resource seems to be, by how its first line begins."""
 _LINES_AT_ONCE = 100
 _BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -47,11 +56,14 @@ class StagedResources(NamedTuple):
 
     Attributes:
         rows: by dataset.
-        report: how many lines there were, and what was not for us: `skipped`, by type of resource.
+        report: how many lines there were, and what was not for us: `skipped`, by type of resource. Where resources do
+            not say when they were changed: how many (`undated`), and the time that orders them (`as_of`).
+        strange: why it is no NDJSON of resources, where no line of it is one; else empty.
     """
 
     rows: dict[str, int]
     report: dict[str, JsonValue]
+    strange: str = ""
 
     @property
     def needed(self) -> dict[str, int]:
@@ -82,17 +94,18 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
     """
     if stamped.utcoffset() is None:
         raise ValueError("the time of landing needs its zone")
+    came = Source(server, object_key, stamped.isoformat())
     with Staging(folder, DATASETS) as staging, source.open("rb", buffering=_CHUNK) as file:
-        reader = _Reader(staging, Source(server, object_key, stamped.isoformat()))
+        reader = _Reader(staging, came)
         reader.read(file)
-        return StagedResources(
-            staging.rows,
-            {
-                "lines": reader.lines,
-                "refused": staging.refused,
-                "skipped": cast(JsonValue, dict(sorted(reader.skipped.items()))),
-            },
-        )
+        report: dict[str, JsonValue] = {
+            "lines": reader.lines,
+            "refused": staging.refused,
+            "skipped": cast(JsonValue, dict(sorted(reader.skipped.items()))),
+        }
+        if came.undated:
+            report |= {"undated": came.undated, "as_of": came.stamped}
+        return StagedResources(staging.rows, report, reader.strange)
 
 
 _decode = msgspec.json.Decoder(Patient | Observation).decode
@@ -100,9 +113,9 @@ _decode_any = msgspec.json.Decoder(AnyResource).decode
 
 
 class _Refusal(NamedTuple):
-    """A line that cannot be decoded."""
+    """A line that cannot be decoded; where no line before it was anything, its dataset is that of those around it."""
 
-    dataset: Dataset
+    dataset: Dataset | None
     reason: str
 
 
@@ -113,7 +126,9 @@ class _Reader:
         self._staging = staging
         self._source = source
         self._observations = ObservationRows(source)
-        self._latest: Dataset = OBSERVATION
+        self._latest: Dataset | None = None
+        self._strangers = 0
+        self._begins = b""
         self.lines = 0
         self.skipped: Counter[str] = Counter()
 
@@ -121,17 +136,24 @@ class _Reader:
         """Stage or refuse each line."""
         for lines in _some_at_once(_numbered_lines(file)):
             # First some are decoded, then they become rows: in turns, each of the two takes longer.
-            decoded = [(number, line or b"", self._decoded(line)) for number, line in lines]
+            decoded = [(number, line, self._decoded(line)) for number, line in lines]
             for number, line, found in decoded:
                 if isinstance(found, _Refusal):
-                    self._refuse(found.dataset, number, line, found.reason)
-                elif found is not None:
+                    self._refuse(found.dataset or self._latest or OBSERVATION, number, line, found.reason)
+                elif found is not None and line is not None:
                     self._stage(number, line, found)
 
+    @property
+    def strange(self) -> str:
+        """What the file seems to be, where no line of it is a resource; else empty."""
+        if not self.lines or self._strangers < self.lines:
+            return ""
+        return next(what for beginning, what in _STRANGE if beginning.match(self._begins))
+
     def _decoded(self, line: bytes | None) -> Resource | _Refusal | None:
+        self.lines += 1
         if line is None:
             return _Refusal(self._latest, f"longer than {LINE_LIMIT:,} bytes")
-        self.lines += 1
         try:
             if not line.isascii():
                 line.decode()  # nothing else looks at the bytes of what is passed over
@@ -142,9 +164,16 @@ class _Reader:
                     return None
                 raise
         except Exception as error:  # noqa: BLE001 - see `_reason`
+            if not _may_be_a_resource(line):
+                self._is_stranger(line)
             return _Refusal(self._latest, _reason(error))
         self._latest = _dataset_of(resource)
         return resource
+
+    def _is_stranger(self, line: bytes) -> None:
+        """Count a line that is no resource, or one that only holds others."""
+        self._begins = self._begins or line[:_BEGINNING]
+        self._strangers += 1
 
     def _stage(self, number: int, line: bytes, resource: Resource) -> None:
         may_hold_nul = b"\\u0000" in line  # the only way in which JSON can say it
@@ -163,7 +192,7 @@ class _Reader:
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
 
-    def _refuse(self, dataset: Dataset, number: int, line: bytes, reason: str) -> None:
+    def _refuse(self, dataset: Dataset, number: int, line: bytes | None, reason: str) -> None:
         if self._staging.refused == MOST_REFUSED:
             raise NotResources(f"More than {MOST_REFUSED:,} lines of the file cannot be read.")
         self._staging.refuse(dataset, [reason], line=number, raw=line)
@@ -181,12 +210,24 @@ class _Reader:
         if kind == "Patient" or kind == "Observation":
             self._latest = PATIENT if kind == "Patient" else OBSERVATION
             return False
+        if kind == "Bundle":
+            self._is_stranger(line)
         self._skip(kind)
         return True
 
     def _skip(self, kind: str) -> None:
         is_type = _TYPE.fullmatch(kind) and (kind in self.skipped or len(self.skipped) < _TYPES_LIMIT)
         self.skipped[kind if is_type else "of no type of FHIR"] += 1
+
+
+def _may_be_a_resource(line: bytes) -> bool:
+    """Whether a line that cannot be read was meant to be a resource: an object of that form, be it cut off."""
+    try:
+        return _decode_any(line).resourceType != ""
+    except msgspec.ValidationError:
+        return False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return line.startswith(b"{") and b'"resourceType"' in line
 
 
 def _dataset_of(resource: Resource) -> Dataset:

@@ -1,4 +1,4 @@
-"""The observations that a load brought are found by it.
+"""The patients and observations that a load brought are found by it.
 
 Revision ID: 0011
 Revises: 0010
@@ -14,7 +14,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_index("observation_load", "observation", ["load_id"], schema="fhir")
+    op.create_index("patient_load", "patient", ["load_id"], schema="fhir")
 
 
 def downgrade() -> None:
+    op.drop_index("patient_load", "patient", schema="fhir")
     op.drop_index("observation_load", "observation", schema="fhir")

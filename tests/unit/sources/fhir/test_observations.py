@@ -239,7 +239,8 @@ def test_versions_are_numbers_where_they_are_and_without_a_time_the_landing_coun
         "12",
     )
     assert order({"versionId": "W/9a"}) == (landed, "-1", "W/9a")
-    assert order({"versionId": "9" * 30}) == (landed, "-1", "9" * 30)
+    assert order({"versionId": "1764322013123456789"}) == (landed, "1764322013123456789", "1764322013123456789")
+    assert order({"versionId": "9" * 30}) == (landed, f"{2**63 - 1}", "9" * 30)
     assert order(None) == order({}) == (landed, "-1", "")
 
 

@@ -16,7 +16,7 @@ from library.contracts.fhir import NotResources
 from library.contracts.objects import ObjectRef
 from library.sources.fhir import staging
 from library.sources.fhir.observations import ObservationRows
-from library.sources.fhir.staging import READER_VERSION, fhir_identity, stage_ndjson
+from library.sources.fhir.staging import LINE_LIMIT, READER_VERSION, fhir_identity, stage_ndjson
 from tests.support.fhir import Rows, example, observation, read, read_lines, resource
 
 GOOD = json.dumps(observation(valueString="fine")).encode()
@@ -30,7 +30,53 @@ def raw(rows: Rows) -> list[bytes]:
 def test_resources_of_each_type_go_to_their_dataset_and_others_are_counted() -> None:
     rows = read(resource("Patient"), observation(), *(resource("Encounter") for _ in range(3)))
     assert (rows.patient["_line"], rows.observation["_line"]) == ("1", "2")
-    assert rows.report == {"lines": 5, "refused": 0, "skipped": {"Encounter": 3}}
+    assert (rows.report["undated"], rows.report["as_of"]) == (2, "2026-03-01T12:00:00+00:00")
+    assert {name: rows.report[name] for name in ("lines", "refused", "skipped")} == {
+        "lines": 5,
+        "refused": 0,
+        "skipped": {"Encounter": 3},
+    }
+
+
+def test_resources_that_say_when_they_were_changed_need_no_time_of_landing() -> None:
+    meta = {"lastUpdated": "2026-01-01T00:00:00Z"}
+    assert "as_of" not in read(resource("Patient", meta=meta), observation(meta=meta)).report
+    assert read(resource("Patient", meta=meta), observation(meta={"versionId": "1"})).report["undated"] == 1
+
+
+@pytest.mark.parametrize(
+    ("strange", "what"),
+    [
+        (b"<html>\n<body>Sign in</body>\n</html>", "It is a web page, or XML."),
+        (b'[{"resourceType":"Patient","id":"1"}]', "It is a list in JSON."),
+        (b'{"resourceType": "Bundle", "entry": []}', "It is a Bundle."),
+        (json.dumps(resource("Patient"), indent=2).encode(), "It is JSON over several lines, or of something else."),
+        (b"id,family\n1,Smith", "No line of it is one."),
+        (bytes(range(128, 256)), "No line of it is one."),
+    ],
+    ids=["html", "list", "bundle", "pretty", "csv", "bytes"],
+)
+def test_a_file_without_any_resource_says_what_it_seems_to_be(strange: bytes, what: str) -> None:
+    assert read_lines(strange).strange == what
+    assert read_lines(strange + b"\n" + GOOD).strange == ""
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"resourceType":"Patient","id":"1","birthDate":"x"}', GOOD[:-5], b'{"resourceType":"Encounter"}', b""]
+)
+def test_a_resource_that_cannot_be_read_or_is_not_for_us_is_one_all_the_same(line: bytes) -> None:
+    assert read_lines(line).strange == ""
+
+
+def test_a_line_that_is_too_long_is_refused_without_its_raw_form_and_is_one_of_the_lines() -> None:
+    rows = read_lines(b'{"resourceType":"Patient","id":"' + b"x" * LINE_LIMIT + b'"}\n' + GOOD)
+    assert [row.keys() for row in rows.refused] == [{"dataset", "line", "reasons"}]
+    assert (rows.report["lines"], rows.report["refused"], rows.strange) == (2, 1, "")
+
+
+def test_what_is_nothing_is_refused_for_the_dataset_of_its_neighbours() -> None:
+    rows = read_lines(b"nothing\n" + json.dumps(resource("Patient")).encode() + b"\nnothing")
+    assert [row["dataset"] for row in rows.refused] == ["fhir.patient", "fhir.patient"]
 
 
 def test_components_name_the_line_of_their_observation() -> None:

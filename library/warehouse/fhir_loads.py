@@ -1,0 +1,39 @@
+"""Which load a page or a file of an export is, where its bytes were here before.
+
+The ledger calls bytes loaded that were loaded once. Where resources do not say when they were changed, that holds as
+long as what they brought is still there. Where something else has taken its place, the source has gone back to what it
+was: then the same bytes are a load again, as of the later time.
+"""
+
+from datetime import datetime
+
+from library.contracts.loads import LoadIdentity
+from library.warehouse import ledger
+from library.warehouse.pool import Pool
+
+_STILL_THERE = """
+    SELECT (SELECT count(*) FROM fhir.patient WHERE load_id = $1) +
+           (SELECT count(*) FROM fhir.observation WHERE load_id = $1)
+"""
+_DATASETS = ("fhir.patient", "fhir.observation")
+
+
+async def identity_as_of(pool: Pool, identity: LoadIdentity, at: datetime) -> LoadIdentity:
+    """The identity of a load of bytes that a source gave at a time, by its own clock.
+
+    Args:
+        pool: the warehouse.
+        identity: of the bytes, whenever they came.
+        at: orders what does not say itself when it was changed.
+    """
+    newest = await ledger.newest(pool, identity)
+    if newest is None or not newest.report.get("undated"):
+        return identity
+    then = str(newest.report["as_of"])
+    same = identity if newest.load_id == identity.load_id else identity.model_copy(update={"as_of": then})
+    if at <= datetime.fromisoformat(then):
+        return same
+    brought = sum(counts.inserted + counts.updated for name in _DATASETS if (counts := newest.counts.get(name)))
+    if await pool.fetchval(_STILL_THERE, newest.load_id) == brought:
+        return same
+    return identity.model_copy(update={"as_of": at.isoformat()})
