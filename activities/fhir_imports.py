@@ -52,7 +52,8 @@ class FhirImportActivities:
     @activity.defn(name="plan_searches")
     async def plan_searches(self, asked: PlanSearches) -> Plan:
         """Part the patients that were found into searches for their observations."""
-        return await self.imports.plan(asked.run_id, asked.server, asked.zipcode, batch=self.settings.batch)
+        async with beating():
+            return await self.imports.plan(asked.run_id, asked.server, asked.zipcode, batch=self.settings.batch)
 
     @activity.defn(name="load_pages")
     async def load_pages(self, asked: LoadPages) -> None:
@@ -93,13 +94,19 @@ class FhirImportActivities:
     @activity.defn(name="count_patient_unknown")
     async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
         """Count, for the report of a run that is one load, the observations whose patient is unknown."""
-        unknown = await patient_unknown(self.loads.pool, [asked.load_id])
+        async with beating():
+            loads = await ledger.loads_of_same_bytes(self.loads.pool, asked.load_id)
+            unknown = await patient_unknown(self.loads.pool, loads)
         await self.loads.runs.report(asked.run_id, {PATIENT_UNKNOWN: unknown})
         return unknown
 
     @activity.defn(name="finish_import")
     async def finish_import(self, asked: FinishImport) -> RunTotals:
         """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
+        async with beating():
+            return await self._finish(asked)
+
+    async def _finish(self, asked: FinishImport) -> RunTotals:
         store = self.loads.store
         counts = await self.loads.runs.totals(asked.run_id)
         report = dict(asked.report)

@@ -60,8 +60,10 @@ BOOKKEEPING: dict[str, Any] = {
 """A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
 Tried for a day, so that no run stays open because a server was away."""
 
-IMPORT_BOOKS = ActivityPolicy(queue=IO, attempt=timedelta(minutes=5), overall=timedelta(days=1))
-"""What an import plans and sums up in Postgres, beside its loads."""
+IMPORT_BOOKS = ActivityPolicy(
+    queue=IO, attempt=timedelta(minutes=30), overall=timedelta(days=1), heartbeat=timedelta(seconds=30)
+)
+"""What an import plans and sums up in Postgres, beside its loads: beats by the clock."""
 
 DOWNLOAD = ActivityPolicy(
     queue=IO,

@@ -69,6 +69,16 @@ async def loads_of(pool: Pool, run_id: str) -> list[UUID]:
     return [row["id"] for row in await pool.fetch("SELECT id FROM ingest.load WHERE run_id = $1", run_id)]
 
 
+async def loads_of_same_bytes(pool: Pool, load_id: UUID) -> list[UUID]:
+    """Ids of all loads of the object that a load is of: rows that a later one did not change name the first."""
+    rows = await pool.fetch(
+        "SELECT load.id FROM ingest.load JOIN ingest.load given USING (object_sha256, source, scope) "
+        "WHERE given.id = $1",
+        load_id,
+    )
+    return [row["id"] for row in rows]
+
+
 async def completing_loads(pool: Pool, run_id: str) -> list[str]:
     """Ids of the loads with which a run is done, however its workflow ended: those of a run that is one load.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -28,6 +29,7 @@ SCHEMAS = (*READABLE, access.SCHEMA)
 
 METADATA: MetaData = SQLModel.metadata
 
+_log = structlog.get_logger(__name__)
 _LOCK = "wardflow migrate"
 _LOCK_NOT_AVAILABLE = "55P03"
 _LOCK_WAIT, _PATIENCE = 3.0, 300.0
@@ -47,7 +49,7 @@ def compared(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401
 
 
 async def upgrade(dsn: str) -> str:
-    """Bring the schema to the newest revision; waits for another process that does the same.
+    """Bring the schema to the newest revision, unless it is further; waits for another process that does the same.
 
     Loads go on meanwhile: whoever waits for a table keeps those out that come after, so no wait is long, and a table
     that is in use is asked for again.
@@ -107,9 +109,12 @@ def _upgrade(connection: Connection) -> str:
     for schema in SCHEMAS:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}s'"))
-    config = configuration(connection)
-    command.upgrade(config, "head")
-    return _newest(config)
+    present, needed = _revisions(connection)
+    if present is not None and present > needed:
+        _log.warning("the schema is newer than this program", present=present, known=needed)
+        return present  # revisions are additive: what an older program needs is there
+    command.upgrade(configuration(connection), "head")
+    return needed
 
 
 def _revisions(connection: Connection) -> tuple[str | None, str]:

@@ -184,15 +184,7 @@ class _Following:
 
     async def _patiently[T](self, step: Callable[[], Awaitable[T]], bar: Bar) -> T:
         """Carry out a step, again and again while a server is away; each can be repeated, and joins what it began."""
-        given_up = time.monotonic() + _OUTAGE
-        while True:
-            try:
-                return await step()
-            except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
-                if not _away(error) or time.monotonic() > given_up:
-                    raise
-                bar.show(f"waiting for a server ({type(error).__name__})")
-            await asyncio.sleep(_BETWEEN_TRIES)
+        return await patiently(step, lambda error: bar.show(f"waiting for a server ({type(error).__name__})"))
 
     async def _show_progress(self, run: str, bar: Bar) -> None:
         """Show how far a run of many loads has come; one of one load is over before that would help."""
@@ -202,6 +194,28 @@ class _Following:
                 told = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
                 bar.show(", ".join((found.phase, *told)))
             await asyncio.sleep(_LOOK_EVERY)
+
+
+async def patiently[T](step: Callable[[], Awaitable[T]], told: Callable[[Exception], object]) -> T:
+    """Carry out a step, again and again while a server is away.
+
+    Args:
+        step: can be repeated.
+        told: of each try that failed.
+    """
+    outage_began: float | None = None
+    while True:
+        tried_at = time.monotonic()
+        try:
+            return await step()
+        except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
+            now = time.monotonic()
+            if outage_began is None or now - tried_at > _OUTAGE:  # whoever waited that long had an answer meanwhile
+                outage_began = now
+            if not _away(error) or now - outage_began > _OUTAGE:
+                raise
+            told(error)
+        await asyncio.sleep(_BETWEEN_TRIES)
 
 
 def _away(error: Exception) -> bool:

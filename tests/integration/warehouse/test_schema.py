@@ -63,6 +63,14 @@ async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_da
         await connection.close()
 
 
+async def test_an_older_program_goes_on_with_a_newer_schema(empty_database: str) -> None:
+    await schema.upgrade(empty_database)
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute("UPDATE ingest.alembic_version SET version_num = '9999'")
+    await connection.close()
+    assert await schema.upgrade(empty_database) == "9999"
+
+
 async def test_migrations_and_models_agree(empty_database: str) -> None:
     await schema.upgrade(empty_database)
 
