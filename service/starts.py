@@ -168,7 +168,7 @@ class Starter:
         Raises:
             UnknownServer: there is none of this name.
         """
-        name = self._server(server) if server and server != FILE else FILE
+        name = self._whose(server) if server else FILE
         identity = fhir_identity(landed, name)
         number = await ledger.next_reload(self.pool, identity) if reload else 0
         if not reload and (before := await ledger.as_of(self.pool, identity)):
@@ -197,7 +197,7 @@ class Starter:
         own = next((name for name, each in fhir.by_name.items() if is_at(url, each)), None)
         if own is None:
             check_url(url, file_guard(self.settings))
-        name = self._server(server) if server else own or FILE
+        name = self._whose(server) if server else own or FILE
         return await self.start(
             "import-fhir",
             ImportFhir(server=name, url=url, events=fhir.history),
@@ -207,6 +207,9 @@ class Starter:
             object_key=None,
             one_load=False,
         )
+
+    def _whose(self, server: str) -> str:
+        return FILE if server == FILE else self._server(server)
 
     def _server(self, name: str | None) -> str:
         known = self.settings.fhir.by_name

@@ -42,14 +42,27 @@ class FhirError(WardflowError):
 
 
 class InvalidZipcode(FhirError):
-    """A text that is no zip code by the settings."""
+    """A text that is no zip code by the settings.
+
+    Attributes:
+        field: where it stands in what was asked.
+    """
 
     default_advice = "Give a zip code of 5 digits, or 5 and 4; those of other countries are a setting (fhir.zipcode)."
 
+    def __init__(self, message: str, *, field: str = "zipcode") -> None:
+        super().__init__(message)
+        self.field = field
+
 
 class UnknownServer(FhirError):
-    """No FHIR server of this name is in the settings."""
+    """No FHIR server of this name is in the settings.
 
+    Attributes:
+        field: where it stands in what was asked.
+    """
+
+    field = "server"
     default_advice = "Name a server of the settings (fhir.servers), or none for the default one."
 
 

@@ -1,5 +1,6 @@
 """The application: routes, errors, and what surrounds every request."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
                 settings=settings,
                 pool=pool,
                 reader=reader,
+                downloads=asyncio.Semaphore(max(1, settings.postgres.pool_size // 2)),
                 starter=Starter(settings, client, store, pool),
                 runs=RunLog(pool),
                 tokens=Tokens(pool),

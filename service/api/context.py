@@ -1,5 +1,6 @@
 """What routes work with; made once when the API starts."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -27,6 +28,7 @@ class Context:
 
     Attributes:
         reader: a pool of the read-only role, with a statement time-out: what queries use.
+        downloads: may hold half of a pool's connections: pages never wait for slow readers.
         posts: brings records to Kafka; `None` where there is none.
         parts: what the API works with, by name: each is asked whether it is there.
         codec: of Temporal's payloads; `None` where they are not encrypted.
@@ -36,6 +38,7 @@ class Context:
     settings: Settings
     pool: Pool
     reader: Pool
+    downloads: asyncio.Semaphore
     starter: Starter
     runs: RunLog
     tokens: Tokens

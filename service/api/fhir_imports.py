@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
 from library.access.tokens import Principal, Scope
-from library.contracts.fhir import InvalidZipcode, PageTooLarge, UnknownServer
+from library.contracts.fhir import FILE, InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.runs import RunState
 from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
@@ -81,7 +81,7 @@ async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller
     """Import the patients of zip codes and all their observations: a run for each zip code."""
     for number, zipcode in enumerate(wanted.zipcodes):
         if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
-            raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.")
+            raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.", field=f"zipcodes.{number}")
     gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def start(zipcode: str) -> RunHandle:
@@ -141,7 +141,7 @@ async def import_bulk(request: Request, response: Response, api: Api, caller: Ca
 
 async def _upload(api: Context, form: FormData) -> RunHandle:
     server = form.get("server")
-    if server is not None and (not isinstance(server, str) or server not in api.settings.fhir.by_name):
+    if server is not None and (not isinstance(server, str) or server not in (FILE, *api.settings.fhir.by_name)):
         raise UnknownServer("server: no FHIR server has this name.")
     async with uploaded(form, "NDJSON") as file:
         landed = await api.starter.land_fhir(file.path)

@@ -8,22 +8,51 @@ from urllib.parse import urlencode
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from library.contracts.errors import WardflowError
 from library.warehouse.pool import Pool
 from library.warehouse.queries import pages
+from service.api.context import context_of
+from service.api.problems import Unprocessable
 
-Limit = Annotated[int, Query(ge=1, le=pages.MOST, description="Items of a page at most.")]
+Limit = Annotated[
+    int,
+    Query(
+        ge=1,
+        le=2**31,
+        description=f"Items of a page at most, {pages.MOST:,} as JSON; as CSV, all rows come unless it is given.",
+    ),
+]
 After = Annotated[
     str | None, Query(description="Where the page begins: taken from `Link`, as it is.", max_length=2_000)
 ]
+
+
+class TooManyDownloads(WardflowError):
+    """Downloads leave half of the connections to pages."""
+
+    retryable = True
+    default_advice = "Ask again in a moment; or page by page, as JSON."
+
 
 CSV = "text/csv"
 _REFUSED = re.compile(r"q=0(\.0{0,3})?")
 
 
 async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int, after: str | None) -> Response:
-    """The answer to a query: a page of JSON, or all rows as CSV."""
+    """The answer to a query: a page of JSON, or all rows as CSV, unless fewer are asked for.
+
+    Raises:
+        TooManyDownloads: others have all of the connections that downloads may have.
+        Unprocessable: more items than a page of JSON has.
+    """
     if wants_csv(request.headers.get("accept", "")):
-        return StreamingResponse(pages.stream_csv(pool, query), HTTPStatus.OK, media_type=CSV)
+        gate = context_of(request).downloads
+        if gate.locked():
+            raise TooManyDownloads("Others are downloading, as many as can at once.")
+        most = limit if "limit" in request.query_params else None
+        return StreamingResponse(pages.stream_csv(pool, query, limit=most, gate=gate), HTTPStatus.OK, media_type=CSV)
+    if limit > pages.MOST:
+        raise Unprocessable(f"limit: a page of JSON has {pages.MOST:,} items at most.", field="limit")
     page = await pages.fetch_page(pool, query, limit=limit, after=after)
     headers = link_to_next(request, page)
     return Response(b'{"items": ' + page.items + b"}", HTTPStatus.OK, headers, media_type="application/json")

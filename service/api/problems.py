@@ -161,7 +161,8 @@ def problem_of(error: WardflowError) -> JSONResponse:
     headers = {}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
-    return problem(status, type(error).__name__, error.message, error.advice, headers=headers)
+    field: str | None = getattr(error, "field", None)
+    return problem(status, type(error).__name__, error.message, error.advice, field, headers=headers)
 
 
 def unexpected(error: Exception) -> JSONResponse:

@@ -20,7 +20,7 @@ from library.contracts.objects import ObjectRef
 from library.contracts.runs import Run, RunState
 from library.objects.store import Progress as Sent
 from library.warehouse.failures import DISCONNECTED, passes
-from library.warehouse.runs import RunLog
+from library.warehouse.runs import ABANDONED, RunLog
 from service.cli.output import err, shown
 from service.resources import object_store, warehouse
 from service.starts import RunHandle, Starter, run_id
@@ -30,6 +30,8 @@ _AT_ONCE = 8
 """Runs that are started side by side."""
 _OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
 """Seconds that a server may be away while runs are started and followed, and between two tries to reach it."""
+_RESTART = 15.0
+"""Seconds in which Temporal has to answer for the first time: it may just be starting again."""
 _AWAY = (
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.DEADLINE_EXCEEDED,
@@ -105,7 +107,8 @@ class Followed:
 
 async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = False) -> list[Followed]:
     """Start runs side by side and follow them; one that fails stops no other."""
-    client, store = await connect(settings), object_store(settings)
+    client = await patiently(partial(connect, settings), lambda error: err.print(str(error)), outage=_RESTART)
+    store = object_store(settings)
     columns = (
         TextColumn("{task.fields[name]}", markup=False),
         BarColumn(24),
@@ -161,6 +164,9 @@ class _Following:
                 advice="Its worker uses another warehouse: compare settings.",
             )
         error = finished.error
+        if finished.state is RunState.RUNNING:
+            what, advice = "Its workflow was ended from outside, before it could say so.", "Start it again."
+            return Followed(wanted.name, finished, ABANDONED, what, advice)
         if error is None:
             return Followed(wanted.name, finished)
         return Followed(wanted.name, finished, error.type, error.message, error.advice)
@@ -196,12 +202,15 @@ class _Following:
             await asyncio.sleep(_LOOK_EVERY)
 
 
-async def patiently[T](step: Callable[[], Awaitable[T]], told: Callable[[Exception], object]) -> T:
+async def patiently[T](
+    step: Callable[[], Awaitable[T]], told: Callable[[Exception], object], *, outage: float = _OUTAGE
+) -> T:
     """Carry out a step, again and again while a server is away.
 
     Args:
         step: can be repeated.
-        told: of each try that failed.
+        told: of each try that failed, and is made again.
+        outage: seconds that it may be away.
     """
     outage_began: float | None = None
     while True:
@@ -210,9 +219,9 @@ async def patiently[T](step: Callable[[], Awaitable[T]], told: Callable[[Excepti
             return await step()
         except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
             now = time.monotonic()
-            if outage_began is None or now - tried_at > _OUTAGE:  # whoever waited that long had an answer meanwhile
+            if outage_began is None or now - tried_at > outage:  # whoever waited that long had an answer meanwhile
                 outage_began = now
-            if not _away(error) or now - outage_began > _OUTAGE:
+            if not _away(error) or now - outage_began > outage:
                 raise
             told(error)
         await asyncio.sleep(_BETWEEN_TRIES)

@@ -8,6 +8,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
+from library.contracts.errors import ConfigurationError
 from library.contracts.runs import Run, RunState
 from workflows.runs import described
 
@@ -94,5 +95,11 @@ class _History:
         return why
 
     async def _plain(self, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
-        values = await self._client.data_converter.decode(payloads)
+        try:
+            values = await self._client.data_converter.decode(payloads)
+        except KeyError:  # what Temporal's own converter says to an encoding that it does not know
+            raise ConfigurationError(
+                "Its payloads are encrypted, and encryption is off here.",
+                advice="Unset WARDFLOW_ENCRYPTION__ENABLED, and name the key ring of the workers.",
+            ) from None
         return values[0] if len(values) == 1 else values or None

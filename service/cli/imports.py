@@ -23,6 +23,8 @@ from service.starts import RunHandle, Starter
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 _DATASETS = ("fhir.patient", "fhir.observation")
+_TYPES = 5
+"""Types of resources that are named of those that were passed over."""
 
 Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
 
@@ -154,11 +156,25 @@ def show(followed: Sequence[Followed]) -> None:
         )
     out.print(lines)
     for each in followed:
+        if each.completed and (passed_over := _passed_over(each)):
+            err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):
             err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {each.run.id}`.")
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")
             err.print(each.advice)
+
+
+def _passed_over(followed: Followed) -> str:
+    """What a file held that is neither a patient nor an observation; empty where there is nothing to tell."""
+    report = followed.run.report if followed.run else {}
+    skipped = report.get("skipped")
+    if isinstance(skipped, dict) and skipped:
+        most = sorted(skipped.items(), key=lambda each: -int(str(each[1])))
+        told = ", ".join(f"{kind} {rows:,}" for kind, rows in most[:_TYPES])
+        more = f" and {len(most) - _TYPES} types more" if len(most) > _TYPES else ""
+        return f"passed over, since they are neither patients nor observations: {told}{more}."
+    return "holds nothing." if report.get("lines") == 0 else ""
 
 
 def _rows(followed: Followed, dataset: str, *kinds: str) -> int:

@@ -5,6 +5,7 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ MOST = 1_000
 
 _A_DOWNLOAD_MAY_TAKE = 3_600_000
 """Milliseconds: a connection is not held for longer by who reads slowly."""
+STALLED_AFTER = 60.0
+"""Seconds in which who reads a download has to take some of it."""
 
 _TYPES: dict[str, Sequence[str]] = {}
 
@@ -26,6 +29,12 @@ class CursorInvalid(WardflowError):
     """A cursor that this query did not give."""
 
     default_advice = "Take the address of the next page from the `Link` header, as it is."
+
+
+class DownloadStalled(WardflowError):
+    """Nobody took more of a download."""
+
+    default_advice = "Ask again, and read on; or ask page by page."
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,13 @@ class Query:
         direction = " DESC" if self.descending else ""
         return "ORDER BY " + ", ".join(f"q.{name}{direction}" for name in self.order)
 
-    @property
-    def ordered(self) -> str:
-        """The whole query."""
-        return f"SELECT {self.shown} FROM ({self.select}) q {self.joins} {self.ordering}"  # noqa: S608 - constants
+    def rows(self, shown: str, where: str = "", limit: int | None = None) -> str:
+        """Those rows in their order, with more joined to them once they are cut: before, Postgres would join all."""
+        cut = self.select
+        if where or limit is not None:
+            most = "" if limit is None else f"LIMIT {limit:d}"
+            cut = f"SELECT * FROM ({self.select}) q {where} {self.ordering} {most}"  # noqa: S608 - constants
+        return f"SELECT {shown} FROM ({cut}) q {self.joins} {self.ordering}"  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -81,22 +93,10 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
     Raises:
         CursorInvalid: `after` is no cursor of this query.
     """
-    arguments = list(query.arguments)
-    where = ""
-    if after is not None:
-        keys = _decoded(after, len(query.order))
-        places = [f"${len(arguments) + number}" for number in range(1, len(keys) + 1)]
-        casts = await _types(pool, query)
-        typed = ", ".join(f"{place}::text::{kind}" for place, kind in zip(places, casts, strict=True))
-        where = f"WHERE ROW({', '.join(query.order)}) {'<' if query.descending else '>'} ROW({typed})"
-        arguments += keys
-    keys_as_text = ", ".join(f"q.{name}::text" for name in query.order)
-    statement = (
-        f"SELECT (SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, "  # noqa: S608 - constants
-        f"ARRAY[{keys_as_text}] AS keys "
-        f"FROM (SELECT * FROM ({query.select}) q {where} {query.ordering} LIMIT {limit + 1:d}) q {query.joins} "
-        f"{query.ordering}"
-    )
+    where, arguments = await _after(pool, query, after)
+    keys = ", ".join(f"q.{name}::text" for name in query.order)
+    item = f"(SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, ARRAY[{keys}] AS keys"  # noqa: S608
+    statement = query.rows(item, where, limit + 1)
     try:
         rows = await pool.fetch(statement, *arguments)
     except asyncpg.DataError:
@@ -107,17 +107,45 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
     return Page(("[" + ",".join(row["item"] for row in rows[:limit]) + "]").encode(), following)
 
 
-async def stream_csv(pool: Pool, query: Query) -> AsyncGenerator[bytes]:
-    """All rows as CSV with a header, streamed: a slow reader slows the query, and takes no memory."""
+async def stream_csv(
+    pool: Pool,
+    query: Query,
+    *,
+    limit: int | None = None,
+    gate: AbstractAsyncContextManager[object] | None = None,
+) -> AsyncGenerator[bytes]:
+    """Rows as CSV with a header, streamed: a slow reader slows the query, and takes no memory.
+
+    Args:
+        pool: gives the connection.
+        query: which rows.
+        limit: so many at most; unless given, all.
+        gate: held for as long as a connection is.
+
+    Raises:
+        DownloadStalled: the reader took nothing for `STALLED_AFTER`; its connection is free again.
+    """
     chunks: asyncio.Queue[bytearray | None] = asyncio.Queue(maxsize=8)
 
+    async def put(chunk: bytearray) -> None:
+        try:
+            async with asyncio.timeout(STALLED_AFTER):
+                await chunks.put(chunk)
+        except TimeoutError:
+            raise DownloadStalled("The download was not read on.") from None
+
     async def copy() -> None:
-        async with pool.acquire() as connection, connection.transaction(readonly=True):
-            # The time of a COPY is its reader's: what bounds a page would cut it off in the middle.
-            await connection.execute(f"SET LOCAL statement_timeout = {_A_DOWNLOAD_MAY_TAKE}")
-            await connection.copy_from_query(
-                query.ordered, *query.arguments, output=chunks.put, format="csv", header=True
-            )
+        async with gate or nullcontext(), pool.acquire() as connection:
+            try:
+                async with connection.transaction(readonly=True):
+                    # The time of a COPY is its reader's: what bounds a page would cut it off in the middle.
+                    await connection.execute(f"SET LOCAL statement_timeout = {_A_DOWNLOAD_MAY_TAKE}")
+                    await connection.copy_from_query(
+                        query.rows(query.shown, limit=limit), *query.arguments, output=put, format="csv", header=True
+                    )
+            except BaseException:
+                connection.terminate()  # it may be in the middle of a COPY, which nothing but its end gets it out of
+                raise
 
     copying = asyncio.create_task(copy())
     copying.add_done_callback(lambda _: asyncio.ensure_future(chunks.put(None)))
@@ -129,6 +157,19 @@ async def stream_csv(pool: Pool, query: Query) -> AsyncGenerator[bytes]:
         copying.cancel()
         while not chunks.empty():  # so that nobody waits for room that nobody makes
             chunks.get_nowait()
+        await asyncio.gather(copying, return_exceptions=True)
+
+
+async def _after(pool: Pool, query: Query, after: str | None) -> tuple[str, list[object]]:
+    """The condition of what comes behind a cursor, and the arguments with it."""
+    arguments = list(query.arguments)
+    if after is None:
+        return "", arguments
+    keys = _decoded(after, len(query.order))
+    places = [f"${len(arguments) + number}" for number in range(1, len(keys) + 1)]
+    casts = await _types(pool, query)
+    typed = ", ".join(f"{place}::text::{kind}" for place, kind in zip(places, casts, strict=True))
+    return f"WHERE ROW({', '.join(query.order)}) {'<' if query.descending else '>'} ROW({typed})", [*arguments, *keys]
 
 
 async def _types(pool: Pool, query: Query) -> Sequence[str]:

@@ -69,11 +69,14 @@ async def test_pages_of_a_sorted_list_are_in_order_and_lose_nothing(api: Client,
 
 
 @pytest.mark.usefixtures("two_editions")
-async def test_csv_has_all_rows_whatever_the_limit(api: Client, operator: dict[str, str]) -> None:
-    answer = await api.http.get("/nhs-data/occupancy?limit=1", headers=operator | {"Accept": "text/csv"})
+async def test_csv_has_all_rows_unless_fewer_are_asked_for(api: Client, operator: dict[str, str]) -> None:
+    answer = await api.http.get("/nhs-data/occupancy", headers=operator | {"Accept": "text/csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert len(rows) == 5 * 201
+    for limit in (3, 1_003):
+        fewer = await api.http.get(f"/nhs-data/occupancy?limit={limit}", headers=operator | {"Accept": "text/csv"})
+        assert list(csv.DictReader(io.StringIO(fewer.text))) == rows[:limit]
     specialties = await api.http.get(
         "/nhs-data/occupancy-by-specialty?specialty=100", headers=operator | {"Accept": "text/csv"}
     )

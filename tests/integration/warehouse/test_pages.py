@@ -3,9 +3,12 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from config.settings import Settings
 from library.warehouse.pool import Pool, create_pool
-from library.warehouse.queries.pages import Query, stream_csv
+from library.warehouse.queries import pages
+from library.warehouse.queries.pages import DownloadStalled, Query, stream_csv
 from service.resources import warehouse_dsn
 
 SLOW = Query(
@@ -50,5 +53,19 @@ async def test_a_reader_that_leaves_gives_its_connection_back_and_leaves_nobody_
             assert await one.fetchval("SELECT 1") == 1
             while asyncio.all_tasks() - before:  # noqa: ASYNC110 - a task that ends tells nobody
                 await asyncio.sleep(0.01)
+    finally:
+        await one.close()
+
+
+async def test_a_reader_that_stalls_holds_no_connection(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "STALLED_AFTER", 0.2)
+    one = await create_pool(warehouse_dsn(settings), size=1, stateless=True)
+    try:
+        async with asyncio.timeout(30), aclosing(stream_csv(one, MANY)) as chunks:
+            await anext(chunks)
+            assert await one.fetchval("SELECT 1") == 1  # waits until the download has given up the only connection
+            with pytest.raises(DownloadStalled):
+                async for _ in chunks:
+                    pass
     finally:
         await one.close()
