@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
+from activities.beating import beating
 from activities.fhir import FhirClients, calling
 from activities.fhir_imports import landed_ndjson
 from activities.staging import Stager
-from library.contracts.fhir import StageFhir
+from library.contracts.fhir import PATIENT_UNKNOWN, CountPatientUnknown, StageFhir
 from library.contracts.fhir_files import BeginExport, DownloadExported, FetchManifest, Manifest
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
@@ -20,6 +21,8 @@ from library.objects.links import read_link, store_link
 from library.objects.ndjson import SUFFIXES, land_ndjson
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
 from library.sources.fhir.staging import SOURCE
+from library.warehouse import ledger
+from library.warehouse.queries.fhir import patient_unknown
 from library.web.download import download
 from library.web.fhir import FhirClient
 from library.web.guard import Guard
@@ -87,6 +90,16 @@ class FhirFileActivities:
     async def stage_fhir(self, asked: StageFhir) -> Staged:
         """Read a landed file into staged objects."""
         return await self.stager.stage(await landed_ndjson(self.stager.pool, asked, file=True))
+
+    @activity.defn(name="count_patient_unknown")
+    async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
+        """Count, for the report of a run that is one file, the observations whose patient is unknown."""
+        pool = self.stager.pool
+        async with beating():
+            loads = await ledger.loads_behind(pool, asked.run_id, [asked.load_id])
+            unknown = await patient_unknown(pool, loads)
+        await self.stager.runs.report(asked.run_id, {PATIENT_UNKNOWN: unknown})
+        return unknown
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:

@@ -1,4 +1,4 @@
-"""Activities of imports by zip code beside their calls: plan, stage and load, close."""
+"""Activities of imports beside their calls: plan, stage and load, close."""
 
 import asyncio
 import shutil
@@ -19,7 +19,6 @@ from activities.staging import Landed, Reading, Stager
 from config.sections import FhirSettings
 from library.contracts.fhir import (
     PATIENT_UNKNOWN,
-    CountPatientUnknown,
     FinishImport,
     LoadPages,
     NotResources,
@@ -91,15 +90,6 @@ class FhirImportActivities:
         folder.mkdir()
         return await self.stager.stage_at_hand(await landed_ndjson(self.loads.pool, page), folder), folder
 
-    @activity.defn(name="count_patient_unknown")
-    async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
-        """Count, for the report of a run that is one load, the observations whose patient is unknown."""
-        async with beating():
-            loads = await ledger.loads_of_same_bytes(self.loads.pool, asked.load_id)
-            unknown = await patient_unknown(self.loads.pool, loads)
-        await self.loads.runs.report(asked.run_id, {PATIENT_UNKNOWN: unknown})
-        return unknown
-
     @activity.defn(name="finish_import")
     async def finish_import(self, asked: FinishImport) -> RunTotals:
         """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
@@ -112,7 +102,7 @@ class FhirImportActivities:
         report = dict(asked.report)
         if counts:
             pool = self.loads.pool
-            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_of(pool, asked.run_id))
+            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, asked.run_id))
         if asked.zipcode:
             patients, _ = await self.imports.counts(asked.run_id)
             report |= {"patients": patients, "observations": _written(counts), "remaining": 0}

@@ -36,6 +36,7 @@ from library.contracts.lake import TidyLake
 from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
+from library.warehouse.failures import DISCONNECTED
 from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
 from workflows.lake import TidyLakeWorkflow
@@ -91,11 +92,11 @@ async def check(settings: Settings) -> list[str]:
     problems = []
     try:
         present, needed = await schema.revisions(warehouse_dsn(settings))
-        if present != needed:
+        if present is None or present < needed:  # an older program goes on with a newer schema
             problems.append(
                 f"The warehouse's schema is at revision {present}, and {needed} is needed: run `wardflow migrate`."
             )
-    except (WardflowError, asyncpg.PostgresError, OSError) as error:
+    except (WardflowError, asyncpg.PostgresError, *DISCONNECTED) as error:
         problems.append(f"The warehouse's schema cannot be looked at: {error}")
     try:
         store = object_store(settings)

@@ -38,7 +38,7 @@ class ImportFhirWorkflow:
                 result = await _load(run_id, request, file, None)
                 if workflow.patched("count-patient-unknown"):
                     wanted = CountPatientUnknown(run_id=run_id, load_id=result.load_id)
-                    await act(IMPORT_BOOKS, FhirImportActivities.count_patient_unknown, wanted)
+                    await act(IMPORT_BOOKS, FhirFileActivities.count_patient_unknown, wanted)
                 return result
 
             return await recorded("fhir", file.key, one)

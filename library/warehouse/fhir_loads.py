@@ -33,7 +33,9 @@ async def identity_as_of(pool: Pool, identity: LoadIdentity, at: datetime) -> Lo
     same = identity if newest.load_id == identity.load_id else identity.model_copy(update={"as_of": then})
     if at <= datetime.fromisoformat(then):
         return same
-    brought = sum(counts.inserted + counts.updated for name in _DATASETS if (counts := newest.counts.get(name)))
+    # What was unchanged had lost to something newer, and is not there either.
+    found = [counts for name in _DATASETS if (counts := newest.counts.get(name))]
+    brought = sum(counts.inserted + counts.updated + counts.unchanged for counts in found)
     if await pool.fetchval(_STILL_THERE, newest.load_id) == brought:
         return same
     return identity.model_copy(update={"as_of": at.isoformat()})

@@ -1,5 +1,6 @@
 """The ledger of loads (`ingest.load`): the one answer to "is it loaded?"."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -64,17 +65,16 @@ async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
     return 0 if highest is None else int(highest) + 1
 
 
-async def loads_of(pool: Pool, run_id: str) -> list[UUID]:
-    """Ids of the loads that a run has committed itself."""
-    return [row["id"] for row in await pool.fetch("SELECT id FROM ingest.load WHERE run_id = $1", run_id)]
+async def loads_behind(pool: Pool, run_id: str, load_ids: Sequence[UUID | str] = ()) -> list[UUID]:
+    """Ids of the loads whose rows a run is about: its own, the given ones, and those of the same bytes.
 
-
-async def loads_of_same_bytes(pool: Pool, load_id: UUID) -> list[UUID]:
-    """Ids of all loads of the object that a load is of: rows that a later one did not change name the first."""
+    Rows that did not change name the load that brought them first.
+    """
     rows = await pool.fetch(
-        "SELECT load.id FROM ingest.load JOIN ingest.load given USING (object_sha256, source, scope) "
-        "WHERE given.id = $1",
-        load_id,
+        "SELECT DISTINCT load.id FROM ingest.load JOIN ingest.load its USING (object_sha256, source, scope) "
+        "WHERE its.run_id = $1 OR its.id = ANY ($2::uuid[])",
+        run_id,
+        load_ids,
     )
     return [row["id"] for row in rows]
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from config.servers import MEBIBYTE
-from service.api.problems import Unprocessable
+from service.api.problems import Unprocessable, misfit
 
 UPLOAD_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beside its file."""
@@ -44,8 +44,8 @@ def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Unprocessable(f"{field}: {first['msg']}.", field=field) from None
+        field, said = misfit(first["type"], first["msg"], first["loc"])
+        raise Unprocessable(f"{field}: {said}.", field=field) from None
 
 
 @asynccontextmanager

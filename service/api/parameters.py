@@ -92,7 +92,7 @@ async def refuse_unknown(request: Request) -> None:
     for name in given if known else ():
         if name not in known:
             has = ", ".join(sorted(known))
-            raise Unprocessable(f"{name[:_NAME]}: no parameter here; there are {has}.", field=name[:_NAME])
+            raise Unprocessable(f"{name[:_NAME]}: none of the parameters here ({has}).", field=name[:_NAME])
         if len(given.getlist(name)) > 1 and not _takes_several(known[name]):
             raise Unprocessable(f"{name}: given more than once.", field=name)
 

@@ -134,18 +134,23 @@ def add_problem_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        said, advice = first["msg"].removeprefix("Value error, "), ""  # pydantic's, before a validator of ours
-        if first["type"] == "json_invalid":
-            said, place = f"no JSON, from character {place} on", "body"
-        elif place == "body" and "json" not in request.headers.get("content-type", ""):
-            advice = "Send it as JSON, with `Content-Type: application/json`."
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{place}: {said}.", advice, field=place)
+        field, said = misfit(first["type"], first["msg"], first["loc"][1:] or first["loc"])
+        is_json = field != "body" or "json" in request.headers.get("content-type", "")
+        advice = "" if is_json else "Send it as JSON, with `Content-Type: application/json`."
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Unprocessable", f"{field}: {said}.", advice, field=field)
 
     @app.exception_handler(HTTPException)
     async def framework(_: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         return problem(status, status.phrase.title().replace(" ", ""), str(error.detail), headers=error.headers or {})
+
+
+def misfit(kind: str, message: str, place: Sequence[object]) -> tuple[str, str]:
+    """Which field does not fit, and why, of an error of pydantic's or of the framework's own JSON."""
+    if kind == "json_invalid":
+        return "body", "no JSON, or cut off"
+    field = ".".join(str(part) for part in place) or "body"
+    return field, message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
 
 
 def problem_of(error: WardflowError) -> JSONResponse:

@@ -24,7 +24,7 @@ from library.warehouse.runs import ABANDONED, RunLog
 from service.cli.output import err, shown
 from service.resources import object_store, warehouse
 from service.starts import RunHandle, Starter, run_id
-from service.temporal import connect
+from service.temporal import TemporalUnavailable, connect
 
 _AT_ONCE = 8
 """Runs that are started side by side."""
@@ -62,6 +62,10 @@ class Bar:
     def show(self, state: str) -> None:
         """Say what happens now."""
         self.progress.update(self.task, state=state)
+
+    def wait(self, error: Exception) -> None:
+        """Say that a server is away."""
+        self.show(f"waiting for a server ({type(error).__name__})")
 
     async def land(self, path: Path, land: Land) -> ObjectRef:
         """Land a file, and show how far it has come."""
@@ -150,14 +154,12 @@ class _Following:
         return followed
 
     async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:
-        async def start() -> RunHandle:
-            async with self.gate:
-                return await wanted.start(self.starter, bar)
-
-        handle = await self._patiently(start, bar)
-        while not await self._ended(handle, bar):
-            handle = await self._patiently(start, bar)
-        finished = await self._patiently(partial(self.runs.get, run_id(handle)), bar)
+        handle = await self._started(wanted, bar)
+        if not await self._is_known_to_its_end(handle, bar):
+            handle = await self._started(wanted, bar)
+            if not await self._is_known_to_its_end(handle, bar):
+                raise TemporalUnavailable("Temporal has lost the run, twice.")
+        finished = await patiently(partial(self.runs.get, run_id(handle)), bar.wait)
         if finished is None:
             raise ConfigurationError(
                 "The run ended without a row in ingest.run.",
@@ -171,13 +173,22 @@ class _Following:
             return Followed(wanted.name, finished)
         return Followed(wanted.name, finished, error.type, error.message, error.advice)
 
-    async def _ended(self, handle: RunHandle, bar: Bar) -> bool:
-        """Wait for a run's end, which it says itself; whether Temporal still knew it (one that was killed may not)."""
-        bar.show("running")
-        await self._patiently(partial(self.audit.record, LOCAL, "start_run", run_id(handle)), bar)
+    async def _started(self, wanted: Wanted, bar: Bar) -> RunHandle:
+        """Start, or join what an earlier try has started (with `--reload` such a try may have loaded once already)."""
+        async with self.gate:
+            return await patiently(partial(wanted.start, self.starter, bar), bar.wait)
+
+    async def _is_known_to_its_end(self, handle: RunHandle, bar: Bar) -> bool:
+        """Wait for a run's end, which it says itself; whether Temporal knew it: one that was killed may forget."""
+        await patiently(partial(self.audit.record, LOCAL, "start_run", run_id(handle)), bar.wait)
         watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
+
+        async def ended() -> None:
+            bar.show("running")
+            await handle.result()
+
         try:
-            await self._patiently(handle.result, bar)
+            await patiently(ended, bar.wait, long=True)
         except WorkflowFailureError:
             return True
         except RPCError as error:
@@ -188,14 +199,10 @@ class _Following:
             watching.cancel()
         return True
 
-    async def _patiently[T](self, step: Callable[[], Awaitable[T]], bar: Bar) -> T:
-        """Carry out a step, again and again while a server is away; each can be repeated, and joins what it began."""
-        return await patiently(step, lambda error: bar.show(f"waiting for a server ({type(error).__name__})"))
-
     async def _show_progress(self, run: str, bar: Bar) -> None:
         """Show how far a run of many loads has come; one of one load is over before that would help."""
         while not self.progress.disable:
-            found = await self._patiently(partial(self.runs.get, run), bar)
+            found = await patiently(partial(self.runs.get, run), bar.wait)
             if found is not None and not found.one_load:
                 told = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
                 bar.show(", ".join((found.phase, *told)))
@@ -203,25 +210,30 @@ class _Following:
 
 
 async def patiently[T](
-    step: Callable[[], Awaitable[T]], told: Callable[[Exception], object], *, outage: float = _OUTAGE
+    step: Callable[[], Awaitable[T]],
+    told: Callable[[Exception], object],
+    *,
+    outage: float = _OUTAGE,
+    long: bool = False,
 ) -> T:
     """Carry out a step, again and again while a server is away.
 
     Args:
         step: can be repeated.
         told: of each try that failed, and is made again.
-        outage: seconds that it may be away.
+        outage: seconds that the server may be away, from the first try that failed on.
+        long: whether a try waits for something else: then one that fails after a longer time begins another outage.
     """
-    outage_began: float | None = None
+    began: float | None = None
     while True:
         tried_at = time.monotonic()
         try:
             return await step()
         except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
             now = time.monotonic()
-            if outage_began is None or now - tried_at > outage:  # whoever waited that long had an answer meanwhile
-                outage_began = now
-            if not _away(error) or now - outage_began > outage:
+            if began is None or (long and now - tried_at > outage):
+                began = now
+            if not _away(error) or now - began > outage:
                 raise
             told(error)
         await asyncio.sleep(_BETWEEN_TRIES)

@@ -80,7 +80,7 @@ class _History:
                 "step": f"{each.activity_type.name} …",
                 "payload": {
                     "attempt": each.attempt,
-                    "last_failure": await self._why(each.last_failure) if each.HasField("last_failure") else None,
+                    "last_failure": await self._last(each.last_failure) if each.HasField("last_failure") else None,
                     "next_try": each.scheduled_time.ToJsonString() if each.HasField("last_failure") else None,
                 },
             }
@@ -89,6 +89,10 @@ class _History:
 
     async def _failed(self, scheduled: int, failure: Failure) -> Step:
         return {"step": f"{self._names[scheduled]} ✗", "payload": await self._why(failure)}
+
+    async def _last(self, failure: Failure) -> dict[str, str]:
+        """Without advice: what is tried again needs nobody."""
+        return {name: value for name, value in (await self._why(failure)).items() if name != "advice"}
 
     async def _why(self, failure: Failure) -> dict[str, str]:
         why: dict[str, str] = described(await self._client.data_converter.decode_failure(failure)).model_dump()

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+import asyncpg
 import typer
 from rich.text import Text
 
 from config.settings import Settings
-from library.contracts.errors import ConfigurationError
+from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.runs import RunState
 from library.objects.ndjson import SUFFIXES
 from library.warehouse import ledger
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries.fhir import patient_unknown
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
@@ -113,17 +115,21 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
         print_json([_told(each) for each in followed])
     else:
         show(followed)
-    if unknown := run(partial(_patient_unknown, followed=followed)):
-        err.print(f"Observations whose patient is not here (yet): {unknown:,}. They are kept.")
+    if told := run(partial(_patient_unknown, followed=followed)):
+        err.print(told)
     raise typer.Exit(0 if all(each.completed for each in followed) else 1)
 
 
-async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> int:
+async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> str:
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
-    async with warehouse(settings, size=1) as pool:
-        loads = [load for each in runs for load in each.load_ids or await ledger.loads_of(pool, each.id)]
-        return await patient_unknown(pool, loads)
+    try:
+        async with warehouse(settings, size=1) as pool:
+            loads = {load for each in runs for load in await ledger.loads_behind(pool, each.id, each.load_ids)}
+            unknown = await patient_unknown(pool, list(loads))
+    except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):
+        return "Postgres went away before observations of unknown patients were counted; the runs' reports say it."
+    return f"Observations whose patient is not here (yet): {unknown:,}. They are kept." if unknown else ""
 
 
 def _told(followed: Followed) -> dict[str, object]:

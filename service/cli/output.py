@@ -6,6 +6,7 @@ characters, and what is to have a style is a `Text`.
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -35,6 +36,7 @@ _GONE = (
 )
 """A server that ends, starts, or left in the middle of a command; one that was never there is told by its opener."""
 
+_INTERRUPTED = 130
 _UNFOLDED = 180
 """Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
 
@@ -79,7 +81,12 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
         configure_logging(settings.log)
 
         async def call() -> T:
-            return await main(settings)
+            try:
+                return await main(settings)
+            except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for
+                err.print("Interrupted.")
+                sys.stdout.flush()
+                os._exit(_INTERRUPTED)
 
         return asyncio.run(call())
 
@@ -120,7 +127,7 @@ def errors_as_sentences() -> Iterator[None]:
         err.print("Look with `wardflow doctor`, then try again.")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def print_json(value: object) -> None:

@@ -16,6 +16,7 @@ import asyncpg
 from config.settings import Settings
 from library.contracts.errors import WardflowError
 from library.warehouse.archives import Archives
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
@@ -29,7 +30,7 @@ PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
 OURS = ("worker", "api", "fhir_sandbox")
 """Nothing of the bootstrap needs these."""
 
-_DRAIN_STOPPED = "Once it is clear why: `wardflow streams rewind`."
+_DRAIN_STOPPED = "`wardflow streams rewind TOPIC --partition NUMBER --to …`, once it is clear to where."
 _ARCHIVE_STOPPED = "Its table holds more than the topic; once that is made anew, the next incarnation begins."
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
@@ -212,7 +213,7 @@ async def stopped(settings: Settings) -> list[Problem]:
         async with asyncio.timeout(ANSWERS_WITHIN), warehouse(settings, size=1) as pool:
             drains = await Offsets(pool).of(feed.topic for feed in declared.drained)
             archives = await Archives(pool).status(declared, {})
-    except (WardflowError, asyncpg.PostgresError, OSError) as error:
+    except (WardflowError, asyncpg.PostgresError, *DISCONNECTED) as error:
         return [Problem(f"Streams cannot be looked at ({type(error).__name__}).", "Try again in a moment.")]
     return [
         Problem(f"The {what} of {each.topic}/{each.partition} has stopped: {each.reason}", advice)

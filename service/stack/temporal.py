@@ -5,12 +5,14 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import structlog
 
 from config.settings import Settings
 from service.stack.part import Health, Part, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import script
 
+_log = structlog.get_logger(__name__)
 _DATABASE = "temporal.db"
 WEB_UI = "/temporal"
 """The path that the Web UI is served under, by its own server and by the API."""
@@ -26,7 +28,7 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
     ui_url = f"http://127.0.0.1:{ui_port}{WEB_UI}"
     data = folder / "temporal"
     data.mkdir(mode=0o700, exist_ok=True)
-    remove_half_made(data / _DATABASE)
+    put_half_made_aside(data / _DATABASE)
     command = [script("temporal"), "server", "start-dev", "--disable-config-file", "--log-level", "warn"]
     command += ["--db-filename", str(data / _DATABASE), "--namespace", settings.temporal.namespace]
     command += ["--ip", "127.0.0.1", "--port", str(port)]
@@ -49,8 +51,8 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
     )
 
 
-def remove_half_made(database: Path) -> None:
-    """Remove the file of a server that was killed while it made its tables: it would not go on, and holds nothing yet.
+def put_half_made_aside(database: Path) -> None:
+    """Put away what a server left that was killed while it made its tables: none would go on, and it holds nothing yet.
 
     They are made one after the other, `cluster_metadata_info` after those of the histories, and filled before the
     server answers anybody.
@@ -64,8 +66,11 @@ def remove_half_made(database: Path) -> None:
                 return
     except sqlite3.DatabaseError:
         return  # damaged, which is for the server to say
-    for file in database.parent.glob(f"{database.name}*"):
-        file.unlink()
+    for ending in ("", "-wal", "-shm", "-journal"):
+        file = database.with_name(database.name + ending)
+        if file.exists():
+            file.replace(file.with_name(f"half-made-{file.name}"))
+    _log.warning("put a half-made database aside", file=str(database))
 
 
 async def health_by_ui(ui_url: str) -> Health:

@@ -139,7 +139,7 @@ def _fhir(resources: Resources) -> ByQueue:
     stager = replace(resources.stager, threads=ThreadPoolExecutor(settings.worker.load_slots, "stage-page"))
     imported = FhirImportActivities(imports, stager, resources.loads, settings.fhir)
     return {
-        IO: [imported.plan_searches, imported.count_patient_unknown, imported.finish_import],
+        IO: [imported.plan_searches, imported.finish_import, files.count_patient_unknown],
         COMPUTE: [files.stage_fhir],
         LOAD: [imported.load_pages],
         FHIR: [

@@ -1,8 +1,9 @@
 """A server goes away and comes back while a command sends files: the command waits for it, as runs do."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +13,7 @@ from config.settings import Settings
 from library.contracts.loads import LoadOutcome
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.cli.following import Bar, Wanted, follow
+from service.cli.following import Bar, Wanted, follow, patiently
 from service.resources import warehouse_dsn
 from service.starts import RunHandle, Starter
 from tests.faults.harness import KH03
@@ -86,3 +87,73 @@ async def test_a_file_that_cannot_be_read_is_no_server_that_is_away(settings: Se
     async with asyncio.timeout(20):
         (followed,) = await follow(settings, [Wanted("at.xlsx", start)], quiet=True)
     assert followed.error_type == "FileNotFoundError"
+
+
+async def test_a_run_that_temporal_has_lost_is_started_again(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    handles: list[RunHandle] = []
+
+    async def start(starter: Starter, bar: Bar) -> RunHandle:
+        landed = await bar.land(KH03[0], starter.land_workbook)
+        handles.append(await starter.ingest_workbook(landed, subject="lost", reload=bool(handles)))
+        if len(handles) == 1:  # of this one nobody will ever know
+            await handles[0].result()
+            return starter.client.get_workflow_handle(
+                "lost", first_execution_run_id="00000000-0000-7000-8000-000000000000"
+            )
+        return handles[1]
+
+    async with workbooks(settings, pool, store), asyncio.timeout(60):
+        (followed,) = await follow(settings, [Wanted("lost", start)], quiet=True)
+    assert (len(handles), followed.error, followed.run and followed.run.result) == (2, "", LoadOutcome.LOADED)
+
+
+@pytest.mark.usefixtures("pool", "store")
+async def test_a_run_that_was_ended_from_outside_is_told_of(settings: Settings) -> None:
+    async def start(starter: Starter, bar: Bar) -> RunHandle:
+        landed = await bar.land(KH03[0], starter.land_workbook)
+        handle = await starter.ingest_workbook(landed, subject="ended")
+        await handle.terminate()
+        return handle
+
+    async with asyncio.timeout(60):  # no worker: it cannot end by itself
+        (followed,) = await follow(settings, [Wanted("ended", start)], quiet=True)
+    assert (followed.completed, followed.error_type) == (False, "Abandoned")
+
+
+def away_for(*seconds: float) -> tuple[Callable[[], Awaitable[str]], list[float]]:
+    """A step that fails once for each number, after so many seconds of a clock; and the clock."""
+    left, now = list(seconds), [0.0]
+
+    async def step() -> str:
+        if not left:
+            return "done"
+        now[0] += left.pop(0)
+        raise ConnectionResetError
+
+    return step, now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "long", "done"),
+    [
+        ([1.0] * 100, False, True),
+        ([1.0] * 200, False, False),
+        ([130.0, 130.0], False, False),
+        ([3_600.0, 1.0, 3_600.0], True, True),
+        ([3_600.0, *[1.0] * 200], True, False),
+    ],
+)
+async def test_a_command_is_patient_for_two_minutes_of_each_outage(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], long: bool, done: bool
+) -> None:
+    step, now = away_for(*seconds)
+    monkeypatch.setattr("service.cli.following._BETWEEN_TRIES", 0.0)
+    monkeypatch.setattr("service.cli.following.time", SimpleNamespace(monotonic=lambda: now[0]))
+    waiting = patiently(step, lambda _: None, long=long)
+    if done:
+        assert await waiting == "done"
+    else:
+        with pytest.raises(ConnectionResetError):
+            await waiting

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.stack.temporal import remove_half_made
+from service.stack.temporal import put_half_made_aside
 
 HISTORIES, CLUSTER = "CREATE TABLE executions (id)", "CREATE TABLE cluster_metadata_info (id)"
 
@@ -20,22 +20,24 @@ def database(folder: Path, *statements: str) -> Path:
 
 
 @pytest.mark.parametrize("statements", [(), (HISTORIES,), (HISTORIES, CLUSTER)])
-def test_what_was_not_made_to_its_end_goes(tmp_path: Path, statements: tuple[str, ...]) -> None:
+def test_what_was_not_made_to_its_end_is_put_aside(tmp_path: Path, statements: tuple[str, ...]) -> None:
     file = database(tmp_path, *statements)
-    (tmp_path / "temporal.db-wal").touch()
-    remove_half_made(file)
-    assert list(tmp_path.iterdir()) == []
+    for name in ("temporal.db-wal", "temporal.db.bak"):
+        (tmp_path / name).touch()
+    put_half_made_aside(file)
+    left = {each.name for each in tmp_path.iterdir()}
+    assert left == {"half-made-temporal.db", "half-made-temporal.db-wal", "temporal.db.bak"}
 
 
 def test_what_has_served_stays(tmp_path: Path) -> None:
     file = database(tmp_path, CLUSTER, "INSERT INTO cluster_metadata_info VALUES (1)")
-    remove_half_made(file)
+    put_half_made_aside(file)
     assert file.exists()
 
 
 def test_what_is_no_database_is_for_the_server_to_say(tmp_path: Path) -> None:
     file = tmp_path / "temporal.db"
     file.write_bytes(b"torn" * 1000)
-    remove_half_made(file)
+    put_half_made_aside(file)
     assert file.exists()
-    remove_half_made(tmp_path / "nothing.db")
+    put_half_made_aside(tmp_path / "nothing.db")

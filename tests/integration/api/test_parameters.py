@@ -63,13 +63,14 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_refusal
         refused = await http.get(f"{path}?sektor=total")
         assert (refused.status_code, refused.json()["field"]) == (422, "sektor"), path
     said = (await http.get("/zipcodes/02139?sever=hapi")).json()["detail"]
-    assert said == "sever: no parameter here; there are server."
+    assert said == "sever: none of the parameters here (server)."
 
 
 async def test_a_body_that_is_no_json_is_told_so(http: httpx.AsyncClient) -> None:
     json = {"Content-Type": "application/json"}
-    cut = (await http.post("/nhs-data/trigger-pipeline", content='{"url": "', headers=json)).json()
-    assert (cut["status"], cut["field"], cut["detail"]) == (422, "body", "body: no JSON, from character 8 on.")
+    for path in ("/nhs-data/trigger-pipeline", "/fhir/bulk"):
+        cut = (await http.post(path, content='{"url": "', headers=json)).json()
+        assert (cut["status"], cut["field"], cut["detail"]) == (422, "body", "body: no JSON, or cut off.")
     unnamed = (await http.post("/zipcodes", content='{"zipcodes": ["02139"]}')).json()
     assert (unnamed["status"], unnamed["field"]) == (422, "body")
     assert "Content-Type: application/json" in unnamed["advice"]

@@ -17,7 +17,9 @@ from library.contracts.loads import DatasetCounts, LoadOutcome
 from library.datasets.declaration import Catalogue
 from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
 from library.objects.store import ObjectStore
+from library.sources.fhir.staging import fhir_identity
 from library.warehouse.fhir_imports import FhirImports
+from library.warehouse.fhir_loads import identity_as_of
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
@@ -225,3 +227,14 @@ async def test_pages_that_were_staged_by_their_call_are_loaded_still(fhir: FhirS
         asked = LoadPages(run_id="run", server="here", requests=(request,), landed=(landed,))
         await ActivityEnvironment().run(imports.load_pages, asked)
     assert await fhir.table(OBSERVATION, "id") == [("staged by its call",), ("staged by its load",)]
+
+
+async def test_bytes_that_lost_to_newer_ones_are_a_load_again_once_they_are_the_newest(fhir: FhirSource) -> None:
+    first, second, third = (LANDED + timedelta(hours=number) for number in range(3))
+    page = fhir.landed(observation(valueString="A"))
+    await fhir.load(observation(valueString="B"), stamped=second)
+    await fhir.load_request(fhir.staged(page, stamped=first))
+    assert await fhir.table(OBSERVATION, "value_text") == [("B",)]
+    known = fhir_identity(page, "here")
+    assert await identity_as_of(fhir.pool, known, first) == known
+    assert (await identity_as_of(fhir.pool, known, third)).as_of == third.isoformat()
