@@ -30,7 +30,7 @@ from library.contracts.fhir import (
 from library.contracts.objects import ObjectRef
 from library.objects.links import read_link, store_link
 from library.objects.store import ObjectStore
-from library.sources.fhir.page import Page, matching_patients, read_page, unreadable_patients
+from library.sources.fhir.page import Page, matching_patients, on_one_line, read_page, unreadable_patients
 from library.sources.fhir.staging import SOURCE
 from library.warehouse.fhir_imports import Asked, FhirImports
 from library.warehouse.runs import RunLog
@@ -135,7 +135,7 @@ class FhirActivities:
             for patient in whom.patients:
                 if answer := await client.read("Patient", patient):
                     try:
-                        found.append(msgspec.json.format(answer.body, indent=-1))
+                        found.append(on_one_line(answer.body))
                     except msgspec.DecodeError:
                         raise PageUnreadable(f"A patient of the server {client.name} is no JSON.") from None
             landed = await self._landed(found)

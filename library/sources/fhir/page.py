@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
 import msgspec
 from msgspec import Raw, Struct
@@ -21,6 +22,10 @@ _WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
 """How most resources begin: these need not be searched for what they are."""
 _ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+"""What tells how deep a place in JSON is: texts, which are passed over, and brackets."""
+_OF_A_RESOURCE, _DEEPEST = 4, 200
+"""How deep the resource of an entry begins (Bundle, entries, entry, resource), and how deep none goes."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def read_page(body: bytes) -> Page:
     """
     if len(body) > _SMALLEST_OBJECT * OBJECTS_LIMIT and body.count(b"{") > OBJECTS_LIMIT:
         raise PageTooLarge(f"The page has more than {OBJECTS_LIMIT:,} JSON objects.")
-    bundle = _decoded(body.removeprefix(b"\xef\xbb\xbf"))
+    bundle, deep = _decoded(body.removeprefix(b"\xef\xbb\xbf"))
     if bundle.kind == "OperationOutcome":
         raise ServerRefused(f"The server answered with an OperationOutcome: {', '.join(_codes(bundle)) or 'no code'}.")
     if bundle.kind != "Bundle":
@@ -107,7 +112,7 @@ def read_page(body: bytes) -> Page:
     if b"\n" in body or b"\r" in body:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     return Page(
-        resources=tuple(resources),
+        resources=tuple(deep.get(resource, resource) for resource in resources) if deep else tuple(resources),
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
     )
@@ -152,7 +157,56 @@ def _located(resource: bytes) -> _Located | None:
         return None
 
 
-def _decoded(body: bytes) -> _Bundle:
+def on_one_line(resource: bytes) -> bytes:
+    """A resource as a line of NDJSON has it.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON.
+    """
+    try:
+        return msgspec.json.format(resource, indent=-1)
+    except RecursionError:
+        return resource.replace(b"\n", b" ").replace(b"\r", b" ")  # texts in JSON hold neither
+
+
+def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
+    """The page, and the resources that nobody can decode, by what stands in their place."""
+    try:
+        return _bundle(body), {}
+    except RecursionError:
+        shallow, deep = _deep_apart(body)
+    try:
+        return _bundle(shallow), deep
+    except RecursionError:
+        raise PageTooLarge(
+            "The page itself is nested more deeply than a Bundle can be.",
+            advice="Such a page is no server's of FHIR: look at what answers there.",
+        ) from None
+
+
+def _deep_apart(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """A page with short texts in place of the resources that are nested too deeply, and those by these texts."""
+    deep: dict[bytes, bytes] = {}
+    kept: list[bytes] = []
+    depth = deepest = begin = end = 0
+    for token in _TOKENS.finditer(body):
+        match body[token.start()]:
+            case 0x7B | 0x5B:  # { [
+                depth += 1
+                if depth == _OF_A_RESOURCE:
+                    begin, deepest = token.start(), depth
+                deepest = max(deepest, depth)
+            case 0x7D | 0x5D:  # } ]
+                if depth == _OF_A_RESOURCE and deepest > _DEEPEST:
+                    instead = f'"{uuid4()}"'.encode()
+                    deep[instead] = on_one_line(body[begin : token.end()])
+                    kept += [body[end:begin], instead]
+                    end = token.end()
+                depth -= 1
+    return b"".join([*kept, body[end:]]), deep
+
+
+def _bundle(body: bytes) -> _Bundle:
     try:
         return _decode_bundle(body)
     except msgspec.ValidationError as error:
@@ -161,8 +215,6 @@ def _decoded(body: bytes) -> _Bundle:
         if body.lstrip()[:1] == b"<":
             raise PageUnreadable("The server answered with a web page (HTML or XML) instead of JSON.") from None
         raise PageUnreadable(f"The page is no JSON, or was cut off: {_place(error)}.") from None
-    except RecursionError:
-        raise PageTooLarge("The page is nested more deeply than a resource can be.") from None
 
 
 def _place(error: Exception) -> str:
@@ -181,7 +233,7 @@ def _is_outcome(resource: bytes) -> bool:
         return False
     try:
         return _decode_any(resource).resourceType == "OperationOutcome"
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return False
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.contracts.fhir import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
+from library.sources.fhir import page as page_module
 from library.sources.fhir.page import matching_patients, read_page, unreadable_patients
 from tests.support.fhir import observation, resource
 
@@ -108,6 +109,49 @@ def test_what_is_no_page_is_refused_by_its_kind(body: bytes, error: type[FhirErr
     assert type(refused.value) is error
     assert refused.value.advice
     assert refused.value.retryable == (error is PageUnreadable)
+
+
+def nested(depth: int, **elements: object) -> str:
+    """A resource as deep as that, as JSON; `json` itself cannot write it."""
+    text = json.dumps(resource("Patient", **elements))
+    return text[:-1] + ', "x": ' + '{"x\\"}":\n[' * depth + '"]}"' + "]}" * depth + "}"
+
+
+def page_with(*resources: str, indent: str = "") -> bytes:
+    entries = ",".join(f'{{"search":{{"mode":"match"}},{indent}"resource":{each}}}' for each in resources)
+    link = json.dumps([{"relation": "next", "url": "b"}])
+    return f'{{"resourceType":"Bundle",{indent}"entry":[{entries}],"link":{link}}}'.encode()
+
+
+@pytest.mark.parametrize("indent", ["", "\n  "])
+def test_a_resource_that_nobody_can_decode_costs_the_page_no_other(indent: str) -> None:
+    good = resource("Patient", id="good", address=[{"postalCode": "02139"}])
+    deep = nested(10_000, id="deep")
+    page = read_page(page_with(json.dumps(good), deep, json.dumps(OUTCOME), indent=indent))
+    assert page.next_link == "b"
+    assert [json.loads(page.resources[0]), page.resources[1].decode()] == [good, deep.replace("\n", " ")]
+    assert len(page.resources) == 2
+    assert [patient for patient, _ in matching_patients(page, "02139")] == ["good"]
+    assert unreadable_patients(page) == page.resources[1:]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), JSON), max_size=4), st.sampled_from([None, 1]))
+def test_what_is_cut_out_and_put_back_is_what_was_there(given_: list[dict[str, Any]], indent: int | None) -> None:
+    resources = [{"resourceType": "Patient", **each} for each in given_]
+    body = encoded(bundle(*(entry(each, None) for each in resources)), indent=indent, ensure_ascii=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(page_module, "_DEEPEST", page_module._OF_A_RESOURCE - 1)  # everything is too deep
+        shallow, deep = page_module._deep_apart(body)
+    assert len(deep) == len(resources)
+    found = [each["resource"] for each in json.loads(shallow)["entry"]]
+    assert [json.loads(deep[f'"{each}"'.encode()]) for each in found] == resources
 
 
 def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
