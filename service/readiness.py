@@ -38,32 +38,43 @@ def parts(settings: Settings, pool: Pool, store: ObjectStore, client: Client, *,
     }
     if kafka:
         used["kafka"] = kafka_probe(settings)
-    return used
+    return {name: shared(probe) for name, probe in used.items()}
 
 
 def kafka_probe(settings: Settings) -> Probe:
-    """Whether a cluster answers, and has brokers.
+    """Whether a cluster answers, and has brokers."""
 
-    It is asked once at a time, however many ask, since the API's page is public: who comes meanwhile shares the answer.
+    async def probe() -> None:
+        async with asyncio.timeout(_PATIENCE), Cluster(kafka_connection(settings)) as cluster:
+            if not cluster.brokers():
+                raise KafkaUnavailable("Kafka knows of no broker at this moment.")
+
+    return probe
+
+
+def shared(probe: Probe) -> Probe:
+    """A probe that is under way once at a time, however many ask, since the API's page is public.
+
+    Who gives up leaves it to go on by itself: what a frozen server keeps hanging, a cancellation may not end either.
     """
 
     async def what_is_wrong() -> Exception | None:
         try:
-            async with asyncio.timeout(_PATIENCE), Cluster(kafka_connection(settings)) as cluster:
-                return None if cluster.brokers() else KafkaUnavailable("Kafka knows of no broker at this moment.")
+            await probe()
         except Exception as error:  # noqa: BLE001 - returned, since asyncio logs what is raised once nobody waits for it
             return error
+        return None
 
     under_way: asyncio.Task[Exception | None] | None = None
 
-    async def probe() -> None:
+    async def asked() -> None:
         nonlocal under_way
         if under_way is None or under_way.done():
             under_way = asyncio.create_task(what_is_wrong())
-        if wrong := await asyncio.shield(under_way):  # who gives up takes the answer from nobody else
+        if wrong := await asyncio.shield(under_way):
             raise wrong
 
-    return probe
+    return asked
 
 
 async def probed(parts: Mapping[str, Probe]) -> dict[str, str]:

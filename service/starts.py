@@ -19,6 +19,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.service import RPCError
 
 from config.settings import Settings
 from library.contracts.base import Contract
@@ -46,6 +47,7 @@ from library.warehouse.runs import RunLog
 from library.web.fhir import is_at
 from library.web.urls import check_url
 from service.resources import download_guard, file_guard
+from service.temporal import not_taken
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -238,17 +240,24 @@ class Starter:
             subject: what it is about, for people.
             object_key: the landed object that it reads, if it is known already.
             one_load: whether one load is all of it.
+
+        Raises:
+            TemporalUnavailable: Temporal does not answer.
+            TemporalRefused: it answers, and does not take the start.
         """
-        handle = await self.client.start_workflow(
-            workflow,
-            request,
-            id=self.settings.worker.queue_prefix + workflow_id,
-            task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            result_type=LoadResult if one_load else RunTotals,
-            search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
-        )
+        try:
+            handle = await self.client.start_workflow(
+                workflow,
+                request,
+                id=self.settings.worker.queue_prefix + workflow_id,
+                task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                result_type=LoadResult if one_load else RunTotals,
+                search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
+            )
+        except RPCError as error:
+            raise not_taken(error) from error
         started = RunStarted(
             run_id=run_id(handle),
             workflow_id=handle.id,

@@ -16,7 +16,7 @@ from temporalio.converter import (
     WithSerializationContext,
 )
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from library.access.encryption import KeyRingFile
@@ -34,6 +34,31 @@ class TemporalUnavailable(WardflowError):
 
     retryable = True
     default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
+
+
+class TemporalRefused(WardflowError):
+    """The Temporal service answers, and does not take what it is asked for."""
+
+    default_advice = "Run `wardflow migrate`: the namespace may not be as it makes it. See `wardflow doctor`."
+
+
+AWAY = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+)
+"""Statuses that say nothing of what was asked."""
+
+
+def not_taken(error: RPCError) -> WardflowError:
+    """What it means that Temporal did not take a request; its text may quote the request, and stays out."""
+    if error.status in AWAY:
+        return TemporalUnavailable(f"The Temporal service does not answer ({error.status.name}).")
+    return TemporalRefused(f"The Temporal service did not take the request ({error.status.name}).")
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):

@@ -22,6 +22,7 @@ from library.contracts.streams import KafkaRefused, TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
+from service.temporal import TemporalRefused
 
 _log = structlog.get_logger(__name__)
 _RETRY_AFTER = 5
@@ -113,6 +114,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (KafkaRefused, HTTPStatus.SERVICE_UNAVAILABLE),
     (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (TemporalRefused, HTTPStatus.SERVICE_UNAVAILABLE),
     (NoSuchUser, HTTPStatus.NOT_FOUND),
     (UserExists, HTTPStatus.CONFLICT),
     (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -24,7 +24,8 @@ from library.warehouse.runs import ABANDONED, RunLog
 from service.cli.output import err, shown
 from service.resources import object_store, warehouse
 from service.starts import RunHandle, Starter, run_id
-from service.temporal import TemporalUnavailable, connect
+from service.temporal import AWAY, TemporalUnavailable, connect
+from service.temporary import own_temporary_folder
 
 _AT_ONCE = 8
 """Runs that are started side by side."""
@@ -32,15 +33,6 @@ _OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
 """Seconds that a server may be away while runs are started and followed, and between two tries to reach it."""
 _RESTART = 15.0
 """Seconds in which Temporal has to answer for the first time: it may just be starting again."""
-_AWAY = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.UNKNOWN,
-    RPCStatusCode.INTERNAL,
-    RPCStatusCode.ABORTED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-)
 _LOOK_EVERY = 0.5
 """Seconds between two looks at how far a run has come."""
 
@@ -111,6 +103,11 @@ class Followed:
 
 async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = False) -> list[Followed]:
     """Start runs side by side and follow them; one that fails stops no other."""
+    with own_temporary_folder():  # what lies there while it is sent can hold patients
+        return await _follow(settings, wanted, quiet=quiet)
+
+
+async def _follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool) -> list[Followed]:
     client = await patiently(partial(connect, settings), lambda error: err.print(str(error)), outage=_RESTART)
     store = object_store(settings)
     columns = (
@@ -244,6 +241,6 @@ def _away(error: Exception) -> bool:
     if isinstance(error, WardflowError):
         return error.retryable
     if isinstance(error, RPCError):
-        return error.status in _AWAY
+        return error.status in AWAY
     of_a_file = isinstance(error, OSError) and error.filename is not None
     return passes(error) and not of_a_file

@@ -1,6 +1,7 @@
-"""Whether Kafka is there is asked once at a time, however many ask, and each of them is told."""
+"""Whether a part is there is asked once at a time, however many ask, and each of them is told."""
 
 import asyncio
+from contextlib import suppress
 from typing import Self
 
 import pytest
@@ -9,7 +10,7 @@ from config.servers import KafkaSettings
 from config.settings import Settings
 from library.contracts.streams import KafkaUnavailable
 from service import readiness
-from service.readiness import Probe, kafka_probe, probed
+from service.readiness import Probe, kafka_probe, probed, shared
 
 
 class SlowCluster:
@@ -41,7 +42,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> SlowCluster:
 
 @pytest.fixture
 def probe(cluster: SlowCluster) -> Probe:  # noqa: ARG001 - what it asks
-    return kafka_probe(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1")))
+    return shared(kafka_probe(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))))
 
 
 async def test_many_at_once_share_a_question_and_the_next_one_puts_its_own(cluster: SlowCluster, probe: Probe) -> None:
@@ -80,3 +81,19 @@ async def test_what_nobody_waits_for_any_more_is_not_logged(
         assert await probed({"kafka": probe}) == {"kafka": "unavailable: TimeoutError"}
         await asyncio.sleep(0.05)
     assert caplog.text == ""
+
+
+async def test_a_part_that_not_even_a_cancellation_ends_keeps_the_page_waiting_for_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thawed = asyncio.Event()
+
+    async def frozen() -> None:
+        while not thawed.is_set():
+            with suppress(asyncio.CancelledError):
+                await thawed.wait()
+
+    monkeypatch.setattr(readiness, "_PATIENCE", 0.01)
+    async with asyncio.timeout(5):
+        assert await probed({"postgres": shared(frozen)}) == {"postgres": "unavailable: TimeoutError"}
+    thawed.set()

@@ -57,3 +57,16 @@ async def test_a_kafka_that_hangs_holds_the_answer_up_for_two_seconds_at_most(
     began = time.monotonic()
     assert await ready(http) == (200, {"state": "ready", "parts": OTHERS | {"kafka": "unavailable: TimeoutError"}})
     assert time.monotonic() - began < 3
+
+
+async def test_a_start_that_temporal_does_not_take_says_whether_to_come_again(settings: Settings, pool: Pool) -> None:
+    _, token = await Tokens(pool).create("test", [Scope.ADMIN])
+    async with Door(settings.temporal.address or "") as temporal:
+        away = settings.model_copy(
+            update={"temporal": settings.temporal.model_copy(update={"address": temporal.address})}
+        )
+        async with api_here(away, token=token) as http:
+            await temporal.shut()
+            answer = await http.post("/zipcodes", json={"zipcodes": ["02139"]})
+    assert (answer.status_code, answer.json()["type"]) == (503, "TemporalUnavailable")
+    assert answer.headers["retry-after"] == "5"
