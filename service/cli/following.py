@@ -177,7 +177,7 @@ class _Following:
 
     async def _is_known_to_its_end(self, handle: RunHandle, bar: Bar) -> bool:
         """Wait for a run's end, which it says itself; whether Temporal knew it: one that was killed may forget."""
-        await patiently(partial(self.audit.record, LOCAL, "start_run", run_id(handle)), bar.wait)
+        await patiently(partial(self.audit.record, LOCAL, "start_run", handle.id), bar.wait)
         watching = asyncio.create_task(self._show_progress(run_id(handle), bar))
 
         async def ended() -> None:

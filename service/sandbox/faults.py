@@ -96,6 +96,16 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     include_among_matches: float = 0.0
     unstamped_export: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse rates that are none.
+
+        Raises:
+            ValueError: for msgspec to pass on as a ValidationError.
+        """
+        for name in RATES:
+            if not 0 <= (rate := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} is a rate from 0 to 1, and not {rate:g}")
+
 
 class Drawn:
     """The faults that are in store for one call; they count as played when they are asked for."""

@@ -22,10 +22,15 @@ _WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
 """How most resources begin: these need not be searched for what they are."""
 _ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
-_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
-"""What tells how deep a place in JSON is: texts, which are passed over, and brackets."""
+_TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+"""What tells how deep a place in JSON is: texts, which are passed over, and brackets.
+
+A text without an end is one too: else the rest of the page would be searched again from each quote in it.
+"""
 _OF_A_RESOURCE, _DEEPEST = 4, 200
 """How deep the resource of an entry begins (Bundle, entries, entry, resource), and how deep none goes."""
+_OUTCOME = re.compile(rb'\{\s*"resourceType"\s*:\s*"OperationOutcome"')
+_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def read_page(body: bytes) -> Page:
 
     Raises:
         PageUnreadable: it is no JSON, or ends too early; asking again may help.
-        PageTooLarge: it has more objects, or is more deeply nested, than one can be.
+        PageTooLarge: it has more objects, or outside of its resources is more deeply nested, than one can be.
         NotABundle: it is JSON, and something else.
         ServerRefused: it is an OperationOutcome.
     """
@@ -111,8 +116,10 @@ def read_page(body: bytes) -> Page:
     ]
     if b"\n" in body or b"\r" in body:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
+    if deep:
+        resources = [whole for each in resources if not _is_outcome(whole := deep.get(each, each))]
     return Page(
-        resources=tuple(deep.get(resource, resource) for resource in resources) if deep else tuple(resources),
+        resources=tuple(resources),
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
     )
@@ -166,7 +173,7 @@ def on_one_line(resource: bytes) -> bytes:
     try:
         return msgspec.json.format(resource, indent=-1)
     except RecursionError:
-        return resource.replace(b"\n", b" ").replace(b"\r", b" ")  # texts in JSON hold neither
+        return resource.translate(_LINE_ENDS)  # texts in JSON hold none
 
 
 def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
@@ -175,17 +182,21 @@ def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
         return _bundle(body), {}
     except RecursionError:
         shallow, deep = _deep_apart(body)
-    try:
-        return _bundle(shallow), deep
-    except RecursionError:
+    bundle = _bundle(shallow)
+    found = sum(bytes_of(each.resource) in deep for each in bundle.entry or ())
+    if found < len(deep) and bundle.kind == "Bundle":
         raise PageTooLarge(
             "The page itself is nested more deeply than a Bundle can be.",
             advice="Such a page is no server's of FHIR: look at what answers there.",
-        ) from None
+        )
+    return bundle, deep
 
 
 def _deep_apart(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """A page with short texts in place of the resources that are nested too deeply, and those by these texts."""
+    """A page with small objects in place of the resources that are nested too deeply, and those by these objects.
+
+    So is whatever else begins as deep as a resource: after decoding, no resource has its object.
+    """
     deep: dict[bytes, bytes] = {}
     kept: list[bytes] = []
     depth = deepest = begin = end = 0
@@ -198,11 +209,14 @@ def _deep_apart(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
                 deepest = max(deepest, depth)
             case 0x7D | 0x5D:  # } ]
                 if depth == _OF_A_RESOURCE and deepest > _DEEPEST:
-                    instead = f'"{uuid4()}"'.encode()
-                    deep[instead] = on_one_line(body[begin : token.end()])
+                    instead = f'{{"{uuid4()}":0}}'.encode()
+                    # Nothing has told whether it is JSON, so nothing may decode it here.
+                    deep[instead] = body[begin : token.end()].translate(_LINE_ENDS)
                     kept += [body[end:begin], instead]
                     end = token.end()
                 depth -= 1
+    if depth > 0:
+        raise PageUnreadable("The page is no JSON, or was cut off: not all that it opens is closed.")
     return b"".join([*kept, body[end:]]), deep
 
 
@@ -233,8 +247,10 @@ def _is_outcome(resource: bytes) -> bool:
         return False
     try:
         return _decode_any(resource).resourceType == "OperationOutcome"
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         return False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _OUTCOME.match(resource) is not None  # one of `_deep_apart`
 
 
 def _server_time(meta: Meta | None) -> datetime | None:

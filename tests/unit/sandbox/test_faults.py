@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import msgspec
 import pytest
 
 from service.sandbox.bundle import INCLUDED
+from service.sandbox.faults import RATES, Faults
 from tests.support.sandbox import RunningSandbox
 from tests.unit.sandbox.walking import ids, next_of, walk, walked_ids
 
@@ -242,3 +244,26 @@ def test_a_fault_that_there_is_not_is_refused(sandbox: RunningSandbox, wrong: di
     answer = sandbox.steering.put("/_sandbox/faults", json=wrong)
     assert answer.status_code == 422
     assert answer.json()["problem"]
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, 2])
+def test_a_rate_that_is_none_is_refused_and_the_faults_stay_as_they_were(sandbox: RunningSandbox, rate: float) -> None:
+    sandbox.set_faults(unavailable=1)
+    answer = sandbox.steering.put("/_sandbox/faults", json={"too_many_requests": rate})
+    assert answer.status_code == 422
+    assert answer.json()["problem"] == f"too_many_requests is a rate from 0 to 1, and not {rate:g}"
+    assert (sandbox.faults().unavailable, sandbox.faults().too_many_requests) == (1, 0)
+
+
+def test_every_rate_can_be_from_0_to_1_and_no_other_number() -> None:
+    assert msgspec.convert(dict.fromkeys(RATES, 1.0), Faults).slow == 1
+    for name in RATES:
+        for none in (-0.01, 1.01, float("nan"), float("inf")):
+            with pytest.raises(msgspec.ValidationError, match=f"^{name} is a rate from 0 to 1"):
+                msgspec.convert({name: none}, Faults)
+
+
+def test_every_fault_that_is_played_at_a_rate_is_one_of_the_rates() -> None:
+    no_rates = {"seed", "calls", "times", "latency", "retry_after", "retry_after_form", "slow_seconds"}
+    no_rates |= {"empty_pages", "another_port", "refusal_status"}
+    assert set(Faults.__struct_fields__) - no_rates == set(RATES)

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import msgspec
 import pytest
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from library.contracts.fhir import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir import page as page_module
 from library.sources.fhir.page import matching_patients, read_page, unreadable_patients
-from tests.support.fhir import observation, resource
+from tests.support.fhir import observation, read_lines, resource
 
 OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "x", "diagnostics": "slow"}]}
+
+DECODE = page_module._decode_bundle
 
 
 def bundle(*entries: object, **elements: object) -> dict[str, Any]:
@@ -100,7 +103,8 @@ def test_a_byte_order_mark_is_no_part_of_the_page() -> None:
         (b"[]", NotABundle, "Expected `object`"),
         (encoded(bundle("x")), NotABundle, "entry"),
         (encoded(bundle(link=[{"relation": "next"}])), NotABundle, "not where"),
-        (b'{"resourceType":"Bundle","entry":[{"resource":' + b"[" * 10_000, PageTooLarge, "nested"),
+        (b"[" * 20_000 + b"]" * 20_000, NotABundle, "Expected `object`"),
+        (b'{"resourceType":"Bundle","entry":[{"resource":' + b"[" * 20_000, PageUnreadable, "cut off"),
     ],
 )
 def test_what_is_no_page_is_refused_by_its_kind(body: bytes, error: type[FhirError], said: str) -> None:
@@ -111,14 +115,17 @@ def test_what_is_no_page_is_refused_by_its_kind(body: bytes, error: type[FhirErr
     assert refused.value.retryable == (error is PageUnreadable)
 
 
+TOO_DEEP = "[" * 20_000 + "]" * 20_000
+
+
 def nested(depth: int, **elements: object) -> str:
     """A resource as deep as that, as JSON; `json` itself cannot write it."""
     text = json.dumps(resource("Patient", **elements))
     return text[:-1] + ', "x": ' + '{"x\\"}":\n[' * depth + '"]}"' + "]}" * depth + "}"
 
 
-def page_with(*resources: str, indent: str = "") -> bytes:
-    entries = ",".join(f'{{"search":{{"mode":"match"}},{indent}"resource":{each}}}' for each in resources)
+def page_with(*resources: str, indent: str = "", mode: str = "match") -> bytes:
+    entries = ",".join(f'{{"search":{{"mode":"{mode}"}},{indent}"resource":{each}}}' for each in resources)
     link = json.dumps([{"relation": "next", "url": "b"}])
     return f'{{"resourceType":"Bundle",{indent}"entry":[{entries}],"link":{link}}}'.encode()
 
@@ -135,6 +142,75 @@ def test_a_resource_that_nobody_can_decode_costs_the_page_no_other(indent: str) 
     assert unreadable_patients(page) == page.resources[1:]
 
 
+def test_staged_a_resource_that_nobody_can_decode_is_a_rejection_with_its_line_and_the_others_are_rows() -> None:
+    deep = json.dumps(resource("Patient"))[:-1] + f',"extension":{TOO_DEEP}}}'
+    page = read_page(page_with(json.dumps(observation()), deep, json.dumps(resource("Patient", id="good"))))
+    rows = read_lines(b"\n".join(page.resources))
+    assert (rows.observation["id"], rows.patient["id"]) == ("1", "good")
+    assert rows.reasons == ['{"nested too deeply"}']
+    assert rows.refused[0]["raw"] == f"\\x{deep.encode().hex()}"
+
+
+@pytest.mark.parametrize("mode", ["include", "outcome"])
+def test_a_deep_resource_that_the_server_included_or_remarked_is_no_match(mode: str) -> None:
+    assert read_page(page_with(nested(10_000), mode=mode)).resources == ()
+
+
+@pytest.mark.parametrize("depth", [300, 10_000])
+def test_a_deep_outcome_is_no_match_even_if_the_server_calls_it_one(depth: int) -> None:
+    outcome = nested(depth).replace("Patient", "OperationOutcome")
+    mentions = nested(depth).replace('"x"', '"OperationOutcome"', 1)
+    page = read_page(page_with(nested(10_000), outcome, mentions))
+    assert len(page.resources) == 2
+    assert page.resources[1].startswith(mentions[:60].encode())
+
+
+def test_a_deep_resource_that_is_no_json_stays_alone_as_well() -> None:
+    broken = nested(300, note="OperationOutcome").replace('"]}"', "nul")
+    page = read_page(page_with(nested(10_000), broken, json.dumps(resource("Patient"))))
+    assert len(page.resources) == 3
+    assert unreadable_patients(page) == page.resources[:2]
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        f'"x":{TOO_DEEP}',
+        f'"meta":{{"tag":[{{"x":{TOO_DEEP}}}]}}',
+        f'"entry":[{{"resource":{{}},"search":{{"mode":"include","x":{TOO_DEEP}}}}}]',
+        f'"entry":[{{"resource":{{}},"link":{TOO_DEEP}}}]',
+        f'"link":[{{"relation":"self","x":{TOO_DEEP}}}]',
+    ],
+    ids=["an element", "meta", "search", "an entry's link", "link"],
+)
+def test_a_bundle_that_is_deep_outside_of_its_resources_is_refused_with_advice_of_its_own(element: str) -> None:
+    with pytest.raises(PageTooLarge, match="The page itself is nested") as refused:
+        read_page(f'{{"resourceType":"Bundle",{element}}}'.encode())
+    assert refused.value.advice != PageTooLarge.default_advice
+
+
+def test_what_is_deep_and_no_bundle_is_told_as_what_it_is() -> None:
+    with pytest.raises(NotABundle, match="of the type Patient"):
+        read_page(nested(10_000).encode())
+    outcome = json.dumps(OUTCOME)[:-1] + f', "contained": [{{"x": {TOO_DEEP}}}]}}'
+    with pytest.raises(ServerRefused, match="warning/x"):
+        read_page(outcome.encode())
+
+
+@pytest.mark.parametrize("lost", [9, 60, 10_000, 150_000])
+def test_a_page_with_a_deep_resource_that_was_cut_off_is_asked_for_again(lost: int) -> None:
+    whole = page_with(nested(10_000), nested(20_000))
+    with pytest.raises(PageUnreadable, match="cut off"):
+        read_page(whole[:-lost])
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_the_search_for_deep_resources_takes_no_longer_where_a_text_never_ends(end: bytes) -> None:
+    with pytest.raises(PageUnreadable, match="cut off"):
+        read_page(page_with(nested(10_000))[:-2] + b',"x":"' + b'\\"' * MIB + end)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -142,16 +218,29 @@ JSON = st.recursive(
 )
 
 
-@given(st.lists(st.dictionaries(st.text(), JSON), max_size=4), st.sampled_from([None, 1]))
-def test_what_is_cut_out_and_put_back_is_what_was_there(given_: list[dict[str, Any]], indent: int | None) -> None:
-    resources = [{"resourceType": "Patient", **each} for each in given_]
-    body = encoded(bundle(*(entry(each, None) for each in resources)), indent=indent, ensure_ascii=False)
+@given(
+    st.lists(
+        st.tuples(st.dictionaries(st.text(), JSON) | st.lists(JSON), st.sampled_from(["match", "include", None])),
+        max_size=4,
+    ),
+    st.sampled_from([None, 1]),
+)
+def test_what_is_cut_out_and_put_back_is_what_was_there(
+    given_: list[tuple[object, str | None]], indent: int | None
+) -> None:
+    entries = [entry({"resourceType": "Patient", "x": each}, mode) for each, mode in given_]
+    body = encoded(bundle(*entries, link=[{"relation": "next", "url": "b"}]), indent=indent, ensure_ascii=False)
+    plain = read_page(body)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(page_module, "_DEEPEST", page_module._OF_A_RESOURCE - 1)  # everything is too deep
         shallow, deep = page_module._deep_apart(body)
-    assert len(deep) == len(resources)
-    found = [each["resource"] for each in json.loads(shallow)["entry"]]
-    assert [json.loads(deep[f'"{each}"'.encode()]) for each in found] == resources
+        assert (shallow, deep) == (body, {})
+        patched.setattr(page_module, "_DEEPEST", page_module._OF_A_RESOURCE)  # every resource is too deep
+        patched.setattr(page_module, "_decode_bundle", Mock(side_effect=[RecursionError, DEFAULT], wraps=DECODE))
+        apart = read_page(body)
+    assert [msgspec.json.format(line, indent=-1) for line in apart.resources] == [
+        msgspec.json.format(line, indent=-1) for line in plain.resources
+    ]
+    assert (apart.next_link, len(plain.resources)) == ("b", sum(mode != "include" for _, mode in given_))
 
 
 def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
@@ -190,6 +279,7 @@ except PageTooLarge:
 print(said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) // 1024)
 """
 MIB = 2**20
+DEEP = b"[" * 20_000 + b"]" * 20_000
 OBSERVATION = b'{"resource":{"resourceType":"Observation","x":"' + b"o" * 600 + b'"}}'
 
 
@@ -199,8 +289,16 @@ OBSERVATION = b'{"resource":{"resourceType":"Observation","x":"' + b"o" * 600 + 
         (b'{"resource":{"x":"' + b"x" * 50 * MIB + b'"}}', 1, 1),
         (OBSERVATION, 60 * MIB // len(OBSERVATION), 60 * MIB // len(OBSERVATION)),
         (b"{}", 20 * MIB, -1),
+        (b'{"resource":{"x":\n"' + b"x" * 60 * MIB + b'","y":' + DEEP + b"}}", 1, 1),
+        (b'{"resource":{"x":"' + b'\\"' * 15 * MIB + b'","y":\n' + DEEP + b"}}", 2, 2),
     ],
-    ids=["a string of 50 MB", "60 MB of observations", "60 MB of empty entries"],
+    ids=[
+        "a string of 50 MB",
+        "60 MB of observations",
+        "60 MB of empty entries",
+        "60 MB that are deep",
+        "60 MB of escapes that are deep",
+    ],
 )
 def test_a_huge_page_takes_bounded_memory(tmp_path: Path, element: bytes, times: int, said: int) -> None:
     with (tmp_path / "page").open("wb") as file:
