@@ -27,7 +27,7 @@ async def identity_as_of(pool: Pool, identity: LoadIdentity, at: datetime) -> Lo
         at: orders what does not say itself when it was changed.
     """
     newest = await ledger.newest(pool, identity)
-    if newest is None or not newest.report.get("undated"):
+    if newest is None or "as_of" not in newest.report:
         return identity
     then = str(newest.report["as_of"])
     same = identity if newest.load_id == identity.load_id else identity.model_copy(update={"as_of": then})

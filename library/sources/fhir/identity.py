@@ -24,18 +24,13 @@ class Source:
         server: the configured name of the server, or `file`.
         object_key: the landed object.
         stamped: when they came, with its zone; orders those that do not say when they were changed.
-        undated: how many of them did not.
+        undated: whether any of them did not.
     """
 
     server: str
     object_key: str
     stamped: str
-    undated: int = 0
-
-    def stamp(self) -> str:
-        """When a resource that does not say it was changed."""
-        self.undated += 1
-        return self.stamped
+    undated: bool = False
 
 
 def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
@@ -43,12 +38,15 @@ def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
     if not 0 < len(resource_id) <= KEY_LIMIT:
         raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
     if meta is None:
-        return resource_id, source.server, source.stamp(), -1, ""
+        source.undated = True
+        return resource_id, source.server, source.stamped, -1, ""
     changed, version = meta.lastUpdated, meta.versionId
+    if changed is None:
+        source.undated = True
     return (
         resource_id,
         source.server,
-        source.stamp() if changed is None else _changed(changed),
+        source.stamped if changed is None else _changed(changed),
         -1 if version is None else _numbered(version),
         version or "",
     )

@@ -56,8 +56,8 @@ class StagedResources(NamedTuple):
 
     Attributes:
         rows: by dataset.
-        report: how many lines there were, and what was not for us: `skipped`, by type of resource. Where resources do
-            not say when they were changed: how many (`undated`), and the time that orders them (`as_of`).
+        report: how many lines there were, and what was not for us: `skipped`, by type of resource; where resources do
+            not say when they were changed, the time that orders them (`as_of`).
         strange: why it is no NDJSON of resources, where no line of it is one; else empty.
     """
 
@@ -104,7 +104,7 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
             "skipped": cast(JsonValue, dict(sorted(reader.skipped.items()))),
         }
         if came.undated:
-            report |= {"undated": came.undated, "as_of": came.stamped}
+            report["as_of"] = came.stamped
         return StagedResources(staging.rows, report, reader.strange)
 
 
@@ -140,8 +140,8 @@ class _Reader:
             for number, line, found in decoded:
                 if isinstance(found, _Refusal):
                     self._refuse(found.dataset or self._latest or OBSERVATION, number, line, found.reason)
-                elif found is not None and line is not None:
-                    self._stage(number, line, found)
+                elif found is not None:
+                    self._stage(number, line or b"", found)
 
     @property
     def strange(self) -> str:
