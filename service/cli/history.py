@@ -104,6 +104,6 @@ class _History:
         except KeyError:  # what Temporal's own converter says to an encoding that it does not know
             raise ConfigurationError(
                 "Its payloads are encrypted, and encryption is off here.",
-                advice="Unset WARDFLOW_ENCRYPTION__ENABLED, and name the key ring of the workers.",
+                advice="Unset WARDFLOW_ENCRYPTION__ENABLED; WARDFLOW_ENCRYPTION__KEY_RING names the workers' key ring.",
             ) from None
         return values[0] if len(values) == 1 else values or None

@@ -178,9 +178,12 @@ def _passed_over(followed: Followed) -> str:
     if isinstance(skipped, dict) and skipped:
         most = sorted(skipped.items(), key=lambda each: -int(str(each[1])))
         told = ", ".join(f"{kind} {rows:,}" for kind, rows in most[:_TYPES])
-        more = f" and {len(most) - _TYPES} types more" if len(most) > _TYPES else ""
+        further = len(most) - _TYPES
+        more = f" and {further} more type{'s' if further > 1 else ''}" if further > 0 else ""
         return f"passed over, since they are neither patients nor observations: {told}{more}."
-    return "holds nothing." if report.get("lines") == 0 else ""
+    # Of an export that was loaded before, the counts hold nothing either: only lines and files tell that it is empty.
+    is_empty = 0 in (report.get("lines"), report.get("files"))
+    return "holds no patient and no observation." if is_empty else ""
 
 
 def _rows(followed: Followed, dataset: str, *kinds: str) -> int:

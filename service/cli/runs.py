@@ -91,6 +91,8 @@ def show(run_id: RunId, as_json: Json = False) -> None:
             steps = await steps_of(await connect(settings), found)
         except (RPCError, WardflowError) as error:
             err.print(f"Its history cannot be read: {error}", style="yellow")
+            if isinstance(error, WardflowError):
+                err.print(error.advice)
         return found, steps, history_link(settings, found.workflow_id, found.id)
 
     found, steps, link = run(main)

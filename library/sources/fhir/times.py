@@ -87,8 +87,16 @@ def _moment(text: str) -> str:
         return (datetime.fromisoformat(f"{text[:17]}59{text[19:]}") + timedelta(seconds=1)).astimezone(UTC).isoformat()
     moment = datetime.fromisoformat(text)
     if text.startswith(("0001", "9999")):
-        return moment.astimezone(UTC).isoformat()
+        return _in_utc(moment).isoformat()
     return text
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The same moment, or the calendar's end: `9999-12-31T23:59:59-05:00` is how servers say "for ever"."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if moment.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 def _span(start: datetime, end: datetime, *, whole_day: bool = False) -> Span:

@@ -181,6 +181,19 @@ async def test_what_cannot_be_loaded_is_refused_with_what_to_do(
     assert await pool.fetchval("SELECT count(*) FROM ingest.run") == 0
 
 
+async def test_an_unknown_server_is_the_field_that_is_wrong_in_a_form_and_in_an_object(
+    api: Client, importer: dict[str, str], sandbox: RunningSandbox
+) -> None:
+    asked: tuple[dict[str, Any], ...] = (
+        {"files": {"file": ("x.ndjson", NDJSON)}, "data": {"server": "none"}},
+        {"json": {"url": f"{sandbox.url}/$export", "server": "none"}},
+    )
+    for body in asked:
+        answer = await api.http.post("/fhir/bulk", headers=importer, **body)
+        told = answer.json()
+        assert (answer.status_code, told["type"], told["field"]) == (422, "UnknownServer", "server"), body
+
+
 async def test_runs_that_concern_patients_are_for_whom_may_read_of_them(
     api: Client, importer: dict[str, str], pool: Pool
 ) -> None:
