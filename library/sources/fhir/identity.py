@@ -16,7 +16,7 @@ type Identity = tuple[str, str, str, int, str]
 """Cells of the columns id, server, last_updated, version_number and version_id."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Source:
     """Where resources came from.
 
@@ -37,19 +37,15 @@ def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
     """Which resource, and which version of it."""
     if not 0 < len(resource_id) <= KEY_LIMIT:
         raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
-    if meta is None:
+    if meta is None or (meta.lastUpdated is None and meta.versionId is None):
         source.undated = True
         return resource_id, source.server, source.stamped, -1, ""
-    changed, version = meta.lastUpdated, meta.versionId
-    if changed is None:
+    version = meta.versionId
+    number = -1 if version is None else _numbered(version)
+    if meta.lastUpdated is None:
         source.undated = True
-    return (
-        resource_id,
-        source.server,
-        source.stamped if changed is None else _changed(changed),
-        -1 if version is None else _numbered(version),
-        version or "",
-    )
+        return resource_id, source.server, source.stamped, number, version or ""
+    return resource_id, source.server, _changed(meta.lastUpdated), number, version or ""
 
 
 @lru_cache(1_000)
