@@ -13,8 +13,14 @@ from activities.beating import beating
 from activities.fhir import FhirClients, calling
 from activities.fhir_imports import landed_ndjson
 from activities.staging import Stager
-from library.contracts.fhir import PATIENT_UNKNOWN, CountPatientUnknown, StageFhir
-from library.contracts.fhir_files import BeginExport, DownloadExported, FetchManifest, Manifest
+from library.contracts.fhir import PATIENT_UNKNOWN, StageFhir
+from library.contracts.fhir_files import (
+    BeginExport,
+    CountPatientUnknown,
+    DownloadExported,
+    FetchManifest,
+    Manifest,
+)
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.objects.links import read_link, store_link

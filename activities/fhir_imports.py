@@ -127,7 +127,7 @@ async def landed_ndjson(pool: Pool, asked: StageFhir, *, file: bool = False) -> 
     """Landed NDJSON: a page's, or a file's, which is refused where it is none."""
     identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
     if asked.at is not None:
-        identity = await identity_as_of(pool, identity, asked.at)
+        identity = await identity_as_of(pool, identity, asked.at, in_any_order=asked.exported)
     return Landed(asked.landed, identity, asked.run_id, partial(_read, asked, file))
 
 

@@ -8,9 +8,10 @@ from workflows.runs import act, loaded, recorded, together
 with workflow.unsafe.imports_passed_through():
     from activities.fhir_files import FhirFileActivities
     from activities.fhir_imports import FhirImportActivities
-    from library.contracts.fhir import CountPatientUnknown, FinishImport, StageFhir
+    from library.contracts.fhir import FinishImport, StageFhir
     from library.contracts.fhir_files import (
         BeginExport,
+        CountPatientUnknown,
         DownloadExported,
         FetchManifest,
         ImportFhir,
@@ -95,5 +96,6 @@ async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: M
         landed=landed,
         at=manifest and (manifest.at or landed.landed_at),
         reload=request.reload,
+        exported=manifest is not None and manifest.at is not None,
     )
     return await loaded(await act(STAGE, FhirFileActivities.stage_fhir, wanted))

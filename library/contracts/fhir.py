@@ -10,7 +10,6 @@ FhirError
 """
 
 from datetime import datetime
-from uuid import UUID
 
 from pydantic import Field, JsonValue
 
@@ -267,6 +266,7 @@ class StageFhir(Contract):
 
     Attributes:
         at: orders resources that do not say when they were changed; unless given, it is the time of landing.
+        exported: whether `at` is an export's own time: then exports may come in any order.
     """
 
     run_id: str
@@ -274,6 +274,7 @@ class StageFhir(Contract):
     landed: ObjectRef
     at: datetime | None = None
     reload: int = 0
+    exported: bool = False
 
 
 class LoadPages(Contract):
@@ -384,13 +385,6 @@ class ImportObservations(Contract):
     zipcode: str
     pace: Pace
     searches: Searches
-
-
-class CountPatientUnknown(Contract):
-    """Input of the activity `count_patient_unknown`: a run that is one load, and that load, be it an earlier run's."""
-
-    run_id: str
-    load_id: UUID
 
 
 class FinishImport(Contract):

@@ -1,6 +1,7 @@
 """What imports from NDJSON files send across boundaries."""
 
 from datetime import datetime
+from uuid import UUID
 
 from pydantic import Field
 
@@ -71,3 +72,10 @@ class DownloadExported(Contract):
     server: str
     manifest: ObjectRef
     number: int
+
+
+class CountPatientUnknown(Contract):
+    """Input of the activity `count_patient_unknown`: a run that is one load, and that load, be it an earlier run's."""
+
+    run_id: str
+    load_id: UUID

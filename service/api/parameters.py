@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 from fastapi import Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
@@ -97,5 +97,5 @@ async def refuse_unknown(request: Request) -> None:
             raise Unprocessable(f"{name}: given more than once.", field=name)
 
 
-def _takes_several(annotation: Any) -> bool:  # noqa: ANN401 - whatever stands at a parameter
+def _takes_several(annotation: object) -> bool:
     return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))

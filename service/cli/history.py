@@ -1,8 +1,9 @@
 """What a run's histories tell of its steps, decoded: a run that continued as new has several."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
@@ -98,7 +99,7 @@ class _History:
         why: dict[str, str] = described(await self._client.data_converter.decode_failure(failure)).model_dump()
         return why
 
-    async def _plain(self, payloads: Any) -> Any:  # noqa: ANN401 - whatever the payloads hold
+    async def _plain(self, payloads: Sequence[Payload]) -> object:
         try:
             values = await self._client.data_converter.decode(payloads)
         except KeyError:  # what Temporal's own converter says to an encoding that it does not know

@@ -95,7 +95,7 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
     """
     where, arguments = await _after(pool, query, after)
     keys = ", ".join(f"q.{name}::text" for name in query.order)
-    item = f"(SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, ARRAY[{keys}] AS keys"  # noqa: S608
+    item = f"(SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, ARRAY[{keys}] AS keys"  # noqa: S608 - as above
     statement = query.rows(item, where, limit + 1)
     try:
         rows = await pool.fetch(statement, *arguments)

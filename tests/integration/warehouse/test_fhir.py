@@ -238,3 +238,16 @@ async def test_bytes_that_lost_to_newer_ones_are_a_load_again_once_they_are_the_
     known = fhir_identity(page, "here")
     assert await identity_as_of(fhir.pool, known, first) == known
     assert (await identity_as_of(fhir.pool, known, third)).as_of == third.isoformat()
+
+
+async def test_exports_count_by_their_own_time_in_whatever_order_they_come(fhir: FhirSource) -> None:
+    a, b = fhir.landed(observation(valueString="A")), fhir.landed(observation(valueString="B"))
+    for content, hour in ((a, 0), (a, 2), (b, 1), (b, 4), (a, 3), (a, 3)):
+        at = LANDED + timedelta(hours=hour)
+        identity = await identity_as_of(fhir.pool, fhir_identity(content, "here"), at, in_any_order=True)
+        staged = fhir.staged(content, stamped=at)
+        await fhir.load_request(staged.model_copy(update={"identity": identity}))
+        expected = {0: "A", 2: "A", 1: "A", 4: "B", 3: "B"}[hour]
+        assert await fhir.table(OBSERVATION, "value_text") == [(expected,)], (hour, expected)
+    last = await fhir.table(OBSERVATION, "last_updated")
+    assert last == [(LANDED + timedelta(hours=4),)]
