@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 MEBIBYTE = 1024 * 1024
 
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder that holds this program."""
+
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """What Kafka takes as a topic's name."""
 
@@ -129,14 +132,18 @@ class StackSettings(Section):
     """The embedded stack.
 
     Attributes:
-        folder: data, logs, keys and `stack.json` of the embedded stack.
+        folder: data, logs, keys and `stack.json` of the embedded stack. A relative path starts at the working folder;
+            the default is `.wardflow` in the checkout, wherever a command is called.
+        user: who runs Postgres where root starts the stack; `None`: `embedded_postgres`, who is made where missing, or
+            where that user cannot reach checkout and data, root itself in a user namespace.
         jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
         maven_repository: where they are fetched from; `None`: from where everybody does.
         fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
-    folder: Path = Path(".wardflow")
+    folder: Path = CHECKOUT / ".wardflow"
+    user: str | None = None
     jars: Path | None = None
     maven_repository: str | None = None
     postgres_port: int | None = None
@@ -148,3 +155,8 @@ class StackSettings(Section):
     api_port: int | None = None
     fhir_sandbox: bool = True
     fhir_sandbox_port: int | None = None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that were asked for, by the names of their settings."""
+        return {name: port for name, port in self if name.endswith("_port") and port is not None}

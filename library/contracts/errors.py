@@ -13,6 +13,8 @@ The class's name is the error's type in Temporal, in `ingest.run` and for script
 public face.
 """
 
+from __future__ import annotations  # the checks before an installation run on older Pythons
+
 from typing import ClassVar
 
 MESSAGE_LIMIT = 8_000

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from config.settings import Settings
 from library.contracts.errors import WardflowError
 from service.stack import lock
 from service.stack.files import make_private_folder, open_log
-from service.stack.processes import end_leftovers, still_there
+from service.stack.processes import WARDFLOW, end_leftovers, still_there
 from service.stack.state import read_state, with_addresses
 
-COMMAND = (sys.executable, "-m", "service.cli", "up")
+COMMAND = (*WARDFLOW, "up")
 SUPERVISOR_MAY_TAKE = 90.0
 """Seconds in which a supervisor ends all its parts: the sum of their time-outs, and some more."""
 

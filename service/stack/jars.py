@@ -62,9 +62,40 @@ def locked() -> tuple[Jar, ...]:
     return tuple(Jar(*line.split()) for line in lines)
 
 
-def default_folder() -> Path:
-    """Where caches of this user live."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "wardflow" / "jars"
+def choose_folder(wanted: Path | None, stack: Path) -> Path:
+    """Choose where the jars are kept.
+
+    Args:
+        wanted: the folder that a setting names.
+        stack: the stack's folder, which takes them where the user's cache folder cannot be used.
+    """
+    if wanted is not None:
+        return wanted.expanduser().resolve()
+    usual = _cache_folder()
+    if usual is not None and (_can_write(usual) or not missing(usual, locked())):
+        return usual
+    return stack / "jars"
+
+
+def _cache_folder() -> Path | None:
+    """The folder for jars below this user's cache folder; `None` where the user has no home folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():
+        return cache / "wardflow" / "jars"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home / ".cache" / "wardflow" / "jars" if home.is_dir() else None
+
+
+def _can_write(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:

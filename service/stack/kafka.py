@@ -23,8 +23,10 @@ JAVA = (
     "-Xmx384m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    "-Djava.io.tmpdir=tmp",  # codecs put their native libraries there; /tmp may forbid to run them
     "-XX:-UsePerfData",  # a file in /tmp that others could read
     "-Djava.net.preferIPv4Stack=true",
+    "-Dlog4j2.configurationFile=log4j2.properties",
     "--sun-misc-unsafe-memory-access=allow",  # else Java warns of Kafka's own code in each log
 )
 
@@ -47,6 +49,9 @@ SETTINGS = {
     "broker.heartbeat.interval.ms": "300",
 }
 
+_UTF8 = {"LC_ALL": "C.UTF-8"}
+"""In another locale Java cannot open a folder that has a letter beyond ASCII in its path."""
+
 LOGGING = """rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
 appender.out.type = Console
@@ -58,24 +63,25 @@ appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 
 async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnProgress) -> Part:
     """Fetch the jars where they are missing, format the data once, choose the ports and say how to start the broker."""
-    java = (*_java(), "-cp", await _class_path(settings, on_progress))
+    java = (*_java(), "-cp", await _class_path(settings, folder, on_progress))
     port = ports.choose("kafka", settings.stack.kafka_port)
     home = folder / "kafka"
     home.mkdir(mode=0o700, exist_ok=True)
+    (home / "tmp").mkdir(mode=0o700, exist_ok=True)
     _write(home / "log4j2.properties", LOGGING)
-    java = (*java[:-2], f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}", *java[-2:])
     listeners = {"PLAINTEXT": port, "CONTROLLER": ports.choose("kafka_controller")}
     if not (home / "data").exists():
         await _format(home, listeners, java)
-    _configure(home / "server.properties", home / "data", listeners)
+    _configure(home / "server.properties", "data", listeners)
     bootstrap_servers = f"127.0.0.1:{port}"
     return Part(
         name="kafka",
-        command=(*java, "kafka.Kafka", str(home / "server.properties")),
-        environment=server_environment(),
+        command=(*java, "kafka.Kafka", "server.properties"),
+        environment=server_environment(**_UTF8),
         log=folder / "logs" / "kafka.log",
         check=lambda: health(Connection(bootstrap_servers)),
         entries={"kafka": {"bootstrap_servers": bootstrap_servers, "version": jars.VERSION}},
+        folder=home,
         address=bootstrap_servers,
         end_seconds=20,  # 2 s, but for a machine that is busy
     )
@@ -97,17 +103,17 @@ async def health(connection: Connection) -> Health:
     return Health() if brokers else Health(problem="Kafka answers, and knows of no broker yet.")
 
 
-async def _class_path(settings: Settings, on_progress: OnProgress) -> str:
-    folder = (settings.stack.jars or jars.default_folder()).expanduser().resolve()
+async def _class_path(settings: Settings, stack: Path, on_progress: OnProgress) -> str:
+    folder = await asyncio.to_thread(jars.choose_folder, settings.stack.jars, stack)
     wanted = await asyncio.to_thread(jars.locked)
     if missing := await asyncio.to_thread(jars.missing, folder, wanted):
         detail = f"{len(missing)} jars of Apache Kafka {jars.VERSION} into {folder}; once on this machine, 45 MB in all"
         on_progress(Progress("kafka", "fetching", detail))
         repository = [settings.stack.maven_repository] if settings.stack.maven_repository else []
-        command = (sys.executable, "-m", "service.stack.jars", str(folder), *repository)
+        command = (sys.executable, "-P", "-m", "service.stack.jars", str(folder), *repository)
         try:
             # With our own environment: a way out of this network may stand there.
-            await run_to_end(command, environment=os.environ)
+            await run_to_end(command, folder=stack, environment=os.environ)
         except CommandFailed as error:
             raise jars.JarsUnavailable(error.said or error.message) from error
     return os.pathsep.join(str(folder / jar.file) for jar in wanted)
@@ -130,17 +136,17 @@ async def _format(home: Path, listeners: dict[str, int], java: tuple[str, ...]) 
         shutil.rmtree(draft)
     draft.mkdir(mode=0o700)
     properties = home / "format.properties"
-    _configure(properties, draft, listeners)
+    _configure(properties, draft.name, listeners)
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", str(properties))
-    await run_to_end((*java, *tool))
+    tool = ("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}", "-c", properties.name)
+    await run_to_end((*java, *tool), folder=home, environment=server_environment(**_UTF8))
     properties.unlink()
     draft.rename(home / "data")
 
 
-def _configure(file: Path, data: Path, listeners: dict[str, int]) -> None:
+def _configure(file: Path, data: str, listeners: dict[str, int]) -> None:
     options = SETTINGS | {
-        "log.dirs": str(data),
+        "log.dirs": data,  # relative to the working folder: the file takes neither every letter nor a comma
         "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{listeners['CONTROLLER']}",

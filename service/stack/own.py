@@ -5,7 +5,6 @@ Worker and API find their servers in `stack.json`.
 
 import os
 import ssl
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ import httpx
 from config.settings import Settings
 from service.stack.part import Health, Part
 from service.stack.ports import Ports
+from service.stack.processes import WARDFLOW
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
@@ -28,11 +28,12 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
     }
     return Part(
         name=name,
-        command=(sys.executable, "-m", "service.cli", name),
+        command=(*WARDFLOW, name),
         environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/health/ready"),
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
+        folder=folder,
         address=url,
         end_seconds=settings.worker.graceful_shutdown + 5,
     )
@@ -45,11 +46,12 @@ async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> P
     url = f"{address}/fhir"
     return Part(
         name=name,
-        command=(sys.executable, "-m", "service.cli", "sandbox", "fhir", "--port", address.rpartition(":")[2]),
+        command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
         environment=os.environ,
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/metadata"),
         entries={name: {"url": url, "health_url": f"{url}/metadata"}},
+        folder=folder,
         address=url,
     )
 

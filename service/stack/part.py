@@ -36,7 +36,9 @@ class Part:
         check: asks the server whether it is there.
         entries: what `stack.json` says of it, by name; process id and log are added to that of the part's own name.
         address: for people, without credentials.
-        user: `uid:gid` to run as instead of root.
+        folder: the working folder of the process. Servers get their data by a path relative to it, since some of them
+            cannot take every character or length in a path.
+        identity: to run with instead of our own, as `leash.py` takes it.
         end_signal: asks it to end cleanly.
         end_seconds: how long that may take before it is killed.
         orphan_signal: what it gets from the system when the supervisor dies without ending it.
@@ -48,8 +50,9 @@ class Part:
     log: Path
     check: Callable[[], Awaitable[Health]]
     entries: Mapping[str, Entry] = field(repr=False)
+    folder: Path
     address: str = ""
-    user: str = ""
+    identity: str = ""
     end_signal: signal.Signals = signal.SIGTERM
     end_seconds: float = 10.0
     orphan_signal: signal.Signals = signal.SIGKILL
@@ -66,7 +69,9 @@ class Progress:
     """
 
     subject: str
-    state: Literal["starting", "fetching", "healthy", "elsewhere", "done", "died", "running", "ending", "ended"]
+    state: Literal[
+        "starting", "fetching", "moved", "healthy", "elsewhere", "done", "died", "running", "ending", "ended"
+    ]
     detail: str = ""
 
 

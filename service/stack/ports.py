@@ -1,7 +1,7 @@
 """Which port a server gets: the one asked for, else the one it had last time, else any free one."""
 
 import secrets
-import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,21 +9,31 @@ import psutil
 
 from library.contracts.errors import ConfigurationError
 from service.stack.files import read_json, write_json
+from service.stack.preflight import port_is_free
 
 CANDIDATES = range(12_000, 22_000)
 """With companions 10,000 higher they stay below the ports that systems give to outgoing connections (32,768 and up
 on Linux): such a one can become busy between our look and the server's bind."""
 
 
+type OnMoved = Callable[[str, str], object]
+"""Called with the name of a server, and a sentence about its old and its new address."""
+
+
 class PortBusy(ConfigurationError):
     """A port that was asked for is held by another process."""
+
+
+def _ignore(_name: str, _sentence: str) -> None:
+    """Tell nobody."""
 
 
 class Ports:
     """The ports of one stack; remembered in `ports.json`, so that addresses survive a restart."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, on_moved: OnMoved = _ignore) -> None:
         self._file = file
+        self._on_moved = on_moved
         self._chosen: dict[str, int] = {
             name: port for name, port in read_json(file).items() if isinstance(port, int) and 0 < port < 65_536
         }
@@ -40,35 +50,25 @@ class Ports:
             PortBusy: a port that was asked for is held by somebody.
         """
         if asked is not None:
-            if not is_free(asked):
+            if not port_is_free(asked):
                 raise _busy(name, asked)
             port = asked
         else:
             others = {port for other, port in self._chosen.items() if other != name}
-            port = self._chosen.get(name, 0)
+            remembered = port = self._chosen.get(name, 0)
             if not _are_free(port, companion, others):
                 port = _any_free(companion, others)
+                if remembered:
+                    self._on_moved(name, _moved(remembered, port, companion))
         if self._chosen.get(name) != port:
             self._chosen[name] = port
             write_json(self._file, self._chosen)
         return port
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now, on loopback."""
-    with socket.socket() as probe:
-        # As servers do: connections of a former server that linger in TIME_WAIT keep nobody from listening.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def _are_free(port: int, companion: int, taken: set[int]) -> bool:
     ports = {port, port + companion}
-    return port > 0 and not ports & taken and all(is_free(each) for each in ports)
+    return port > 0 and not ports & taken and all(port_is_free(each) for each in ports)
 
 
 def _any_free(companion: int, taken: set[int]) -> int:
@@ -81,6 +81,11 @@ def _any_free(companion: int, taken: set[int]) -> int:
         f"No free port was found between {CANDIDATES.start} and {CANDIDATES.stop} in 1,000 attempts.",
         advice="End what holds so many ports, or name ports by the settings WARDFLOW_STACK__*_PORT.",
     )
+
+
+def _moved(old: int, new: int, companion: int) -> str:
+    taken = old if companion == 0 or not port_is_free(old) else old + companion
+    return f"127.0.0.1:{old} → 127.0.0.1:{new}, since {_holder(taken)} listens on port {taken} now"
 
 
 def _busy(name: str, port: int) -> PortBusy:

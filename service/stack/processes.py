@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -16,13 +15,16 @@ import psutil
 
 from library.contracts.errors import ConfigurationError, WardflowError
 from service.stack.files import open_log
+from service.stack.identity import LEASH
 from service.stack.part import Part, server_environment
 
 MARK = "WARDFLOW_STARTED_BY_STACK_IN"
 """An environment variable of every process that a stack starts, and of whatever those start: the stack's folder. By it
 a later `up` or `down` knows what a killed supervisor left, and takes no stranger with a recycled process id for it."""
 
-LEASH = Path(__file__).with_name("leash.py")
+WARDFLOW = (sys.executable, "-P", "-m", "service.cli")
+"""Our own command; without `-P` a folder `config` or `library` where it is called would hide ours."""
+
 ORPHANS_MAY_TAKE = 5.0
 
 
@@ -45,7 +47,8 @@ def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
     """
     with open_log(part.log) as log:
         return subprocess.Popen(  # noqa: S603 - the command is our own
-            _leashed(part.command, part.orphan_signal, part.user),
+            _leashed(part.command, part.orphan_signal, part.identity),
+            cwd=part.folder,
             env=dict(part.environment) | {MARK: str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -67,7 +70,12 @@ async def end(process: subprocess.Popen[bytes], part: Part) -> None:
 
 
 async def run_to_end(
-    command: tuple[str, ...], *, user: str = "", text: str = "", environment: Mapping[str, str] | None = None
+    command: tuple[str, ...],
+    *,
+    folder: Path,
+    identity: str = "",
+    text: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Run a helper program; its output is only of interest when it fails.
 
@@ -75,7 +83,8 @@ async def run_to_end(
         CommandFailed: with the end of what it said.
     """
     process = await asyncio.create_subprocess_exec(
-        *_leashed(command, signal.SIGKILL, user),
+        *_leashed(command, signal.SIGKILL, identity),
+        cwd=folder,
         env=server_environment() if environment is None else dict(environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -139,25 +148,8 @@ def script(name: str) -> str:
     return path
 
 
-def system_user(name: str) -> str:
-    """`uid:gid` of a user for a server that does not run as root; made where it is missing, as the wheel does too."""
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
-        try:
-            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - the command is our own
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ConfigurationError(
-                f"Postgres does not run as root, and the system user {name} could not be made: {error}",
-                advice="Run Wardflow as a normal user, or name a Postgres of your own by WARDFLOW_POSTGRES__DSN.",
-            ) from error
-        user = pwd.getpwnam(name)
-    return f"{user.pw_uid}:{user.pw_gid}"
-
-
-def _leashed(command: Iterable[str], orphan_signal: int, user: str) -> list[str]:
-    leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(orphan_signal)), user]
+def _leashed(command: Iterable[str], orphan_signal: int, identity: str) -> list[str]:
+    leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(orphan_signal)), identity]
     return [*leash, *command]
 
 

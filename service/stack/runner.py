@@ -17,8 +17,10 @@ from library.contracts.errors import WardflowError
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.credentials import Credentials
 from service.stack.files import make_private_folder
+from service.stack.identity import OURSELVES, Identity, choose
 from service.stack.part import MakePart, OnProgress, Progress
 from service.stack.ports import Ports
+from service.stack.preflight import Needs, check
 from service.stack.processes import end_leftovers
 from service.stack.state import StackFile, elsewhere, read_state, with_addresses, without_stale_addresses
 from service.stack.supervisor import Supervisor
@@ -48,14 +50,17 @@ class Stack:
         on_progress: told whatever happens.
     """
 
-    def __init__(self, settings: Settings, folder: Path, stack_file: StackFile, on_progress: OnProgress) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, stack_file: StackFile, identity: Identity, on_progress: OnProgress
+    ) -> None:
         self.settings = settings
         self.failed = asyncio.Event()
         self.on_progress = on_progress
         self._folder = folder
         self._stack_file = stack_file
+        self._identity = identity
         self._credentials = Credentials.load_or_make(folder / "credentials.json")
-        self._ports = Ports(folder / "ports.json")
+        self._ports = Ports(folder / "ports.json", on_moved=self._say_moved)
         self._failure: Exception | None = None
         self._supervisors: list[Supervisor] = []
         self._keepers: list[asyncio.Task[None]] = []
@@ -67,7 +72,9 @@ class Stack:
             WardflowError: one of them does not come up.
         """
         makers: dict[str, MakePart] = {
-            "postgres": partial(postgres.make, self.settings, self._folder, self._credentials, self._ports),
+            "postgres": partial(
+                postgres.make, self.settings, self._folder, self._credentials, self._ports, self._identity
+            ),
             "s3": partial(s3.make, self.settings, self._folder, self._credentials, self._ports),
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
             "kafka": partial(kafka.make, self.settings, self._folder, self._ports, self.on_progress),
@@ -96,10 +103,7 @@ class Stack:
             if time.monotonic() < deadline:
                 await asyncio.sleep(0.02)
                 continue
-            raise PartNotHealthy(
-                f"Not healthy after {HEALTHY_WITHIN:.0f} seconds: {', '.join(late)}.",
-                advice=f"Their logs in {self._folder / 'logs'} say what they are doing.",
-            )
+            raise _not_healthy([each for each in started if each.name in late])
         self.settings = with_addresses(self.settings, self._stack_file.state)
 
     def announce(self) -> None:
@@ -123,6 +127,9 @@ class Stack:
             await supervisor.end()
         self.on_progress(Progress("stack", "ended"))
 
+    def _say_moved(self, name: str, sentence: str) -> None:
+        self.on_progress(Progress(name, "moved", sentence))
+
     async def _keep(self, supervisor: Supervisor) -> None:
         try:
             await supervisor.keep_alive()
@@ -137,15 +144,18 @@ async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) 
 
     Raises:
         AlreadyRunning: another process runs the folder's stack.
+        MachineLacks, ConfigurationError: this machine cannot run it; nothing has been started.
     """
     folder = make_private_folder(settings.stack.folder)
     with lock.hold(folder):
         end_leftovers(folder)
+        check(Needs(folder, settings.stack.ports))
+        identity = OURSELVES if settings.postgres.dsn else choose(folder, postgres.programs(), settings.stack.user)
         stale = read_state(folder)
         stack_file = StackFile(folder / "stack.json")
         stack_file.remove()
         settings = without_stale_addresses(settings, stale)
-        stack = Stack(settings, folder, stack_file, on_progress)
+        stack = Stack(settings, folder, stack_file, identity, on_progress)
         stack_file.put(elsewhere(settings))
         try:
             yield stack
@@ -213,6 +223,14 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
         beside.cancel()
         await asyncio.gather(beside, return_exceptions=True)
     stack.announce()
+
+
+def _not_healthy(late: Sequence[Supervisor]) -> PartNotHealthy:
+    reports = "\n".join(each.report() for each in late)
+    return PartNotHealthy(
+        f"Not healthy after {HEALTHY_WITHIN:.0f} seconds: {', '.join(each.name for each in late)}.\n{reports}",
+        advice="If the machine was only busy, start again. Else mend what the lines above name, then start again.",
+    )
 
 
 @contextmanager

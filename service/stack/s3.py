@@ -23,7 +23,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
     data = folder / "s3"
     data.mkdir(mode=0o700, exist_ok=True)
     options = {
-        "dir": str(data),
+        "dir": ".",  # a comma in a path would part it into two
         "ip": "127.0.0.1",
         "ip.bind": "127.0.0.1",
         "s3.port": port,
@@ -63,6 +63,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
                 "secret_key": credentials.s3_secret_key,
             },
         },
+        folder=data,
         address=url,
         end_seconds=5,  # it waits for open connections; kill -9 under load has lost no acknowledged object
     )

@@ -17,6 +17,16 @@ WITHIN_SECONDS = 60.0
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 
+_CAUSES = {
+    "no space left on device": "The disk is full. Make room, then start again: what is done stays done.",
+    "permission denied": "It may not use a file that the lines above name. Check whose it is, and its mode.",
+    "read-only file system": "The data lie on a read-only disk. Choose another folder by WARDFLOW_STACK__FOLDER.",
+    "address already in use": "Another process took its port. Start again, or name a port by WARDFLOW_STACK__*_PORT.",
+    "cannot allocate memory": "The machine has too little memory. End other programs, then start again.",
+    "outofmemoryerror": "The machine has too little memory. End other programs, then start again.",
+}
+"""What servers write last before they end, and what to do about it."""
+
 
 class PartKeepsDying(WardflowError):
     """A part died so often in so short a time that starting it again makes no sense."""
@@ -39,6 +49,7 @@ class Supervisor:
         self._stack_file = stack_file
         self._on_progress = on_progress
         self._part: Part | None = None
+        self._problem = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     async def keep_alive(self) -> None:
@@ -73,6 +84,12 @@ class Supervisor:
             self._on_progress(Progress(self.name, "ended"))
         self.healthy.clear()
 
+    def report(self) -> str:
+        """What a part that is not healthy says of itself: its last answer, and the end of its log."""
+        if self._part is None:
+            return f"{self.name} is still being made ready to start."
+        return f"{self.name}: {self._problem} The end of its log {self._part.log}:\n{tail(self._part.log)}"
+
     async def _live(self, part: Part) -> bool:
         """One life of the process; return whether it was ever healthy."""
         began = time.monotonic()
@@ -81,7 +98,9 @@ class Supervisor:
         was_healthy = False
         # Polled, not awaited: so no event loop owns the process, and a test session may keep servers across its loops.
         while self._process.poll() is None:
-            if not was_healthy and not (await part.check()).problem and self._process.poll() is None:
+            if not was_healthy:
+                self._problem = (await part.check()).problem
+            if not was_healthy and not self._problem and self._process.poll() is None:
                 was_healthy = True
                 self.healthy.set()
                 took = time.monotonic() - began
@@ -102,8 +121,15 @@ def _keeps_dying(part: Part, reason: str) -> PartKeepsDying:
     return PartKeepsDying(
         f"{part.name} died {DEATHS} times within {WITHIN_SECONDS:.0f} seconds; the last time {reason}. "
         f"The end of its log {part.log}:\n{tail(part.log)}",
-        advice=f"See the whole log in {part.log}; `wardflow doctor` checks the rest of the stack.",
+        advice=_advice(tail(part.log)),
     )
+
+
+def _advice(end_of_log: str) -> str:
+    for words, advice in _CAUSES.items():
+        if words in end_of_log.lower():
+            return advice
+    return "The lines above are its own words. Mend what they name, then start again: what is done stays done."
 
 
 def _named(process: subprocess.Popen[bytes] | None) -> str:

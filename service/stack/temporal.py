@@ -30,7 +30,7 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
     data.mkdir(mode=0o700, exist_ok=True)
     put_half_made_aside(data / _DATABASE)
     command = [script("temporal"), "server", "start-dev", "--disable-config-file", "--log-level", "warn"]
-    command += ["--db-filename", str(data / _DATABASE), "--namespace", settings.temporal.namespace]
+    command += ["--db-filename", _DATABASE, "--namespace", settings.temporal.namespace]
     command += ["--ip", "127.0.0.1", "--port", str(port)]
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
     # The API serves the Web UI too, after a sign-in and under the same path; there `/codec` is the API's, and decodes.
@@ -47,6 +47,7 @@ async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
             "temporal": {"address": f"127.0.0.1:{port}", "namespace": settings.temporal.namespace},
             "temporal_ui": {"url": ui_url},
         },
+        folder=data,
         address=f"127.0.0.1:{port}, Web UI {ui_url}",
     )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.stack.ports import PortBusy, Ports, is_free
+from service.stack.ports import PortBusy, Ports
+from service.stack.preflight import port_is_free
 from tests.integration.stack.harness import NOWHERE
 
 
@@ -44,7 +45,7 @@ def test_a_port_is_the_one_of_last_time_if_it_is_free(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", first)):
         second = Ports(tmp_path / "ports.json").choose("s3")
     assert second != first
-    assert is_free(second)
+    assert port_is_free(second)
 
 
 @pytest.mark.parametrize("detach", [(), ("--detach",)])

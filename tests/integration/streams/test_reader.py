@@ -15,7 +15,7 @@ from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from library.streams.producer import Outgoing, Producer
 from library.streams.reader import Fetched, Reader
-from service.stack.ports import is_free
+from service.stack.preflight import port_is_free
 from tests.support.kafka import Kafka, values
 
 PLENTY = {"max_records": 10_000, "max_bytes": 10**8}
@@ -194,7 +194,7 @@ async def test_the_cluster_tells_which_offsets_a_topic_holds_and_which_belong_to
 
 
 async def test_without_a_broker_reader_and_producer_say_so_in_time() -> None:
-    port = next(port for port in range(12_000, 12_100) if is_free(port))
+    port = next(port for port in range(12_000, 12_100) if port_is_free(port))
     nowhere = Connection(f"127.0.0.1:{port}")
     with pytest.raises(KafkaUnavailable):
         async with Reader(nowhere, "topic", {0: 0}):

@@ -106,7 +106,7 @@ async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sec
     (folder / "kafka" / "data").mkdir()
     users = [f"--add-scram={name}=[name={USER},password={PASSWORD}]" for name in ("SCRAM-SHA-256", "SCRAM-SHA-512")]
     tool = ("kafka.tools.StorageTool", "format", "--standalone", "--cluster-id=MkU3OEVBNTcwNTJENDM2Qg", *users)
-    await run_to_end((*part.command[:-2], *tool, "-c", str(properties)))
+    await run_to_end((*part.command[:-2], *tool, "-c", str(properties)), folder=part.folder)
     process = start(part, folder)
 
     async def healthy() -> bool:
