@@ -8,10 +8,13 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 from uuid import UUID
 
@@ -63,6 +66,8 @@ class _Plain(Console):
     """Prints strings as they are: no brackets for styles, no `:names:` of emojis, nothing that steers the terminal."""
 
     def __init__(self, stream: TextIO, **options: Any) -> None:  # noqa: ANN401 - rich's own
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without our letters is no reason to end
         width = None if stream.isatty() else _UNFOLDED
         super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width, **options)
 
@@ -154,6 +159,12 @@ def table(*headings: str) -> Table:
     for heading in headings:
         made.add_column(heading.rstrip(">"), justify="right" if heading.endswith(">") else "left", overflow="fold")
     return made
+
+
+def path_to_type(path: Path) -> str:
+    """A path as it can be typed into a shell where the command was called: short if it lies there, and quoted."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def local(moment: datetime | None) -> str:

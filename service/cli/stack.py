@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import traceback
 from dataclasses import asdict
 from importlib import import_module
 from typing import Annotated
@@ -11,16 +12,18 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from config.settings import Settings
+from library.contracts.errors import WardflowError
 from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings
 from service.cli.output import out as console
-from service.stack.detach import end_running, ensure_running
+from service.stack.detach import Say, StackFailed, end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
 
 app = typer.Typer(add_completion=False)
 
-MARKS = {"healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
+MARKS = {"moved": Text("!", "yellow"), "healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
 COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
 
 
@@ -34,17 +37,42 @@ def up(
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
-                ensure_running(load_settings(), say=console.print)
+                start_in_background(load_settings(), say=console.print)
             return
         with console.status("Starting the stack") as status:
-            asyncio.run(
-                run_stack(
-                    load_settings(),
-                    on_progress=_Shown(status),
-                    # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
-                    bootstrap=lambda settings: import_module("service.bootstrap").migrate_embedded(settings),
-                )
+            _run(load_settings(), status)
+
+
+def start_in_background(settings: Settings, say: Say) -> Settings:
+    """Start the stack, unless it runs; return the settings with its addresses.
+
+    Raises:
+        typer.Exit: it did not start, and its own last lines have said why and what to do.
+        StackFailed: it did not start, and had no chance to say why.
+    """
+    try:
+        return ensure_running(settings, say=say)
+    except StackFailed as error:
+        if error.told:
+            raise typer.Exit(1) from error
+        raise
+
+
+def _run(settings: Settings, status: Status) -> None:
+    try:
+        asyncio.run(
+            run_stack(
+                settings,
+                on_progress=_Shown(status),
+                # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
+                bootstrap=lambda running: import_module("service.bootstrap").migrate_embedded(running),
             )
+        )
+    except WardflowError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise UnexpectedError(f"The stack has ended: {type(error).__name__}: {error}") from error
 
 
 @app.command()
@@ -66,6 +94,12 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(1 if report.problems else 0)
 
 
+class UnexpectedError(WardflowError):
+    """An error that no part of the stack foresees."""
+
+    default_advice = "Start again. If it comes back, report it with the lines above: it is a fault of Wardflow."
+
+
 class _Shown:
     """Shows progress: a line for each thing that has happened, and on a terminal what is still awaited."""
 
@@ -76,7 +110,7 @@ class _Shown:
     def __call__(self, progress: Progress) -> None:
         if progress.state == "starting":
             self._awaited.append(progress.subject)
-        elif progress.state != "fetching" and progress.subject in self._awaited:
+        elif progress.state not in ("fetching", "moved") and progress.subject in self._awaited:
             self._awaited.remove(progress.subject)
         self._show_what_is_awaited(progress)
         if progress.state != "starting" or not console.is_terminal:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,15 @@ type Say = Callable[[str], Any]
 
 
 class StackFailed(WardflowError):
-    """The stack in the background ended before it was healthy; what it said has been shown."""
+    """The stack in the background ended before it was healthy.
+
+    Attributes:
+        told: whether the cause and the advice have been said already, as its own last lines.
+    """
+
+    def __init__(self, message: str, *, advice: str = "", told: bool = False) -> None:
+        super().__init__(message, advice=advice)
+        self.told = told
 
 
 class StackWontEnd(WardflowError):
@@ -52,9 +61,7 @@ def ensure_running(settings: Settings, say: Say = print, command: Sequence[str] 
             # Another `up` may have been quicker than ours: then that one is awaited.
             if lock.holder(folder) is None and (starting is None or starting.poll() is not None):
                 news.say(say)
-                raise StackFailed(
-                    "The stack ended before it was healthy.", advice=f"Its log {log} and the logs beside it say why."
-                )
+                raise _failed(None if starting is None else starting.returncode, news)
             news.say(say)
             time.sleep(0.05)
     except KeyboardInterrupt:
@@ -121,6 +128,21 @@ def _start(command: Sequence[str], settings: Settings, folder: Path, log: Path) 
         )
 
 
+def _failed(exit_code: int | None, news: "_News") -> StackFailed:
+    last = "\n".join(news.last)
+    if exit_code is None:
+        return StackFailed(
+            f"Another `wardflow up` was starting this stack, and has ended. Its last lines:\n{last}",
+            advice="Mend what they name, then start again.",
+        )
+    if exit_code < 0:
+        return StackFailed(
+            f"The process of the stack was ended by signal {-exit_code} before all was healthy.",
+            advice="Start again. If nobody ended it, the machine may have too little memory (see `dmesg`).",
+        )
+    return StackFailed(last, told=True)
+
+
 def _is_running(folder: Path) -> bool:
     """Whether all is up; a `stack.json` whose writer was killed says nothing about that."""
     stack = read_state(folder).get("wardflow", {})
@@ -128,9 +150,14 @@ def _is_running(folder: Path) -> bool:
 
 
 class _News:
-    """What a log gets from now on, line by line."""
+    """What a log gets from now on, line by line.
+
+    Attributes:
+        last: the last lines that were said.
+    """
 
     def __init__(self, log: Path) -> None:
+        self.last: deque[str] = deque(maxlen=5)
         self._log = log
         self._read = log.stat().st_size if log.exists() else 0
         self._rest = ""
@@ -146,3 +173,4 @@ class _News:
         *lines, self._rest = (self._rest + new.decode(errors="replace")).split("\n")
         for line in lines:
             say(line)
+            self.last.append(line)
