@@ -15,6 +15,7 @@ from library.contracts.errors import ConfigurationError
 from service.stack.credentials import Credentials
 from service.stack.identity import Identity, hand_over
 from service.stack.part import Health, Part, server_environment
+from service.stack.plain_path import at_plain_path
 from service.stack.ports import Ports
 from service.stack.processes import run_to_end
 
@@ -116,7 +117,9 @@ async def _make_cluster(data: Path, identity: Identity, credentials: Credentials
         "--locale-provider=builtin",
         "--locale=C.UTF-8",
     )
-    await run_to_end((binary("initdb"), "-D", str(draft), *options), folder=draft, identity=identity.leash)
+    with at_plain_path(programs(), identity) as plain:
+        initdb = str(plain / "bin" / "initdb")
+        await run_to_end((initdb, "-D", str(draft), *options), folder=draft, identity=identity.leash)
     (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     statements = (
         f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{credentials.postgres_owner_password}'",

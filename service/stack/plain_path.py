@@ -1,0 +1,46 @@
+"""The programs of Postgres at a path that `initdb` can use.
+
+`initdb` starts `postgres` by a shell, and puts its path between double quotes without escaping what is in it.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from library.contracts.errors import ConfigurationError
+from service.stack.identity import Identity, hand_over
+
+_NOT_BETWEEN_QUOTES = re.compile(r'["$`\\\n]')
+
+
+@contextmanager
+def at_plain_path(programs: Path, identity: Identity) -> Iterator[Path]:
+    """Give the folder of the programs; where the shell cannot take its path, a copy of it that goes at the end.
+
+    Raises:
+        ConfigurationError: no folder for temporary files may hold programs.
+    """
+    if not _NOT_BETWEEN_QUOTES.search(str(programs)):
+        yield programs
+        return
+    with tempfile.TemporaryDirectory(prefix="wardflow-initdb-", dir=_folder_for_programs()) as place:
+        copy = Path(place) / "pginstall"
+        shutil.copytree(programs, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        hand_over(Path(place), identity)
+        yield copy
+
+
+def _folder_for_programs() -> Path:
+    for place in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/dev/shm"), Path("/run")):  # noqa: S108 - the copy gets a name of its own there
+        usable = place.is_dir() and os.access(place, os.W_OK) and not _NOT_BETWEEN_QUOTES.search(str(place))
+        if usable and not os.statvfs(place).f_flag & os.ST_NOEXEC:
+            return place
+    raise ConfigurationError(
+        'Postgres cannot make its first data: the path of its programs holds one of " $ ` \\, and no folder for '
+        "temporary files may hold programs.",
+        advice="Move the checkout to a path without these characters, or set TMPDIR to a folder where programs may run.",
+    )
