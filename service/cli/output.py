@@ -125,7 +125,8 @@ def errors_as_sentences() -> Iterator[None]:
         yield
     except WardflowError as error:
         err.print(error.message, style="red")
-        err.print(error.advice)
+        if error.advice:
+            err.print(error.advice)
         raise typer.Exit(1) from error
     except _GONE as error:
         err.print(f"A server went away while the command was at work ({type(error).__name__}).", style="red")

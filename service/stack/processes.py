@@ -35,6 +35,8 @@ class CommandFailed(WardflowError):
         said: the end of its output.
     """
 
+    default_advice = "Mend what it names, then start again: what is done stays done."
+
     def __init__(self, message: str, said: str) -> None:
         super().__init__(f"{message}: {said}")
         self.said = said
