@@ -97,7 +97,8 @@ async def revisions(dsn: str) -> tuple[str | None, str]:
 def configuration(connection: Connection) -> Config:
     """Alembic's configuration, without a file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))  # configparser gives % a meaning
     config.attributes["connection"] = connection
     return config
 
