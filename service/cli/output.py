@@ -165,7 +165,8 @@ def table(*headings: str) -> Table:
 def path_to_type(path: Path) -> str:
     """A path as it can be typed into a shell where the command was called: short if it lies there, and quoted."""
     here = Path.cwd()
-    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    is_below = here != Path("/") and path.parent != here and path.is_relative_to(here)
+    return shlex.quote(str(path.relative_to(here) if is_below else path))
 
 
 def local(moment: datetime | None) -> str:
