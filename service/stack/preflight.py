@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from library.contracts.errors import WardflowError
+from library.contracts.errors import ConfigurationError, WardflowError
 from service.stack.identity import foresee
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DISK_FOR_PROGRAMS = int(1.6 * _GIB)
 """What the environment takes with all packages of the tests."""
 DISK_FOR_DATA = int(0.4 * _GIB)
 """What the servers take before any data: Postgres writes its first WAL, Kafka its jars."""
-MEMORY = int(0.9 * _GIB)
+MEMORY = int(1.2 * _GIB)
 """What the servers, a worker and the API take at rest."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -45,11 +45,15 @@ class Needs:
         folder: the stack's folder; it may be missing.
         ports: that were asked for, by the names of their settings.
         install_into: the checkout where packages will be installed; `None`: they are installed.
+        postgres: whether a Postgres will be installed that runs here.
+        user: who shall run it, as a setting names.
     """
 
     folder: Path
     ports: Mapping[str, int] = field(default_factory=dict)
     install_into: Path | None = None
+    postgres: bool = False
+    user: str | None = None
 
 
 def check(needs: Needs) -> None:
@@ -81,7 +85,13 @@ def port_is_free(port: int) -> bool:
 
 
 def _lacks(needs: Needs) -> Iterator[str]:
-    yield from _lacks_of_disk(needs)
+    no_place = list(_lacks_of_place(needs))
+    if needs.install_into is not None and needs.postgres and not no_place:
+        try:
+            foresee(existing(needs.folder), needs.install_into, needs.user)
+        except ConfigurationError as error:
+            yield f"{error.message} {error.advice}"
+    yield from no_place
     available = _available_memory()
     if available is not None and available < MEMORY:
         yield (
@@ -96,7 +106,7 @@ def _lacks(needs: Needs) -> Iterator[str]:
             yield f"Port: {port}, named by {setting}, is busy. End what listens there, or name another port."
 
 
-def _lacks_of_disk(needs: Needs) -> Iterator[str]:
+def _lacks_of_place(needs: Needs) -> Iterator[str]:
     wanted = {needs.folder: ("the data", "choose another folder by WARDFLOW_STACK__FOLDER", DISK_FOR_DATA)}
     if needs.install_into is not None:
         wanted[needs.install_into] = ("the packages", "move the checkout", DISK_FOR_PROGRAMS)
@@ -148,17 +158,20 @@ def _asked_by_environment() -> Needs:
         if name.startswith(prefix) and name.endswith("_PORT") and value.isdigit()
     }
     folder = Path(os.environ.get(prefix + "FOLDER") or CHECKOUT / ".wardflow")
-    return Needs(folder.absolute(), {} if (folder / "stack.json").exists() else ports, CHECKOUT)
+    return Needs(
+        folder.absolute(),
+        {} if (folder / "stack.json").exists() else ports,  # a stack that runs has them already
+        install_into=CHECKOUT,
+        postgres=not os.environ.get("WARDFLOW_POSTGRES__DSN"),
+        user=os.environ.get(prefix + "USER"),
+    )
 
 
 def main() -> None:
     """Check before an installation; exit with 1 and sentences on standard error where something is missing."""
-    needs = _asked_by_environment()
     try:
-        if not os.environ.get("WARDFLOW_POSTGRES__DSN"):
-            foresee(existing(needs.folder), CHECKOUT, os.environ.get(_PORT.format("USER")))
-        check(needs)
-    except WardflowError as error:
+        check(_asked_by_environment())
+    except MachineLacks as error:
         sys.exit(f"{error.message}\n{error.advice}")
 
 

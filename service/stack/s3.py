@@ -22,6 +22,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
     port = ports.choose("s3", settings.stack.s3_port)
     data = folder / "s3"
     data.mkdir(mode=0o700, exist_ok=True)
+    (data / "tmp").mkdir(mode=0o700, exist_ok=True)
     options = {
         "dir": ".",  # a comma in a path would part it into two
         "ip": "127.0.0.1",
@@ -45,6 +46,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
         name="s3",
         command=(script("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())),
         environment=server_environment(
+            TMPDIR="tmp",  # its log files would lie in /tmp, under names that all stacks share
             AWS_ACCESS_KEY_ID=credentials.s3_access_key,
             AWS_SECRET_ACCESS_KEY=credentials.s3_secret_key,
             # Without these, whoever reaches the ports of filer and volume server reads every bucket without a key.

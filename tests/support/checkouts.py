@@ -1,0 +1,90 @@
+"""Copies of this checkout at other places, each with an environment of its own; files are shared by hard links."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.servers import CHECKOUT
+
+CONFINED = CHECKOUT / "tests" / "support" / "confined.py"
+_LEFT_OUT = shutil.ignore_patterns(".git", ".wardflow", ".*_cache", ".coverage*", ".hypothesis", ".tests-*")
+_WITHOUT_PACKAGES = shutil.ignore_patterns(".git", ".wardflow", ".*_cache", ".coverage*", ".hypothesis", ".venv")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the checkout, and how its commands are called.
+
+    Attributes:
+        folder: of the copy.
+        environment: beside what every program needs.
+        confinement: options of `tests/support/confined.py`.
+        umask: of the commands.
+        called_from: their working folder.
+    """
+
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    confinement: Sequence[str] = ()
+    umask: int = 0o022
+    called_from: Path | None = None
+
+    def wardflow(self, *words: str, wait: float = 110) -> subprocess.CompletedProcess[str]:
+        """Call `.venv/bin/wardflow`."""
+        return self.call(str(self.folder / ".venv" / "bin" / "wardflow"), *words, wait=wait)
+
+    def call(self, *command: str, wait: float = 110) -> subprocess.CompletedProcess[str]:
+        """Run a command and wait for its end."""
+        process = self.begin(*command)
+        out, err = process.communicate(timeout=wait)
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def begin(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        python = str(CHECKOUT / ".venv" / "bin" / "python")
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            [python, "-I", str(CONFINED), *self.confinement, *command] if self.confinement else command,
+            cwd=self.called_from or self.folder,
+            env={**_environment(), **self.environment},
+            umask=self.umask,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+
+def _environment() -> dict[str, str]:
+    """Our own, with its ways to package sources, but without home folder, locale and settings."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("WARDFLOW_", "LC_", "PYTHON"))}
+    return {name: value for name, value in ours.items() if name not in ("HOME", "LANG", "XDG_CACHE_HOME", "TMPDIR")}
+
+
+def copy_checkout(folder: Path, *, installed: bool = True, closed: bool = False) -> Path:
+    """Copy the checkout; `installed`: with its packages; `closed`: only its owner can enter any folder of it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(
+        CHECKOUT,
+        folder,
+        symlinks=True,
+        copy_function=_link,
+        ignore=_LEFT_OUT if installed else _WITHOUT_PACKAGES,
+    )
+    for place in folder.glob(".venv/lib/python*/site-packages/_editable_impl_wardflow.pth"):
+        place.unlink()  # it is linked, so that writing would change the original
+        place.write_text(str(folder.resolve()), encoding="utf-8")
+    if closed:
+        for place in (folder, *(each for each in folder.rglob("*") if each.is_dir() and not each.is_symlink())):
+            place.chmod(0o700)
+    return folder
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system
+        shutil.copy2(source, target, follow_symlinks=False)
