@@ -158,5 +158,6 @@ class StackSettings(Section):
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports that were asked for, by the names of their settings."""
-        return {name: port for name, port in self if name.endswith("_port") and port is not None}
+        """The ports that were asked for, by the names of their parts."""
+        asked = {name.removesuffix("_port"): port for name, port in self if name.endswith("_port")}
+        return {name: port for name, port in asked.items() if port is not None}

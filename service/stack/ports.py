@@ -1,7 +1,7 @@
 """Which port a server gets: the one asked for, else the one it had last time, else any free one."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +38,13 @@ class Ports:
             name: port for name, port in read_json(file).items() if isinstance(port, int) and 0 < port < 65_536
         }
 
+    @staticmethod
+    def check(asked: Mapping[str, int]) -> None:
+        """Raise `PortBusy` for the first port that was asked for and is held by another process."""
+        for name, port in asked.items():
+            if not port_is_free(port):
+                raise _busy(name, port)
+
     def choose(self, name: str, asked: int | None = None, *, companion: int = 0) -> int:
         """Return a free port.
 
@@ -50,8 +57,7 @@ class Ports:
             PortBusy: a port that was asked for is held by somebody.
         """
         if asked is not None:
-            if not port_is_free(asked):
-                raise _busy(name, asked)
+            self.check({name: asked})
             port = asked
         else:
             others = {port for other, port in self._chosen.items() if other != name}

@@ -30,7 +30,14 @@ MEMORY = int(1.2 * _GIB)
 """What the servers, a worker and the API take at rest."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_PORT = "WARDFLOW_STACK__{}"
+_SETTING = "WARDFLOW_STACK__"
+_NAMED_ELSEWHERE = {
+    "postgres": "WARDFLOW_POSTGRES__DSN",
+    "temporal": "WARDFLOW_TEMPORAL__ADDRESS",
+    "s3": "WARDFLOW_S3__URL",
+    "kafka": "WARDFLOW_KAFKA__BOOTSTRAP_SERVERS",
+}
+"""Settings that say that somebody else runs a part: then it needs nothing here."""
 
 
 class MachineLacks(WardflowError):
@@ -43,7 +50,7 @@ class Needs:
 
     Attributes:
         folder: the stack's folder; it may be missing.
-        ports: that were asked for, by the names of their settings.
+        ports: that were asked for, by the names of their parts.
         install_into: the checkout where packages will be installed; `None`: they are installed.
         postgres: whether a Postgres will be installed that runs here.
         user: who shall run it, as a setting names.
@@ -99,11 +106,11 @@ def _lacks(needs: Needs) -> Iterator[str]:
             "End other programs, or give this machine more memory."
         )
     for name, port in needs.ports.items():
-        setting = _PORT.format(name.upper())
+        setting = f"{_SETTING}{name.upper()}_PORT"
         if not 0 < port < 65_536:
             yield f"Port: {setting} is {port}. Give a number from 1 to 65535."
         elif not port_is_free(port):
-            yield f"Port: {port}, named by {setting}, is busy. End what listens there, or name another port."
+            yield f"Port: {port}, which {setting} names, is busy. End what listens there, or name another port."
 
 
 def _lacks_of_place(needs: Needs) -> Iterator[str]:
@@ -151,19 +158,20 @@ def _size(count: int) -> str:
 
 def _asked_by_environment() -> Needs:
     """The same settings as `config.servers.StackSettings`, which cannot be imported before pydantic is installed."""
-    prefix = _PORT.format("")
+    folder = Path(os.environ.get(_SETTING + "FOLDER") or CHECKOUT / ".wardflow")
+    elsewhere = {part for part, setting in _NAMED_ELSEWHERE.items() if os.environ.get(setting)}
     ports = {
-        name[len(prefix) :].lower(): int(value)
+        name[len(_SETTING) : -len("_PORT")].lower(): int(value)
         for name, value in os.environ.items()
-        if name.startswith(prefix) and name.endswith("_PORT") and value.isdigit()
+        if name.startswith(_SETTING) and name.endswith("_PORT") and value.isdigit()
     }
-    folder = Path(os.environ.get(prefix + "FOLDER") or CHECKOUT / ".wardflow")
+    runs = (folder / "stack.json").exists()  # then it has these ports already
     return Needs(
         folder.absolute(),
-        {} if (folder / "stack.json").exists() else ports,  # a stack that runs has them already
+        {} if runs else {name: port for name, port in ports.items() if name not in elsewhere},
         install_into=CHECKOUT,
-        postgres=not os.environ.get("WARDFLOW_POSTGRES__DSN"),
-        user=os.environ.get(prefix + "USER"),
+        postgres="postgres" not in elsewhere,
+        user=os.environ.get(_SETTING + "USER"),
     )
 
 

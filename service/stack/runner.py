@@ -149,12 +149,11 @@ async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) 
     folder = make_private_folder(settings.stack.folder)
     with lock.hold(folder):
         end_leftovers(folder)
-        check(Needs(folder, settings.stack.ports))
-        identity = OURSELVES if settings.postgres.dsn else choose(folder, postgres.programs(), settings.stack.user)
         stale = read_state(folder)
         stack_file = StackFile(folder / "stack.json")
         stack_file.remove()
         settings = without_stale_addresses(settings, stale)
+        identity = _look_first(settings, folder)
         stack = Stack(settings, folder, stack_file, identity, on_progress)
         stack_file.put(elsewhere(settings))
         try:
@@ -223,6 +222,16 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
         beside.cancel()
         await asyncio.gather(beside, return_exceptions=True)
     stack.announce()
+
+
+def _look_first(settings: Settings, folder: Path) -> Identity:
+    """Look whether this machine can run the parts, before any is started; return what Postgres runs as."""
+    check(Needs(folder))
+    external = elsewhere(settings)
+    Ports.check({name: port for name, port in settings.stack.ports.items() if name not in external})
+    if "postgres" in external:
+        return OURSELVES
+    return choose(folder, postgres.programs(), settings.stack.user)
 
 
 def _not_healthy(late: Sequence[Supervisor]) -> PartNotHealthy:

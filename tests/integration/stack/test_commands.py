@@ -85,3 +85,46 @@ def test_the_doctor_says_which_servers_do_not_answer(tmp_path: Path) -> None:
     for part in ("Postgres", "Temporal", "S3", "Kafka"):
         assert f"{part} does not answer" in answer.stdout
     assert "Traceback" not in answer.stdout + answer.stderr
+
+
+def test_a_port_of_last_time_that_is_taken_now_is_said_with_the_old_and_the_new_address(tmp_path: Path) -> None:
+    moved: list[tuple[str, str]] = []
+    ports = Ports(tmp_path / "ports.json", on_moved=lambda *told: moved.append(told))
+    first = ports.choose("s3")
+    assert moved == []
+    with socket.create_server(("127.0.0.1", first)):
+        second = ports.choose("s3")
+    ((name, sentence),) = moved
+    assert name == "s3"
+    assert f"127.0.0.1:{first} → 127.0.0.1:{second}" in sentence
+    assert f"listens on port {first} now" in sentence
+
+
+def test_up_says_in_one_line_that_a_remembered_port_is_taken(tmp_path: Path, busy_port: int) -> None:
+    (tmp_path / "ports.json").write_text(json.dumps({"fhir_sandbox": busy_port}))
+    everything = {name: value for each in NOWHERE.values() for name, value in each.items()}
+    said = wardflow(tmp_path, "up", **everything).stdout
+    assert [line for line in said.splitlines() if f"127.0.0.1:{busy_port} → 127.0.0.1:" in line]
+
+
+@pytest.mark.parametrize("words", [("up",), ("up", "--detach"), ("demo",)])
+def test_a_start_that_fails_ends_with_the_cause_and_what_to_do(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "postgres").mkdir(mode=0o700)
+    (tmp_path / "postgres" / "PG_VERSION").write_text("17\n")
+    failed = wardflow(tmp_path, *words)
+    assert failed.returncode == 1
+    assert (failed.stdout + failed.stderr).strip().splitlines()[-2:] == [
+        f"The data in {tmp_path / 'postgres'} was written by PostgreSQL 17; the installed wheel holds PostgreSQL 18.",
+        "Bring the data over with pg_dump and the former wheel, or move the folder aside to begin empty.",
+    ]
+
+
+def test_a_server_that_keeps_dying_ends_the_start_with_its_own_words_and_what_to_do(tmp_path: Path) -> None:
+    others = NOWHERE["postgres"] | NOWHERE["s3"] | NOWHERE["kafka"]
+    (tmp_path / "temporal").mkdir(mode=0o700)
+    (tmp_path / "temporal" / "temporal.db").write_bytes(b"no database" * 1_000)
+    failed = wardflow(tmp_path, "up", "--detach", WARDFLOW_STACK__FHIR_SANDBOX="false", **others)
+    assert failed.returncode == 1
+    *_, words, advice = (failed.stdout + failed.stderr).strip().splitlines()
+    assert "not a database" in words
+    assert "start again" in advice

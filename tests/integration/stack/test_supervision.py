@@ -29,7 +29,8 @@ def tiny(folder: Path, code: str, **more: Any) -> Part:
 
     log = folder / "logs" / "tiny.log"
     command = (sys.executable, "-c", code)
-    return Part(name="tiny", command=command, environment={}, log=log, entries={}, **({"check": check} | more))
+    about: dict[str, Any] = {"check": check, "folder": folder} | more
+    return Part(name="tiny", command=command, environment={}, log=log, entries={}, **about)
 
 
 async def test_a_part_that_dies_five_times_in_a_minute_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
