@@ -157,8 +157,8 @@ def _is_complete(command: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: how wide a column is does not count, and neither do blank lines at both ends."""
-    return "\n".join(re.sub(r" {2,}", " ", line).strip() for line in text.splitlines()).strip("\n")
+    """A text as it is compared: how wide the columns of a table are does not count, nor do blank lines at both ends."""
+    return "\n".join(re.sub(r"([ ─═])\1+", r"\1", line).strip() for line in text.splitlines()).strip("\n")
 
 
 def pattern(shown: str) -> str:
