@@ -52,7 +52,7 @@ NO_COMMANDS: Mapping[tuple[str, str], str] = {
 }
 """Blocks that hold no command and no answer to one: the page, how the block begins, and what it is."""
 
-WITHIN = 100.0
+WITHIN = 150.0
 """Seconds that one command may take."""
 
 
