@@ -28,7 +28,7 @@ COMMANDS_NOT_RUN: Mapping[tuple[str, str], str] = {
     ("docs/lake.md", ".venv/bin/python -m uv pip install"): "the development environment has these packages, locked",
     ("docs/operate.md", "mkdir -m 700 .wardflow"): RESTORES,
     ("docs/operate.md", "$PG/pg_restore --clean"): RESTORES,
-    ("docs/operate.md", "aws s3 sync"): RESTORES,
+    ("docs/operate.md", "objects = backup"): RESTORES,
     ("docs/operate.md", "cp $BACKUP/token"): RESTORES,
     ("docs/operate.md", "for topic in"): RESTORES,
 }

@@ -25,7 +25,7 @@ PROMPT = "$ "
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block.
+    """A block of code.
 
     Attributes:
         page: its file, from the top of the checkout.
@@ -85,12 +85,12 @@ def reading_list(readme: str) -> str:
 
 
 def blocks_of(page: str, text: str) -> list[Block]:
-    """The fenced blocks of a page."""
+    """The blocks of a page. One that is only indented has no info string, so it has to be named."""
     tokens = MarkdownIt().parse(text)
     return [
         Block(page, (token.map or [0])[0] + 1, token.info.strip(), token.content)
         for token in tokens
-        if token.type == "fence"
+        if token.type in ("fence", "code_block")
     ]
 
 
