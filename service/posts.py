@@ -46,7 +46,7 @@ class RecordsRefused(WardflowError):
     """Records of a request that are none; nothing of it was sent.
 
     Attributes:
-        errors: by the record's place in the list, from 0.
+        errors: by the record's place in the list, counted from 1.
     """
 
     default_advice = "Correct these records, and post the whole request again."
@@ -169,7 +169,7 @@ def checked(kind: RecordKind, values: Sequence[bytes]) -> list[Outgoing]:
         RecordsRefused: some cannot be read, with all that speaks against each.
     """
     outgoing, errors = [], {}
-    for place, value in enumerate(values):
+    for place, value in enumerate(values, start=1):
         if len(value) > LARGEST:
             errors[place] = [FieldError("", f"larger than {LARGEST:,} bytes")]
             continue

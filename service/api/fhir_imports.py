@@ -79,7 +79,7 @@ class BulkTrigger(BaseModel):
 @router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, also=Scope.READ_PATIENTS))
 async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
-    for number, zipcode in enumerate(wanted.zipcodes):
+    for number, zipcode in enumerate(wanted.zipcodes, start=1):
         if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
             raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.", field=f"zipcodes.{number}")
     gate = asyncio.Semaphore(_STARTS_AT_ONCE)

@@ -47,7 +47,7 @@ class Posted(BaseModel):
 class RecordError(BaseModel):
     """What is wrong with a field of a record."""
 
-    record: int = Field(description="The record's place in the list, from 0.", examples=[0])
+    record: int = Field(description="The record's place in the list, counted from 1.", examples=[1])
     field: str | None = Field(description="Its field; null: the record as a whole.", examples=["date_of_birth"])
     detail: str = Field(examples=["is not a time as 2024-12-31 23:59:59.000, in ISO 8601, or 12/31/2024"])
 

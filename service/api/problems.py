@@ -148,10 +148,13 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def misfit(kind: str, message: str, place: Sequence[object]) -> tuple[str, str]:
-    """Which field does not fit, and why, of an error of pydantic's or of the framework's own JSON."""
+    """The field that does not fit, and why, of an error of pydantic's or of the framework's own JSON.
+
+    Places in lists count from 1, as all that people count here: `zipcodes.2` is the second one.
+    """
     if kind == "json_invalid":
         return "body", "no JSON, or cut off"
-    field = ".".join(str(part) for part in place) or "body"
+    field = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place) or "body"
     return field, message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
 
 

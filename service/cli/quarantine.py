@@ -12,6 +12,8 @@ from library.contracts.errors import WardflowError
 from library.warehouse.queries.conditions import BIGINT, INTEGER
 from library.warehouse.queries.pages import MOST, fetch_page
 from library.warehouse.queries.quarantine import readable, rejection, rejections
+from library.warehouse.runs import RunLog
+from service.cli.choosing import chosen_run
 from service.cli.output import Json, out, print_json, run, table, written_out
 from service.resources import warehouse
 
@@ -27,7 +29,9 @@ class NoSuchRejection(WardflowError):
 @app.command("list")
 def list_rejections(
     source: Annotated[str | None, typer.Option(help="Only of this source.", show_default=False)] = None,
-    run_id: Annotated[str | None, typer.Option("--run", help="Only of this run.", show_default=False)] = None,
+    run_id: Annotated[
+        str | None, typer.Option("--run", help="Only of this run: its id, or its beginning.", show_default=False)
+    ] = None,
     reason: Annotated[
         str | None, typer.Option(help="Only those of which a reason begins so.", show_default=False)
     ] = None,
@@ -42,10 +46,13 @@ def list_rejections(
     as_json: Json = False,
 ) -> None:
     """List refused rows, the newest first."""
-    query = rejections(source=source, run_id=run_id, reason=reason, topic=topic, partition=partition, offset=offset)
 
     async def main(settings: Settings) -> list[dict[str, Any]]:
         async with warehouse(settings, size=1) as pool:
+            run_of = (await chosen_run(RunLog(pool), run_id)).id if run_id else None
+            query = rejections(
+                source=source, run_id=run_of, reason=reason, topic=topic, partition=partition, offset=offset
+            )
             page = await fetch_page(pool, query, limit=limit)
         items: list[dict[str, Any]] = json.loads(page.items)
         return items

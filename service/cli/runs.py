@@ -18,6 +18,7 @@ from library.warehouse.pool import Pool
 from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
+from service.cli.choosing import chosen_run
 from service.cli.history import Step, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, table
 from service.resources import warehouse
@@ -33,13 +34,7 @@ _LOOKS_UNTIL_ASKED = 10
 """Looks until Temporal is asked again whether the run goes on."""
 _COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
 
-RunId = Annotated[str, typer.Argument(help="The run's id, or as many of its first characters as it takes.")]
-
-
-class NoSuchRun(WardflowError):
-    """No run, or more than one, has an id that begins like this."""
-
-    default_advice = "`wardflow runs list` shows the runs and their ids."
+RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning if no other run's id begins like that.")]
 
 
 @app.command("list")
@@ -85,7 +80,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
         async with warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
-            found = await _one(RunLog(pool), run_id)
+            found = await chosen_run(RunLog(pool), run_id)
         steps: list[Step] = []
         try:
             steps = await steps_of(await connect(settings), found)
@@ -112,7 +107,7 @@ def watch(run_id: RunId) -> None:
     async def main(settings: Settings) -> Run:
         async with warehouse(settings, size=2) as pool:
             log, said, looks = RunLog(pool), "", 0
-            found = await _one(log, run_id)
+            found = await chosen_run(log, run_id)
             while True:
                 if (now := f"{found.state} · {found.phase}") != said:
                     err.print(now)
@@ -123,7 +118,7 @@ def watch(run_id: RunId) -> None:
                 looks += 1
                 if looks % _LOOKS_UNTIL_ASKED == 0:
                     await _ask_temporal(settings, pool)
-                found = await _one(log, found.id)
+                found = await chosen_run(log, found.id)
 
     found = run(main)
     _print_run(found, None)
@@ -137,7 +132,7 @@ def cancel(run_id: RunId) -> None:
     async def main(settings: Settings) -> str:
         async with warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
-            found = await _one(RunLog(pool), run_id)
+            found = await chosen_run(RunLog(pool), run_id)
             if found.state is RunState.RUNNING:
                 await Audit(pool).record(LOCAL, "cancel_run", found.id)
         if found.state is not RunState.RUNNING:
@@ -152,13 +147,6 @@ def cancel(run_id: RunId) -> None:
         return "Asked. `wardflow runs watch` shows when it has ended."
 
     out.print(run(main))
-
-
-async def _one(log: RunLog, beginning: str) -> Run:
-    found = await log.find(beginning)
-    if len(found) != 1:
-        raise NoSuchRun(f"{'No run has' if not found else 'Several runs have'} an id that begins with '{beginning}'.")
-    return found[0]
 
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:

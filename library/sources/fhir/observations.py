@@ -115,7 +115,7 @@ def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]
         for position, each in enumerate(given.component or (), start=1):
             rows.append((*_PARTS[bytes_of(each)], given.id, source.server, position))
     except Unreadable as error:
-        raise Unreadable("", f"component[{position - 1}].{error}") from None
+        raise Unreadable("", f"component {position}, {error}") from None
     return rows
 
 

@@ -87,8 +87,9 @@ async def test_one_zip_code_has_a_location_and_a_second_start_joins_the_open_run
 @pytest.mark.parametrize(
     ("body", "kind", "field"),
     [
-        ({"zipcodes": ["02139", "2139"]}, "InvalidZipcode", "zipcodes.1"),
-        ({"zipcodes": ["02139\n"]}, "InvalidZipcode", "zipcodes.0"),
+        ({"zipcodes": ["02139", "2139"]}, "InvalidZipcode", "zipcodes.2"),
+        ({"zipcodes": ["02139\n"]}, "InvalidZipcode", "zipcodes.1"),
+        ({"zipcodes": ["02139", 2139]}, "Unprocessable", "zipcodes.2"),
         ({"zipcodes": ["02139"], "server": "none"}, "UnknownServer", "server"),
         ({"zipcodes": ["02139"], "server": "file"}, "UnknownServer", "server"),
         ({"zipcodes": []}, "Unprocessable", "zipcodes"),

@@ -99,11 +99,11 @@ async def test_one_bad_record_refuses_the_request_and_every_bad_field_is_named(
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert {(each["record"], each["field"]) for each in problem["errors"]} == {
-        (1, "admission_id"),
-        (1, "admission_start_date"),
-        (1, "primary_diagnosis_code"),
-        (1, "surplus"),
-        (3, None),
+        (2, "admission_id"),
+        (2, "admission_start_date"),
+        (2, "primary_diagnosis_code"),
+        (2, "surplus"),
+        (4, None),
     }
     assert all(each["detail"] for each in problem["errors"])
     assert "one" not in json.dumps([each["detail"] for each in problem["errors"]])

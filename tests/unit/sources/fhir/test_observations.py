@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_its_place_and_never_made_to_fit(
 
 def test_a_component_that_does_not_fit_takes_its_observation_with_it() -> None:
     rows = read(observation(component=[{"valueString": "x"}, {"valueTime": "late"}]))
-    assert rows.reasons == ['{"component[1].valueTime: not a time of FHIR"}']
+    assert rows.reasons == ['{"component 2, valueTime: not a time of FHIR"}']
     assert (rows.tables["observation"], rows.components) == ([], [])
 
 
