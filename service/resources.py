@@ -10,6 +10,7 @@ import asyncpg
 from config.settings import Settings
 from library.access.tokens import Api
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.streams import KafkaTurnedOff
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
 from library.streams.connection import Connection
@@ -140,11 +141,12 @@ def kafka_connection(settings: Settings) -> Connection:
     """How to reach Kafka.
 
     Raises:
-        ConfigurationError: it is switched off, or neither set nor known from a running stack.
+        KafkaTurnedOff: a setting says so, or the stack that runs here was started so.
+        ConfigurationError: its address is neither set nor known from a running stack.
     """
     kafka = settings.kafka
     if not kafka.enabled:
-        raise ConfigurationError("Kafka is switched off here.", advice="Take WARDFLOW_KAFKA__ENABLED=false away.")
+        raise KafkaTurnedOff
     if kafka.bootstrap_servers is None:
         raise ConfigurationError(
             "No Kafka is known here.", advice=_NOT_RUNNING.format("WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")

@@ -11,10 +11,11 @@ import typer
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
+from library.contracts.streams import KafkaTurnedOff
 from library.warehouse.pool import Pool
 from service.cli.output import DONE, FAILED, Json, err, out, print_json, run, table
 from service.resources import lake_storage, record_topics, warehouse
-from service.simulators.records import Clinics, Plan, Played, play
+from service.simulators.records import Clinics, Plan, Played, play, refuse_without_kafka
 from service.simulators.verifying import Verdict, in_lake, in_warehouse, verify
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Play others who talk to Wardflow.")
@@ -59,6 +60,8 @@ def records(
     plan = Plan(rate, users, _share(bad), duration, seed)
 
     async def main(settings: Settings) -> tuple[Played, list[Verdict]]:
+        if not settings.kafka.enabled:
+            raise KafkaTurnedOff
         if not settings.api.url:
             raise ConfigurationError(
                 "No API is known here.", advice="Start the stack with `wardflow up`, or set WARDFLOW_API__URL."
@@ -69,6 +72,7 @@ def records(
             try:
                 await clinics.open(users)
                 async with httpx.AsyncClient(base_url=settings.api.url, trust_env=False) as http:
+                    await refuse_without_kafka(http, clinics)
                     played = await play(plan, http, clinics)
             finally:
                 await clinics.close()

@@ -21,7 +21,7 @@ from service.stack.runner import run_stack
 app = typer.Typer(add_completion=False)
 
 MARKS = {"healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
-COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
+COLOURS = {"running": "green", "not answering": "red", "not running": "yellow", "turned off": "dim"}
 
 
 @app.command()

@@ -16,7 +16,7 @@ _WITHIN = 30.0
 async def post_records(settings: Settings) -> bool:
     """Post, drain, look; whether all is as the clinics were told."""
     if not settings.kafka.enabled:
-        out.print("No records: the stack runs without Kafka (WARDFLOW_KAFKA__ENABLED).")
+        out.print("\nRecords were left out: Kafka is turned off (WARDFLOW_KAFKA__ENABLED=false).")
         return True
     async with (
         warehouse(settings, size=2) as pool,
