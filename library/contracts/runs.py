@@ -8,6 +8,9 @@ from pydantic import Field, JsonValue
 from library.contracts.base import Contract
 from library.contracts.loads import DatasetCounts, LoadOutcome
 
+FIGURES_OF = "figures_of"
+"""In the report of a run of many loads that found nothing new: the earlier run whose figures it shows."""
+
 
 class RunState(StrEnum):
     """Where a run stands."""
@@ -70,7 +73,8 @@ class RunTotals(Contract):
     """What a run of many loads has brought: the sums over its rows of the ledger.
 
     Attributes:
-        outcome: `already_loaded` where the ledger had all of it before.
+        outcome: `already_loaded` where the ledger had all of it before; the counts are then those of the newest earlier
+            run of the same work that loaded something.
         report: what the run says of itself as a whole; no patient data.
     """
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
-from library.contracts.runs import RunState
+from library.contracts.runs import FIGURES_OF, Run, RunState
 from library.objects.ndjson import SUFFIXES
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
@@ -125,7 +125,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     runs = [each.run for each in followed if each.run]
     try:
         async with warehouse(settings, size=1) as pool:
-            loads = {load for each in runs for load in await ledger.loads_behind(pool, each.id, each.load_ids)}
+            loads = {load for each in runs for load in await ledger.loads_behind(pool, _source(each), each.load_ids)}
             unknown = await patient_unknown(pool, list(loads))
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):
         return "Postgres went away before observations of unknown patients were counted; the runs' reports say it."
@@ -165,7 +165,7 @@ def show(followed: Sequence[Followed]) -> None:
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):
-            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {each.run.id}`.")
+            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")
             err.print(each.advice)
@@ -184,6 +184,11 @@ def _passed_over(followed: Followed) -> str:
     # Of an export that was loaded before, the counts hold nothing either: only lines and files tell that it is empty.
     is_empty = 0 in (report.get("lines"), report.get("files"))
     return "holds no patient and no observation." if is_empty else ""
+
+
+def _source(run: Run) -> str:
+    """The run whose loads a run's figures are about: itself, or an earlier one where it found nothing new."""
+    return str(run.report.get(FIGURES_OF, run.id))
 
 
 def _rows(followed: Followed, dataset: str, *kinds: str) -> int:
