@@ -13,7 +13,7 @@ from activities.abandoned import AbandonedRuns
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
-from library.contracts.runs import Run, RunState
+from library.contracts.runs import NOTE, Run, RunState
 from library.warehouse.pool import Pool
 from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
@@ -183,7 +183,8 @@ def _print_run(found: Run, link: str | None) -> None:
         "object": found.object_key or "",
         "started": local(found.started_at),
         "finished": local(found.finished_at),
-        "report": ", ".join(f"{name} {count(value)}" for name, value in found.report.items()),
+        "report": ", ".join(f"{name} {count(value)}" for name, value in found.report.items() if name != NOTE),
+        "note": str(found.report.get(NOTE, "")),
         "loads": ", ".join(found.load_ids),
         "history": link or "",
     }
