@@ -22,7 +22,11 @@ from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.fhir import FILES_MAY_TAKE
 from library.web.guard import Guard
+from service.addresses import postgres_server
+from service.waiting import resolved, waiting_for
 
+CONNECT_MAY_TAKE = 60.0
+"""Seconds in which Postgres has to take a connection: asyncpg's own limit."""
 _NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
 
 
@@ -52,14 +56,15 @@ async def warehouse(
 
     Raises:
         WarehouseUnavailable: Postgres does not answer.
+        HostNotResolved: its name does not resolve.
     """
+    dsn, server = warehouse_dsn(settings), postgres_server(settings)
+    await resolved(server)
     try:
-        pool = await create_pool(
-            warehouse_dsn(settings),
-            size=size or settings.postgres.pool_size,
-            application_name=name,
-            stateless=stateless,
-        )
+        with waiting_for(server, "the connection is not open yet", seconds=CONNECT_MAY_TAKE):
+            pool = await create_pool(
+                dsn, size=size or settings.postgres.pool_size, application_name=name, stateless=stateless
+            )
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
         raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
     try:

@@ -17,9 +17,9 @@ from library.objects.ndjson import SUFFIXES
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries.fhir import patient_unknown
+from service.cli.asking import asked
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
-from service.resources import warehouse
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -124,7 +124,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
     try:
-        async with warehouse(settings, size=1) as pool:
+        async with asked(settings) as pool:
             loads = {load for each in runs for load in await ledger.loads_behind(pool, _source(each), each.load_ids)}
             unknown = await patient_unknown(pool, list(loads))
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):

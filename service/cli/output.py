@@ -27,6 +27,7 @@ from rich.text import Text
 from config.logging import configure_logging
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+from service.waiting import say_by
 
 _GONE = (
     asyncpg.PostgresConnectionError,
@@ -81,6 +82,7 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
         configure_logging(settings.log)
 
         async def call() -> T:
+            say_by(say)
             try:
                 return await main(settings)
             except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for
@@ -89,6 +91,11 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
                 os._exit(_INTERRUPTED)
 
         return asyncio.run(call())
+
+
+def say(text: str) -> None:
+    """Say what is waited for; on standard error, so that results stay whole."""
+    err.print(text, style="yellow")
 
 
 def load_settings() -> Settings:

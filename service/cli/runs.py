@@ -18,10 +18,13 @@ from library.warehouse.pool import Pool
 from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
+from service.addresses import postgres_server, temporal_server
+from service.cli.asking import asked
 from service.cli.history import Step, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, table
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
+from service.waiting import waiting_for
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
 
@@ -52,7 +55,7 @@ def list_runs(
     """List runs, the newest first."""
 
     async def main(settings: Settings) -> list[Run]:
-        async with warehouse(settings, size=2) as pool:
+        async with asked(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             page = await fetch_page(pool, queries.runs(state, source), limit=limit)
         return TypeAdapter(list[Run]).validate_json(page.items)
@@ -83,12 +86,14 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run, with the decoded inputs and results of its steps."""
 
     async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
-        async with warehouse(settings, size=2) as pool:
+        async with asked(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
         steps: list[Step] = []
         try:
-            steps = await steps_of(await connect(settings), found)
+            client = await connect(settings)
+            with waiting_for(temporal_server(settings), "the run's history is not there yet"):
+                steps = await steps_of(client, found)
         except (RPCError, WardflowError) as error:
             err.print(f"Its history cannot be read: {error}", style="yellow")
             if isinstance(error, WardflowError):
@@ -123,7 +128,8 @@ def watch(run_id: RunId) -> None:
                 looks += 1
                 if looks % _LOOKS_UNTIL_ASKED == 0:
                     await _ask_temporal(settings, pool)
-                found = await _one(log, found.id)
+                with waiting_for(postgres_server(settings), "its answer is not there yet"):
+                    found = await _one(log, found.id)
 
     found = run(main)
     _print_run(found, None)
@@ -135,7 +141,7 @@ def cancel(run_id: RunId) -> None:
     """Ask a run to stop; what it has loaded stays."""
 
     async def main(settings: Settings) -> str:
-        async with warehouse(settings, size=2) as pool:
+        async with asked(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
             if found.state is RunState.RUNNING:
@@ -144,7 +150,8 @@ def cancel(run_id: RunId) -> None:
             return f"The run has ended already: {found.state}."
         client = await connect(settings)
         try:
-            await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
+            with waiting_for(temporal_server(settings), "it has not taken the request yet"):
+                await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
