@@ -26,7 +26,13 @@ _BETWEEN_LOOKUPS = 1.0
 
 type Say = Callable[[str], object]
 
-_say: ContextVar[Say] = ContextVar("say", default=lambda text: _log.warning("waiting", what=text))
+
+def by_log(text: str) -> None:
+    """Say it in the log."""
+    _log.warning("waiting", what=text)
+
+
+_say: ContextVar[Say] = ContextVar("say", default=by_log)
 _innermost: ContextVar["Waiting | None"] = ContextVar("innermost", default=None)
 _said_at: dict[str, float] = {}
 """When something was said last: many runs that wait for the same server are one line."""
@@ -124,7 +130,7 @@ async def resolved(server: Server) -> None:
     """Return once the name of a server resolves; addresses need no look-up.
 
     Raises:
-        HostNotResolved: it did not for half a minute.
+        HostNotResolved: it did not for 20 seconds.
     """
     if not server.hosts or any(map(_is_address, server.hosts)):
         return None

@@ -7,7 +7,7 @@ WardflowError
 │   ├── ExpectationFailed
 │   └── StagedObjectMalformed
 ├── LoadInterrupted (retryable)
-├── HostNotResolved         tried for half a minute before
+├── HostNotResolved         tried for 20 seconds before
 └── ConfigurationError
 
 The class's name is the error's type in Temporal, in `ingest.run` and for scripts: to rename a class is to change the
@@ -45,7 +45,7 @@ class ConfigurationError(WardflowError):
 
 
 class HostNotResolved(WardflowError):
-    """The name of a host has not resolved for half a minute."""
+    """The name of a host has not resolved for 20 seconds."""
 
     default_advice = "Check how the host's name is written, and the DNS of this machine."
 

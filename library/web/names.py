@@ -1,4 +1,4 @@
-"""Names of hosts that do not resolve: tried again for half a minute in all, and then an error that ends the tries."""
+"""Names of hosts that do not resolve: tried for 20 seconds in all, and then an error that ends the tries."""
 
 import socket
 import time
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from library.contracts.errors import HostNotResolved
 
-NAME_MAY_TAKE = 25.0
-"""Seconds in which a name gets to resolve, over all tries of a process."""
+NAME_MAY_TAKE = 20.0
+"""Seconds in which a name gets to resolve, over all tries of a process: a command has to end within half a minute."""
 LOOK_AGAIN_AFTER = 5.0
 """Seconds between two tries of a run's step: what repeats it otherwise waits longer each time."""
 _ANOTHER_TIME = 120.0

@@ -81,10 +81,12 @@ class Wanted:
     Attributes:
         name: what it is about, for people.
         start: starts it.
+        source: the server elsewhere that it fetches from, for people.
     """
 
     name: str
     start: Callable[[Starter, Bar], Awaitable[RunHandle]]
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,9 @@ class _Following:
 
     async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:
         handle = await self._started(wanted, bar)
-        if not await self._is_known_to_its_end(handle, wanted.name, bar):
+        if not await self._is_known_to_its_end(handle, wanted, bar):
             handle = await self._started(wanted, bar)
-            if not await self._is_known_to_its_end(handle, wanted.name, bar):
+            if not await self._is_known_to_its_end(handle, wanted, bar):
                 raise TemporalUnavailable("Temporal has lost the run, twice.")
         finished = await self._patiently(partial(self.runs.get, run_id(handle)), bar)
         if finished is None:
@@ -212,12 +214,12 @@ class _Following:
         async with self.gate:
             return await self._patiently(partial(wanted.start, self.starter, bar), bar)
 
-    async def _is_known_to_its_end(self, handle: RunHandle, name: str, bar: Bar) -> bool:
+    async def _is_known_to_its_end(self, handle: RunHandle, wanted: Wanted, bar: Bar) -> bool:
         """Wait for a run's end, which it says itself; whether Temporal knew it: one that was killed may forget."""
         await self._patiently(partial(self.audit.record, LOCAL, "start_run", handle.id), bar)
         watching = (
             asyncio.create_task(self._show_progress(run_id(handle), bar)),
-            asyncio.create_task(self.repeats.tell(handle.id, name)),
+            asyncio.create_task(self.repeats.tell(handle.id, wanted.name, wanted.source)),
         )
 
         async def ended() -> None:
@@ -272,7 +274,7 @@ async def patiently[T](
         servers: to say which one is away; nothing is said without.
 
     Raises:
-        HostNotResolved: the name of a server has not resolved for half a minute.
+        HostNotResolved: the name of a server has not resolved for 20 seconds.
     """
     began: float | None = None
     away: Server | None = None

@@ -52,7 +52,7 @@ def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
     async def start(starter: Starter, _: Bar) -> RunHandle:
         return await starter.import_zipcode(zipcode, server=server)
 
-    return Wanted(zipcode, start)
+    return Wanted(zipcode, start, f"the FHIR server {server}" if server else "the FHIR server")
 
 
 @app.command()
@@ -78,7 +78,10 @@ def fhir(
                 )
             return await starter.import_fhir_from(source, server=server)
 
-        return Wanted(source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1], start)
+        if isinstance(source, Path):
+            return Wanted(source.name, start)
+        address = urlsplit(source)
+        return Wanted(address.path.rsplit("/", 1)[-1], start, f"the host {address.hostname}")
 
     with errors_as_sentences():
         sources = list(files_in(paths))

@@ -21,6 +21,17 @@ _LOOK_EVERY = 1.5
 _ANSWER_WITHIN = timedelta(seconds=5)
 _TAKEN_WITHIN = timedelta(seconds=5)
 """A step that no worker has taken for so long is told of."""
+_ANSWERED_WITHIN = timedelta(seconds=2)
+_FETCHING = (
+    "download_workbook",
+    "fetch_patient_page",
+    "fetch_observation_page",
+    "read_patients",
+    "begin_export",
+    "fetch_manifest",
+    "download_exported",
+)
+"""Steps that wait for a server elsewhere; one that has been at it for longer than that is told of."""
 _LINES = 30
 """Lines at most: a reason that is another each time must not fill the screen."""
 
@@ -39,19 +50,20 @@ class Repeats:
     say: Callable[[str], object]
     _told: set[tuple[str, str]] = field(default_factory=set)
 
-    async def tell(self, workflow_id: str, name: str) -> None:
+    async def tell(self, workflow_id: str, name: str, source: str = "") -> None:
         """Look at a run until cancelled.
 
         Args:
             workflow_id: of the run; its newest link is looked at.
             name: what the run is about, for people.
+            source: which server elsewhere it fetches from, as far as that is known.
         """
         with ExitStack() as away:
             is_away = False
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
                 try:
-                    await self._look(workflow_id, name)
+                    await self._look(workflow_id, name, source or "a server elsewhere")
                     away.close()
                     is_away = False
                 except RPCError as error:
@@ -61,10 +73,10 @@ class Repeats:
                 except WardflowError:
                     return  # its payloads cannot be read here; the run itself is followed all the same
 
-    async def _look(self, workflow_id: str, name: str) -> None:
+    async def _look(self, workflow_id: str, name: str, source: str) -> None:
         handle = self.client.get_workflow_handle(workflow_id)
         now = (await handle.describe(rpc_timeout=_ANSWER_WITHIN)).raw_description
-        before = datetime.now(UTC) - _TAKEN_WITHIN
+        before, asked_before = datetime.now(UTC) - _TAKEN_WITHIN, datetime.now(UTC) - _ANSWERED_WITHIN
         # Of a first or last step it is the same: they are part of it, and are repeated while Postgres is away.
         if now.HasField("pending_workflow_task") and _begun(now.pending_workflow_task) < before:
             what = "waits for a worker: none is there, or it waits for a server. `wardflow doctor` says which"
@@ -74,6 +86,9 @@ class Repeats:
             is_scheduled = each.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
             if each.attempt == 1 and is_scheduled and each.scheduled_time.ToDatetime(UTC) < before:
                 self._say(step, "no worker", f"{name}: the step {step} waits for a free worker.")
+            is_started = each.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+            if step in _FETCHING and is_started and each.last_started_time.ToDatetime(UTC) < asked_before:
+                self._say(step, source, f"{name}: the step {step} waits for {source}.")
         for step, attempt, reason in await repeated_steps(self.client, now.pending_activities):
             self._say(step, reason, f"{name}: the step {step} is repeated (attempt {attempt}): {reason}")
 

@@ -1,6 +1,7 @@
 """`wardflow runs`."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,7 +22,8 @@ from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, temporal_server
 from service.cli.asking import asked
 from service.cli.history import Step, steps_of
-from service.cli.output import Json, count, err, local, out, print_json, run, table
+from service.cli.output import Json, count, err, local, out, print_json, run, say, table
+from service.cli.repeats import Repeats
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
 from service.waiting import waiting_for
@@ -118,11 +120,13 @@ def watch(run_id: RunId) -> None:
         async with warehouse(settings, size=2) as pool:
             log, said, looks = RunLog(pool), "", 0
             found = await _one(log, run_id)
+            repeats = asyncio.create_task(_tell_of_repeats(settings, found))
             while True:
                 if (now := f"{found.state} · {found.phase}") != said:
                     err.print(now)
                     said = now
                 if found.state is not RunState.RUNNING:
+                    repeats.cancel()
                     return found
                 await asyncio.sleep(_LOOK_EVERY)
                 looks += 1
@@ -166,6 +170,14 @@ async def _one(log: RunLog, beginning: str) -> Run:
     if len(found) != 1:
         raise NoSuchRun(f"{'No run has' if not found else 'Several runs have'} an id that begins with '{beginning}'.")
     return found[0]
+
+
+async def _tell_of_repeats(settings: Settings, run: Run) -> None:
+    """Say why steps of an open run are repeated; without Temporal the table alone is watched."""
+    if run.state is RunState.RUNNING:
+        with suppress(WardflowError):
+            client = await connect(settings)
+            await Repeats(client, temporal_server(settings), say).tell(run.workflow_id, run.subject)
 
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:

@@ -11,12 +11,13 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings
+from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings, say
 from service.cli.output import out as console
 from service.stack.detach import end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
+from service.waiting import say_by
 
 app = typer.Typer(add_completion=False)
 
@@ -57,8 +58,13 @@ def down() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
+
+    async def main() -> Report:
+        say_by(say)
+        return await examine(load_settings())
+
     with errors_as_sentences():
-        report = asyncio.run(examine(load_settings()))
+        report = asyncio.run(main())
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:

@@ -22,6 +22,7 @@ from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
+from service.waiting import waiting_for
 
 ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
@@ -148,16 +149,18 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
     if entry is None:
         advice = "`wardflow down` and `wardflow up --detach` start everything; the log of the stack says what happened."
         return PartReport(name, "not running"), Problem(f"{name} is not running.", advice)
+    address = _public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"])
     try:
-        async with asyncio.timeout(ANSWERS_WITHIN):
-            health = await _ask(name, entry, settings)
+        with waiting_for(f"{name} at {address}", "it does not answer", seconds=ANSWERS_WITHIN):
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                health = await _ask(name, entry, settings)
     except TimeoutError:
         health = Health(problem=f"{name} did not answer within {ANSWERS_WITHIN:.0f} seconds.")
     log = entry.get("log", "")
     report = PartReport(
         name=name,
         state="not answering" if health.problem else "running",
-        address=_public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"]),
+        address=address,
         pid=entry.get("pid"),
         version=health.version or entry.get("version", ""),
         log=log,

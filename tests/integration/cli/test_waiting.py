@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.sections import DownloadSettings
+from config.sections import DownloadSettings, FhirServerSettings, FhirSettings
 from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
@@ -102,7 +102,7 @@ async def test_a_name_that_does_not_resolve_ends_a_command_within_half_a_minute(
     waiting, *ended = err.decode().splitlines()
     assert waiting.startswith("Waiting for the name db.invalid (Postgres) to resolve. Trying for up to ")
     assert ended == [
-        "The name db.invalid (Postgres) does not resolve; it was tried for 25 seconds.",
+        "The name db.invalid (Postgres) does not resolve; it was tried for 20 seconds.",
         "Check the setting WARDFLOW_POSTGRES__DSN and the DNS of this machine, then try again.",
     ]
 
@@ -144,6 +144,19 @@ async def test_a_run_whose_url_has_an_unknown_host_ends_and_its_command_says_mea
     assert "beds.invalid does not resolve; it was tried for" in what
     assert "DNS" in advice
     assert "secret" not in ended.output
+
+
+async def test_a_run_whose_fhir_server_does_not_answer_says_so(
+    settings: Settings, pool: Pool, store: ObjectStore, environment: dict[str, str], silent: str
+) -> None:
+    gone = FhirSettings(servers={"gone": FhirServerSettings(base_url=f"http://{silent}/fhir")})
+    told = environment | {"WARDFLOW_FHIR__SERVERS__GONE__BASE_URL": f"http://{silent}/fhir"}
+    async with workbooks(settings.model_copy(update={"fhir": gone}), pool, store) as sent:
+        async with command(told, "import", "zipcode", "--server", "gone", "01906") as process:
+            said = await line_of(process)
+        handle = sent.client.get_workflow_handle(f"{settings.worker.queue_prefix}zipcode-gone-01906")
+        await handle.terminate()
+    assert said == "01906: the step fetch_patient_page waits for the FHIR server gone.\n"
 
 
 async def test_a_run_that_no_worker_takes_is_told_of_once_and_followed_to_its_end(
