@@ -27,18 +27,18 @@ _BETWEEN_LOOKUPS = 1.0
 type Say = Callable[[str], object]
 
 
-def by_log(text: str) -> None:
+def log_wait(text: str) -> None:
     """Say it in the log."""
     _log.warning("waiting", what=text)
 
 
-_say: ContextVar[Say] = ContextVar("say", default=by_log)
+_say: ContextVar[Say] = ContextVar("say", default=log_wait)
 _innermost: ContextVar["Waiting | None"] = ContextVar("innermost", default=None)
 _said_at: dict[str, float] = {}
 """When something was said last: many runs that wait for the same server are one line."""
 
 
-def say_by(say: Say) -> None:
+def report_waits_to(say: Say) -> None:
     """Say waits of this task, and of those that it starts, in another way than by the log."""
     _say.set(say)
 
@@ -52,10 +52,10 @@ class Waiting:
         over: whether the wait has ended.
     """
 
-    def __init__(self, what: str, reason: str, seconds: float | None, *, rests: bool) -> None:
+    def __init__(self, what: str, reason: str, seconds: float | None, *, gives_way: bool) -> None:
         self.what, self.reason = what, reason
         self._until = None if seconds is None else time.monotonic() + seconds
-        self._rests = rests
+        self._gives_way = gives_way
         self._inner = 0
         self.over = False
         self._timer: asyncio.TimerHandle | None = None
@@ -71,16 +71,16 @@ class Waiting:
         self.over = True
         self._stop()
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """Something more exact is waited for meanwhile."""
         self._inner += 1
-        if self._rests:
+        if self._gives_way:
             self._stop()
 
     def resume(self) -> None:
         """That has ended."""
         self._inner -= 1
-        if self._rests and self._inner == 0:
+        if self._gives_way and self._inner == 0:
             self.begin()
 
     def _stop(self) -> None:
@@ -101,7 +101,7 @@ class Waiting:
 
 @contextmanager
 def waiting_for(
-    what: Server | str, reason: str = "", *, seconds: float | None = None, rests: bool = False
+    what: Server | str, reason: str = "", *, seconds: float | None = None, gives_way: bool = False
 ) -> Iterator[Waiting]:
     """Say what is waited for if the body takes longer than two seconds.
 
@@ -109,12 +109,12 @@ def waiting_for(
         what: a server, or something else in words that go on from "Waiting for".
         reason: why the wait is necessary, without a full stop.
         seconds: after which the body gives up.
-        rests: whether an inner wait says it better: then this one begins anew when that one has ended.
+        gives_way: whether an inner wait says it better: then this one begins anew when that one has ended.
     """
     outer = _innermost.get()
     if outer is not None:
-        outer.rest()
-    made = Waiting(str(what), reason, seconds, rests=rests)
+        outer.pause()
+    made = Waiting(str(what), reason, seconds, gives_way=gives_way)
     token = _innermost.set(made)
     made.begin()
     try:

@@ -126,7 +126,7 @@ def _endpoint(api: Api) -> Callable[[Request], Any]:
     async def post(request: Request) -> Response:
         posts = context_of(request).posts
         if posts is None:
-            raise KafkaTurnedOff
+            raise KafkaTurnedOff("at this API")
         try:
             accepted = await posts.post(api, request.state.principal, await request.body())
         except RecordsRefused as refused:

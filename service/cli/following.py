@@ -25,7 +25,7 @@ from library.warehouse.runs import ABANDONED, RunLog
 from library.web.names import NAME_MAY_TAKE, does_not_resolve
 from service.addresses import Server, postgres_server, store_server, temporal_server
 from service.cli.output import err, say, shown
-from service.cli.repeats import Repeats
+from service.cli.step_watcher import StepWatcher
 from service.resources import object_store, warehouse
 from service.starts import RunHandle, Starter, run_id
 from service.temporal import AWAY, TemporalUnavailable, connect
@@ -86,7 +86,7 @@ class Wanted:
 
     name: str
     start: Callable[[Starter, Bar], Awaitable[RunHandle]]
-    source: str = ""
+    source: Callable[[Settings], str] = lambda _: ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ async def _follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool) 
                 asyncio.Semaphore(_AT_ONCE),
                 Audit(pool),
                 servers,
-                Repeats(client, servers.temporal, say),
+                StepWatcher(client, servers.temporal, say),
             )
             followed = await asyncio.gather(*(following.one(each) for each in wanted))
     store.close()
@@ -171,7 +171,7 @@ class _Following:
     gate: asyncio.Semaphore
     audit: Audit
     servers: Servers
-    repeats: Repeats
+    steps: StepWatcher
 
     async def one(self, wanted: Wanted) -> Followed:
         bar = Bar(self.progress, self.progress.add_task("", name=shown(wanted.name), state="waiting", total=None))
@@ -219,7 +219,7 @@ class _Following:
         await self._patiently(partial(self.audit.record, LOCAL, "start_run", handle.id), bar)
         watching = (
             asyncio.create_task(self._show_progress(run_id(handle), bar)),
-            asyncio.create_task(self.repeats.tell(handle.id, wanted.name, wanted.source)),
+            asyncio.create_task(self.steps.watch(handle.id, wanted.name, wanted.source(self.starter.settings))),
         )
 
         async def ended() -> None:

@@ -17,9 +17,9 @@ from library.objects.ndjson import SUFFIXES
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries.fhir import patient_unknown
-from service.cli.asking import asked
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
+from service.cli.pools import open_warehouse
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -52,7 +52,13 @@ def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
     async def start(starter: Starter, _: Bar) -> RunHandle:
         return await starter.import_zipcode(zipcode, server=server)
 
-    return Wanted(zipcode, start, f"the FHIR server {server}" if server else "the FHIR server")
+    def source(settings: Settings) -> str:
+        name = server or settings.fhir.default
+        known = settings.fhir.by_name.get(name)
+        place = urlsplit(known.base_url).netloc.rpartition("@")[2] if known else ""
+        return f"the FHIR server {name} at {place}" if place else f"the FHIR server {name}"
+
+    return Wanted(zipcode, start, source)
 
 
 @app.command()
@@ -81,7 +87,7 @@ def fhir(
         if isinstance(source, Path):
             return Wanted(source.name, start)
         address = urlsplit(source)
-        return Wanted(address.path.rsplit("/", 1)[-1], start, f"the host {address.hostname}")
+        return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
 
     with errors_as_sentences():
         sources = list(files_in(paths))
@@ -127,7 +133,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
     try:
-        async with asked(settings) as pool:
+        async with open_warehouse(settings) as pool:
             loads = {load for each in runs for load in await ledger.loads_behind(pool, _source(each), each.load_ids)}
             unknown = await patient_unknown(pool, list(loads))
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):

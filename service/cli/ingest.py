@@ -118,7 +118,7 @@ def _wanted(source: Path | str, *, reload: bool) -> Wanted:
         return await starter.ingest_workbook_from(source)
 
     name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-    return Wanted(name, start, "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
+    return Wanted(name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
 
 
 def outcome_of(followed: Followed) -> Outcome:

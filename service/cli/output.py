@@ -27,7 +27,7 @@ from rich.text import Text
 from config.logging import configure_logging
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
-from service.waiting import say_by
+from service.waiting import report_waits_to
 
 _GONE = (
     asyncpg.PostgresConnectionError,
@@ -82,7 +82,7 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
         configure_logging(settings.log)
 
         async def call() -> T:
-            say_by(say)
+            report_waits_to(say)
             try:
                 return await main(settings)
             except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for

@@ -12,8 +12,8 @@ from library.contracts.errors import WardflowError
 from library.warehouse.queries.conditions import BIGINT, INTEGER
 from library.warehouse.queries.pages import MOST, fetch_page
 from library.warehouse.queries.quarantine import readable, rejection, rejections
-from service.cli.asking import asked
 from service.cli.output import Json, out, print_json, run, table, written_out
+from service.cli.pools import open_warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the rows that were refused.")
 
@@ -45,7 +45,7 @@ def list_rejections(
     query = rejections(source=source, run_id=run_id, reason=reason, topic=topic, partition=partition, offset=offset)
 
     async def main(settings: Settings) -> list[dict[str, Any]]:
-        async with asked(settings) as pool:
+        async with open_warehouse(settings) as pool:
             page = await fetch_page(pool, query, limit=limit)
         items: list[dict[str, Any]] = json.loads(page.items)
         return items
@@ -68,7 +68,7 @@ def show(
     """Show a refused row as it came; that it was looked at goes into the audit."""
 
     async def main(settings: Settings) -> Mapping[str, Any]:
-        async with asked(settings) as pool:
+        async with open_warehouse(settings) as pool:
             page = await fetch_page(pool, rejection(rejection_id, raw=True), limit=1)
             found = json.loads(page.items)
             if not found:

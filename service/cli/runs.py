@@ -20,10 +20,10 @@ from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, temporal_server
-from service.cli.asking import asked
 from service.cli.history import Step, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, say, table
-from service.cli.repeats import Repeats
+from service.cli.pools import open_warehouse
+from service.cli.step_watcher import StepWatcher
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
 from service.waiting import waiting_for
@@ -57,7 +57,7 @@ def list_runs(
     """List runs, the newest first."""
 
     async def main(settings: Settings) -> list[Run]:
-        async with asked(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             page = await fetch_page(pool, queries.runs(state, source), limit=limit)
         return TypeAdapter(list[Run]).validate_json(page.items)
@@ -88,7 +88,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run, with the decoded inputs and results of its steps."""
 
     async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
-        async with asked(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
         steps: list[Step] = []
@@ -120,13 +120,13 @@ def watch(run_id: RunId) -> None:
         async with warehouse(settings, size=2) as pool:
             log, said, looks = RunLog(pool), "", 0
             found = await _one(log, run_id)
-            repeats = asyncio.create_task(_tell_of_repeats(settings, found))
+            watching = asyncio.create_task(_watch_steps(settings, found))
             while True:
                 if (now := f"{found.state} · {found.phase}") != said:
                     err.print(now)
                     said = now
                 if found.state is not RunState.RUNNING:
-                    repeats.cancel()
+                    watching.cancel()
                     return found
                 await asyncio.sleep(_LOOK_EVERY)
                 looks += 1
@@ -145,7 +145,7 @@ def cancel(run_id: RunId) -> None:
     """Ask a run to stop; what it has loaded stays."""
 
     async def main(settings: Settings) -> str:
-        async with asked(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await _one(RunLog(pool), run_id)
             if found.state is RunState.RUNNING:
@@ -172,12 +172,12 @@ async def _one(log: RunLog, beginning: str) -> Run:
     return found[0]
 
 
-async def _tell_of_repeats(settings: Settings, run: Run) -> None:
+async def _watch_steps(settings: Settings, run: Run) -> None:
     """Say why steps of an open run are repeated; without Temporal the table alone is watched."""
     if run.state is RunState.RUNNING:
         with suppress(WardflowError):
             client = await connect(settings)
-            await Repeats(client, temporal_server(settings), say).tell(run.workflow_id, run.subject)
+            await StepWatcher(client, temporal_server(settings), say).watch(run.workflow_id, run.subject)
 
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:

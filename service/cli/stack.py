@@ -17,7 +17,7 @@ from service.stack.detach import end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
-from service.waiting import say_by
+from service.waiting import report_waits_to
 
 app = typer.Typer(add_completion=False)
 
@@ -60,7 +60,7 @@ def doctor(as_json: Json = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
 
     async def main() -> Report:
-        say_by(say)
+        report_waits_to(say)
         return await examine(load_settings())
 
     with errors_as_sentences():

@@ -15,8 +15,8 @@ from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.lake import ArchiveState, ArchiveStatus
 from library.streams.control import Streams, Target
 from service.addresses import kafka_server
-from service.cli.asking import asked
 from service.cli.output import DONE, Json, count, local, out, print_json, run, table
+from service.cli.pools import open_warehouse
 from service.drains import start_drains
 from service.resources import kafka_connection, streams
 from service.temporal import connect
@@ -130,7 +130,7 @@ def rewind(
 
 async def _overview(settings: Settings) -> tuple[list[StreamStatus], list[ArchiveStatus]]:
     kafka_connection(settings)  # where Kafka is turned off, that is said first
-    async with asked(settings) as pool:
+    async with open_warehouse(settings) as pool:
         with waiting_for(kafka_server(settings), "it does not answer"):
             return await streams(settings, pool).overview()
 
@@ -156,7 +156,7 @@ def _target(offset: int | None, time: str | None, to: str | None) -> Target:
 
 def _steer(action: str, topic: str, act: Callable[[Streams], Awaitable[list[StreamPosition]]]) -> list[StreamPosition]:
     async def main(settings: Settings) -> list[StreamPosition]:
-        async with asked(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             steering = streams(settings, pool)
             await resolved(kafka_server(settings))
             with waiting_for(kafka_server(settings), "it does not answer"):

@@ -37,7 +37,7 @@ _LINES = 30
 
 
 @dataclass
-class Repeats:
+class StepWatcher:
     """Of all runs that a command follows; the same step with the same reason is told once.
 
     Attributes:
@@ -50,7 +50,7 @@ class Repeats:
     say: Callable[[str], object]
     _told: set[tuple[str, str]] = field(default_factory=set)
 
-    async def tell(self, workflow_id: str, name: str, source: str = "") -> None:
+    async def watch(self, workflow_id: str, name: str, source: str = "") -> None:
         """Look at a run until cancelled.
 
         Args:

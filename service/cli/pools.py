@@ -11,8 +11,8 @@ from service.waiting import waiting_for
 
 
 @asynccontextmanager
-async def asked(settings: Settings, *, size: int = 1) -> AsyncIterator[Pool]:
+async def open_warehouse(settings: Settings, *, size: int = 1) -> AsyncIterator[Pool]:
     """A pool of connections; an answer that takes longer than two seconds is told of."""
     async with warehouse(settings, size=size) as pool:
-        with waiting_for(postgres_server(settings), "its answer is not there yet", rests=True):
+        with waiting_for(postgres_server(settings), "its answer is not there yet", gives_way=True):
             yield pool
