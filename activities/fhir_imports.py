@@ -27,7 +27,7 @@ from library.contracts.fhir import (
     StageFhir,
 )
 from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
-from library.contracts.runs import RunTotals
+from library.contracts.runs import FIGURES_OF, RunTotals
 from library.datasets.fhir import OBSERVATION
 from library.objects.links import LINKS
 from library.objects.staged import StagedFolder
@@ -97,23 +97,26 @@ class FhirImportActivities:
             return await self._finish(asked)
 
     async def _finish(self, asked: FinishImport) -> RunTotals:
-        store = self.loads.store
-        counts = await self.loads.runs.totals(asked.run_id)
+        store, pool, runs = self.loads.store, self.loads.pool, self.loads.runs
         report = dict(asked.report)
-        if counts:
-            pool = self.loads.pool
-            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, asked.run_id))
+        found = report.get("files", 0)
         if asked.zipcode:
-            patients, _ = await self.imports.counts(asked.run_id)
-            report |= {"patients": patients, "observations": _written(counts), "remaining": 0}
+            found = report["patients"] = await self.imports.patients(asked.run_id, asked.server, asked.zipcode)
+        counts, whose = await runs.totals(asked.run_id), asked.run_id
+        outcome = LoadOutcome.ALREADY_LOADED if found and not counts else LoadOutcome.LOADED
+        if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(asked.run_id)):
+            whose, counts = before
+            report[FIGURES_OF] = whose
+        if counts:
+            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, whose))
+        if asked.zipcode:
+            report |= {"observations": _written(counts), "remaining": 0}
             kept = {name: value for name, value in report.items() if isinstance(value, int)}
             await self.imports.finish(asked.run_id, asked.server, asked.zipcode, kept)
         await asyncio.to_thread(
             lambda: store.remove(store.keys_older_than(f"{LINKS}{asked.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
-        await self.loads.runs.enter_progress(asked.run_id, counts, report)
-        found = report.get("patients") or report.get("files")
-        outcome = LoadOutcome.ALREADY_LOADED if found and not counts else LoadOutcome.LOADED
+        await runs.enter_progress(asked.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 
 

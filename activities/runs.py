@@ -1,7 +1,9 @@
 """Activities that keep `ingest.run` true."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
+from pydantic import JsonValue
 from temporalio import activity
 
 from library.contracts.loads import LoadOutcome
@@ -10,13 +12,21 @@ from library.warehouse import ledger
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
+type ReportAtEnd = Callable[[str], Awaitable[Mapping[str, JsonValue]]]
+"""What a source adds to the report of a completed run, given the id of its load; it may depend on other loads."""
+
 
 @dataclass(frozen=True)
 class RunActivities:
-    """What each workflow does first and last."""
+    """What each workflow does first and last.
+
+    Attributes:
+        reports: what sources add to the reports of their runs, by the workflow's name.
+    """
 
     pool: Pool
     runs: RunLog
+    reports: Mapping[str, ReportAtEnd] = field(default_factory=dict)
 
     @activity.defn(name="begin_run")
     async def begin_run(self, run: RunStarted) -> None:
@@ -30,4 +40,8 @@ class RunActivities:
             end = RunFinished(
                 run_id=end.run_id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
             )
+        report = self.reports.get(activity.info().workflow_type or "")
+        if report is not None and end.state is RunState.COMPLETED:
+            for load_id in end.load_ids:
+                await self.runs.report(end.run_id, await report(load_id))
         await self.runs.finish(end)

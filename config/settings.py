@@ -168,8 +168,16 @@ class _StackFileSource(_LaterSource):
             found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
         if "kafka" in stack and not self._said("kafka", "bootstrap_servers"):
             found["kafka"] = {"bootstrap_servers": stack["kafka"]["bootstrap_servers"]}
+        if self._kafka_is_turned_off(stack):
+            found["kafka"] = {"enabled": False}
         if "api" in stack and not self._said("api", "url"):
             found["api"] = {"url": stack["api"]["url"]}
         if "fhir_sandbox" in stack:
             found["fhir"] = {"sandbox_url": stack["fhir_sandbox"]["url"]}
         return found
+
+    def _kafka_is_turned_off(self, stack: dict[str, Any]) -> bool:
+        """Whether the running stack was started with Kafka turned off, and no setting says otherwise."""
+        is_up = stack.get("wardflow", {}).get("state") == "running"  # until then parts are entered one by one
+        said = (self._said("kafka", "enabled"), self._said("kafka", "bootstrap_servers"))
+        return is_up and "kafka" not in stack and said == (None, None)

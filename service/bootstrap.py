@@ -37,8 +37,10 @@ from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
 from library.warehouse.failures import DISCONNECTED
+from service.addresses import kafka_server, postgres_server, store_server, temporal_server
 from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
 from service.temporal import connect
+from service.waiting import resolved, waiting_for
 from workflows.lake import TidyLakeWorkflow
 from workflows.policies import WORKFLOWS
 from workflows.runs import SEARCH_ATTRIBUTES
@@ -64,7 +66,7 @@ async def migrate(settings: Settings) -> None:
         KeyRing.read_or_make(settings.key_ring_file)
     await asyncio.gather(
         _migrate_warehouse(settings),
-        asyncio.to_thread(_migrate_store, settings),
+        _migrate_store(settings),
         _migrate_temporal(settings),
         _migrate_kafka(settings),
     )
@@ -117,19 +119,23 @@ async def check(settings: Settings) -> list[str]:
 
 
 async def _migrate_warehouse(settings: Settings) -> None:
-    dsn = warehouse_dsn(settings)
+    dsn, server = warehouse_dsn(settings), postgres_server(settings)
+    await resolved(server)
     try:
-        await schema.upgrade(dsn)
-        if settings.postgres.read_only_dsn is not None:
-            reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
-            await schema.grant_reader(dsn, unquote(reader.username or ""), unquote(reader.password or ""))
+        with waiting_for(server, "the schema is brought up to date"):
+            await schema.upgrade(dsn)
+            if settings.postgres.read_only_dsn is not None:
+                reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
+                await schema.grant_reader(dsn, unquote(reader.username or ""), unquote(reader.password or ""))
     except (asyncpg.PostgresError, OSError) as error:
         raise WarehouseUnavailable(f"Postgres does not answer, or refuses ({type(error).__name__}).") from error
 
 
-def _migrate_store(settings: Settings) -> None:
+async def _migrate_store(settings: Settings) -> None:
     store = object_store(settings)
-    store.make_bucket()
+    await resolved(store_server(settings))
+    with waiting_for(store_server(settings), "the bucket is looked for"):
+        await asyncio.to_thread(store.make_bucket)
     store.close()
 
 
@@ -139,8 +145,11 @@ async def _migrate_kafka(settings: Settings) -> None:
         # Without it `acks=all` means those that keep up: one, when it comes to the worst.
         options = _BY_THE_BROKER | {"min.insync.replicas": str(kafka.replication // 2 + 1)}
         topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, options) for name in kafka.topics]
-        async with Cluster(kafka_connection(settings)) as cluster:
-            await cluster.make_topics(topics)
+        connection, server = kafka_connection(settings), kafka_server(settings)
+        await resolved(server)
+        with waiting_for(server, "the topics are looked for"):
+            async with Cluster(connection) as cluster:
+                await cluster.make_topics(topics)
 
 
 async def _check_kafka(settings: Settings) -> list[str]:
@@ -161,6 +170,11 @@ async def _check_kafka(settings: Settings) -> list[str]:
 
 async def _migrate_temporal(settings: Settings) -> None:
     client = await connect(settings)
+    with waiting_for(temporal_server(settings), "the namespace and the schedules are looked for"):
+        await _make_temporal(client, settings)
+
+
+async def _make_temporal(client: Client, settings: Settings) -> None:
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
     await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, _MINUTE)

@@ -10,6 +10,7 @@ import asyncpg
 from config.settings import Settings
 from library.access.tokens import Api
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.streams import KafkaTurnedOff
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
 from library.streams.connection import Connection
@@ -21,7 +22,11 @@ from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.fhir import FILES_MAY_TAKE
 from library.web.guard import Guard
+from service.addresses import postgres_server
+from service.waiting import resolved, waiting_for
 
+CONNECT_MAY_TAKE = 60.0
+"""Seconds in which Postgres has to take a connection: asyncpg's own limit."""
 _NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
 
 
@@ -51,14 +56,15 @@ async def warehouse(
 
     Raises:
         WarehouseUnavailable: Postgres does not answer.
+        HostNotResolved: its name does not resolve.
     """
+    dsn, server = warehouse_dsn(settings), postgres_server(settings)
+    await resolved(server)
     try:
-        pool = await create_pool(
-            warehouse_dsn(settings),
-            size=size or settings.postgres.pool_size,
-            application_name=name,
-            stateless=stateless,
-        )
+        with waiting_for(server, "the connection is not open yet", seconds=CONNECT_MAY_TAKE):
+            pool = await create_pool(
+                dsn, size=size or settings.postgres.pool_size, application_name=name, stateless=stateless
+            )
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
         raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
     try:
@@ -140,11 +146,12 @@ def kafka_connection(settings: Settings) -> Connection:
     """How to reach Kafka.
 
     Raises:
-        ConfigurationError: it is switched off, or neither set nor known from a running stack.
+        KafkaTurnedOff: a setting says so, or the stack that runs here was started so.
+        ConfigurationError: its address is neither set nor known from a running stack.
     """
     kafka = settings.kafka
     if not kafka.enabled:
-        raise ConfigurationError("Kafka is switched off here.", advice="Take WARDFLOW_KAFKA__ENABLED=false away.")
+        raise KafkaTurnedOff
     if kafka.bootstrap_servers is None:
         raise ConfigurationError(
             "No Kafka is known here.", advice=_NOT_RUNNING.format("WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")

@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -46,8 +48,10 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.web.fhir import is_at
 from library.web.urls import check_url
+from service.addresses import postgres_server, store_server, temporal_server
 from service.resources import download_guard, file_guard
 from service.temporal import not_taken
+from service.waiting import waiting_for
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 
@@ -80,7 +84,7 @@ class Starter:
         if (size := path.stat().st_size) > (limit := self.settings.workbook.max_bytes):
             raise WorkbookTooLarge(f"The file has {size:,} bytes; {limit:,} are allowed.")
         content_type = EXCEL.get(path.suffix.lower(), "application/octet-stream")
-        return await asyncio.to_thread(self.store.land, SOURCE, path, content_type=content_type, progress=progress)
+        return await self._land(partial(self.store.land, SOURCE, path, content_type=content_type), progress)
 
     async def ingest_workbook(self, workbook: ObjectRef, *, subject: str, reload: bool = False) -> RunHandle:
         """Start the run of a landed workbook, or join the one that is open.
@@ -153,7 +157,7 @@ class Starter:
             FileDamaged: it is compressed, and damaged.
         """
         limit, began = self.settings.fhir.max_file_bytes, datetime.now(UTC)
-        landed = await asyncio.to_thread(land_ndjson, self.store, FHIR_SOURCE, path, limit, progress=progress)
+        landed = await self._land(partial(land_ndjson, self.store, FHIR_SOURCE, path, limit), progress)
         return landed.model_copy(update={"landed_at": began})
 
     async def import_fhir(
@@ -246,16 +250,17 @@ class Starter:
             TemporalRefused: it answers, and does not take the start.
         """
         try:
-            handle = await self.client.start_workflow(
-                workflow,
-                request,
-                id=self.settings.worker.queue_prefix + workflow_id,
-                task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                result_type=LoadResult if one_load else RunTotals,
-                search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
-            )
+            with waiting_for(temporal_server(self.settings), "it has not taken the run yet"):
+                handle = await self.client.start_workflow(
+                    workflow,
+                    request,
+                    id=self.settings.worker.queue_prefix + workflow_id,
+                    task_queue=self.settings.worker.queue_prefix + WORKFLOWS,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    result_type=LoadResult if one_load else RunTotals,
+                    search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
+                )
         except RPCError as error:
             raise not_taken(error) from error
         started = RunStarted(
@@ -269,11 +274,22 @@ class Starter:
             one_load=one_load,
         )
         try:
-            await RunLog(self.pool).begin(started)
+            with waiting_for(postgres_server(self.settings), "the run is entered there"):
+                await RunLog(self.pool).begin(started)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             # The run is under way whatever Postgres says now; its first step enters it.
             _log.warning("run not entered by its starter", run_id=started.run_id, error=type(error).__name__)
         return handle
+
+    async def _land(self, land: Callable[..., ObjectRef], progress: Progress) -> ObjectRef:
+        loop = asyncio.get_running_loop()
+        with waiting_for(store_server(self.settings), "a file is prepared and sent to it") as waiting:
+
+            def sent(size: int) -> None:
+                progress(size)
+                loop.call_soon_threadsafe(waiting.begin)
+
+            return await asyncio.to_thread(land, progress=sent)
 
 
 def run_id(handle: RunHandle) -> str:

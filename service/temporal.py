@@ -21,8 +21,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from config.settings import Settings
 from library.access.encryption import KeyRingFile
 from library.contracts.errors import ConfigurationError, WardflowError
+from service.addresses import temporal_server
 from service.stack.temporal import WEB_UI
+from service.waiting import resolved, waiting_for
 
+_CONNECT_MAY_TAKE = 30.0
+"""Seconds in which Temporal has to answer: the limit of its own client."""
 _ENCODING = b"binary/aes-256-gcm"
 _LABEL, _NO_PATIENTS = "about", b"no-patients"
 _CONCERN_NO_PATIENTS = ("workbook-", "upkeep")
@@ -132,6 +136,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
     Raises:
         ConfigurationError: no address is set, and no stack runs; or there is no key ring.
         TemporalUnavailable: nobody answers there.
+        HostNotResolved: its name does not resolve.
     """
     temporal = settings.temporal
     if temporal.address is None:
@@ -140,15 +145,18 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
             advice="Start the stack with `wardflow up`, or set WARDFLOW_TEMPORAL__ADDRESS.",
         )
     api_key = temporal.api_key.get_secret_value() if temporal.api_key else None
+    server = temporal_server(settings)
+    await resolved(server)
     try:
-        return await Client.connect(
-            temporal.address,
-            namespace=temporal.namespace,
-            data_converter=data_converter(settings),
-            tls=temporal.tls or api_key is not None,
-            api_key=api_key,
-            runtime=runtime,
-        )
+        with waiting_for(server, "it does not answer", seconds=_CONNECT_MAY_TAKE):
+            return await Client.connect(
+                temporal.address,
+                namespace=temporal.namespace,
+                data_converter=data_converter(settings),
+                tls=temporal.tls or api_key is not None,
+                api_key=api_key,
+                runtime=runtime,
+            )
     except (RPCError, RuntimeError) as error:
         raise TemporalUnavailable(f"The Temporal service at {temporal.address} does not answer.") from error
 

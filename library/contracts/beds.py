@@ -133,6 +133,10 @@ class ReaderTimedOut(WorkbookRejected):
     """The process that read the workbook passed its limit of time."""
 
 
+CURRENT_EDITION = "current_edition"
+"""In a run's report: the edition that counted for the workbook's quarter when the run ended."""
+
+
 class IngestWorkbook(Contract):
     """Input of the workflow `ingest-workbook`. The file's name stays out of it, as it may say more than it should.
 

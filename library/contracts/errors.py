@@ -7,6 +7,7 @@ WardflowError
 │   ├── ExpectationFailed
 │   └── StagedObjectMalformed
 ├── LoadInterrupted (retryable)
+├── HostNotResolved         tried for 20 seconds before
 └── ConfigurationError
 
 The class's name is the error's type in Temporal, in `ingest.run` and for scripts: to rename a class is to change the
@@ -43,6 +44,12 @@ class WardflowError(Exception):
 
 class ConfigurationError(WardflowError):
     """A setting is missing, contradicts another or points at nothing."""
+
+
+class HostNotResolved(WardflowError):
+    """The name of a host has not resolved for 20 seconds."""
+
+    default_advice = "Check how the host's name is written, and the DNS of this machine."
 
 
 class ObjectMissing(WardflowError):

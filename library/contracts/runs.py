@@ -8,6 +8,12 @@ from pydantic import Field, JsonValue
 from library.contracts.base import Contract
 from library.contracts.loads import DatasetCounts, LoadOutcome
 
+NOTE = "note"
+"""In a run's report: a sentence for people about what the run brought, true when the run ended."""
+
+FIGURES_OF = "figures_of"
+"""In the report of a run of many loads that found nothing new: the earlier run whose figures it shows."""
+
 
 class RunState(StrEnum):
     """Where a run stands."""
@@ -70,7 +76,8 @@ class RunTotals(Contract):
     """What a run of many loads has brought: the sums over its rows of the ledger.
 
     Attributes:
-        outcome: `already_loaded` where the ledger had all of it before.
+        outcome: `already_loaded` where the ledger had all of it before; the counts are then those of the newest earlier
+            run of the same work that loaded something.
         report: what the run says of itself as a whole; no patient data.
     """
 

@@ -5,6 +5,7 @@ WardflowError
 │   └── LeaderMissing
 ├── KafkaRefused
 │   └── RecordTooLarge
+├── KafkaTurnedOff          (a ConfigurationError)
 ├── TopicMissing
 ├── TopicMadeAnew
 └── OffsetOutOfRange
@@ -13,7 +14,7 @@ WardflowError
 from uuid import UUID
 
 from library.contracts.base import Contract
-from library.contracts.errors import WardflowError
+from library.contracts.errors import ConfigurationError, WardflowError
 
 
 class PartitionRange(Contract):
@@ -66,6 +67,18 @@ class KafkaRefused(WardflowError):
     """Kafka answers, and does not do what was asked: credentials, permissions, a limit."""
 
     default_advice = "Compare the settings WARDFLOW_KAFKA__* with those of the cluster, and ask for the permissions."
+
+
+class KafkaTurnedOff(ConfigurationError):
+    """Kafka is turned off by a setting: there are no streams, and records cannot be posted."""
+
+    default_advice = (
+        "Records and streams need Kafka: remove WARDFLOW_KAFKA__ENABLED=false, or set it to true, and start the stack, "
+        "the API and the workers again."
+    )
+
+    def __init__(self, where: str = "here") -> None:
+        super().__init__(f"Kafka is turned off {where}: no records can be posted, and there are no streams.")
 
 
 class RecordTooLarge(KafkaRefused):

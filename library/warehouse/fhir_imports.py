@@ -165,6 +165,18 @@ class FhirImports:
         )
         return row[0], row[1]
 
+    async def patients(self, run_id: str, server: str, zipcode: str) -> int:
+        """How many patients a run has found, also once `finish` was called and what the run remembered is gone."""
+        found: int = await self.pool.fetchval(
+            "SELECT coalesce((SELECT (counts ->> 'patients')::bigint FROM fhir.zipcode_import "
+            "WHERE zipcode = $3 AND server = $2 AND last_run_id = $1), (SELECT count(*) FROM fhir.import_patient "
+            "WHERE run_id = $1 AND coalesce(search, 0) >= 0))",
+            run_id,
+            server,
+            zipcode,
+        )
+        return found
+
     async def finish(self, run_id: str, server: str, zipcode: str, counts: dict[str, int]) -> None:
         """Enter that a zip code was imported; what the run remembered goes."""
         async with self.pool.acquire() as connection, connection.transaction():

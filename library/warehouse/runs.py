@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from library.contracts.loads import DatasetCounts
-from library.contracts.runs import Run, RunFinished, RunStarted
+from library.contracts.runs import FIGURES_OF, Run, RunFinished, RunStarted
 from library.warehouse.pool import Pool
 
 _COLUMNS = (
@@ -90,6 +90,24 @@ class RunLog:
         counts = await self._pool.fetchval(_SUMS, run_id)
         return {name: DatasetCounts.model_validate(entry) for name, entry in counts.items()}
 
+    async def figures_before(self, run_id: str) -> tuple[str, dict[str, DatasetCounts]] | None:
+        """The newest earlier run of the same work that has loaded something, however it ended: its id and counts.
+
+        The same work has the same workflow id: a zip code of a server, an export's URL.
+        """
+        row = await self._pool.fetchrow(
+            "SELECT before.id, before.counts, before.report ->> $2 AS origin "
+            "FROM ingest.run its JOIN ingest.run before "
+            "ON before.workflow_id = its.workflow_id AND before.id <> its.id AND before.started_at <= its.started_at "
+            "WHERE its.id = $1 AND before.counts <> '{}' ORDER BY before.started_at DESC, before.id LIMIT 1",
+            run_id,
+            FIGURES_OF,
+        )
+        if row is None:
+            return None
+        counts = {name: DatasetCounts.model_validate(entry) for name, entry in row["counts"].items()}
+        return row["origin"] or row["id"], counts
+
     async def enter_progress(
         self, run_id: str, counts: Mapping[str, DatasetCounts], report: Mapping[str, JsonValue], *, pages: int = 0
     ) -> None:
@@ -108,13 +126,16 @@ class RunLog:
             WHERE id = $1 AND state = 'running'
             """,
             run_id,
-            {name: entry.model_dump() for name, entry in counts.items()},
+            # As the sums over loads have them: without an empty `warned`.
+            {name: entry.model_dump(exclude=None if entry.warned else {"warned"}) for name, entry in counts.items()},
             dict(report),
             pages,
         )
 
     async def finish(self, end: RunFinished) -> None:
         """Close an open run with what the ledger holds of its newest load, or of all of its many; a closed one stays.
+
+        A run of many loads that found nothing new keeps the figures that it entered: those of an earlier run.
 
         Only that a run was abandoned is a guess from outside, and gives way to what the run itself says.
 
@@ -129,7 +150,8 @@ class RunLog:
             )
             UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
                 phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
-                counts = CASE WHEN one_load THEN coalesce((SELECT counts FROM loaded), '{{}}') ELSE ({_SUMS}) END,
+                counts = CASE WHEN one_load THEN coalesce((SELECT counts FROM loaded), '{{}}')
+                              WHEN $3 = 'already_loaded' THEN counts ELSE ({_SUMS}) END,
                 report = report || coalesce((SELECT report FROM loaded WHERE one_load), '{{}}'),
                 warnings = CASE WHEN warnings <> '{{}}' THEN warnings
                                 ELSE coalesce((SELECT warnings FROM loaded), '{{}}') END

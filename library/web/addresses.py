@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from library.contracts.web import AddressNotAllowed, DownloadUnavailable
 from library.web.hosts import Address
+from library.web.names import LOOK_AGAIN_AFTER, NAMES
 
 type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host name, in the order in which they are tried."""
@@ -22,6 +23,8 @@ _PRIVATE = (
     IPv6Network("::1/128"),
     IPv6Network("fc00::/7"),
 )
+_LOOK_UP_MAY_TAKE = 10.0
+"""Seconds of one look-up: a name server that is away would take as long as the system's resolver is patient."""
 _METADATA = ip_address("fd00:ec2::254")  # the cloud's metadata by IPv6, in the midst of a private range
 
 
@@ -68,11 +71,17 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
 
     Raises:
         DownloadUnavailable: the name is not known, or nobody is there to ask.
+        HostNotResolved: that has been so for 20 seconds.
     """
     try:
-        answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise DownloadUnavailable(f"The host {host} could not be resolved: {type(error).__name__}.") from None
+        async with asyncio.timeout(_LOOK_UP_MAY_TAKE):
+            answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        NAMES.failed(host)
+        raise DownloadUnavailable(
+            f"The name of the host {host} does not resolve.", retry_after=LOOK_AGAIN_AFTER
+        ) from None
+    NAMES.resolved(host)
     return [str(answer[4][0]) for answer in answers]
 
 

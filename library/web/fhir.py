@@ -32,6 +32,7 @@ from library.sources.fhir.page import issue_codes
 from library.web.fhir_tokens import Credentials
 from library.web.guard import place_text
 from library.web.hosts import split_place
+from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve
 from library.web.retry_after import is_busy, retry_after
 
 JSON = "application/fhir+json"
@@ -205,6 +206,7 @@ class FhirClient:
                 asyncio.timeout(deadline or self._settings.deadline),
                 self._http.stream(method, url, headers=headers, content=form, follow_redirects=False) as response,
             ):
+                NAMES.resolved(urlsplit(url).hostname or "")
                 await self._check(response)
                 yield response
         except (httpx.TimeoutException, TimeoutError):
@@ -212,6 +214,12 @@ class FhirClient:
         except httpx.RemoteProtocolError:
             raise PageUnreadable(f"The answer of the server {self.name} was cut off.") from None
         except httpx.HTTPError as error:
+            if does_not_resolve(error):
+                host = urlsplit(url).hostname or ""
+                NAMES.failed(host)
+                raise ServerBusy(
+                    f"The name {host} of the server {self.name} does not resolve.", retry_after=LOOK_AGAIN_AFTER
+                ) from None
             raise ServerBusy(f"The server {self.name} cannot be reached: {type(error).__name__}.") from None
         except httpx.InvalidURL:
             raise ServerRefused(f"The server {self.name} gave a link that is no URL.") from None

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from config.sections import FhirServerSettings
 from library.contracts.errors import ConfigurationError
 from library.contracts.fhir import ServerBusy, ServerRefused
+from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve
 from library.web.retry_after import is_busy, retry_after
 
 _EARLY = 30.0
@@ -69,7 +71,14 @@ class Credentials:
                 headers={"Accept": "application/json"},
             )
         except httpx.HTTPError as error:
+            if does_not_resolve(error):
+                host = urlsplit(server.token_url or "").hostname or ""
+                NAMES.failed(host)
+                raise ServerBusy(
+                    f"The name {host} of the server of tokens does not resolve.", retry_after=LOOK_AGAIN_AFTER
+                ) from None
             raise ServerBusy(f"The server of tokens cannot be reached: {type(error).__name__}.") from None
+        NAMES.resolved(urlsplit(server.token_url or "").hostname or "")
         if is_busy(answer.status_code):
             wait = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
             raise ServerBusy(f"The server of tokens answered {answer.status_code}.", retry_after=wait)

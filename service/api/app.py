@@ -105,10 +105,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     add_problem_handlers(app)
     add_docs(app)
-    if settings.kafka.enabled:
-        app.include_router(posting)
-        app.include_router(streams.router)
-        app.ways = (StraightThrough,)
+    app.include_router(posting)
+    app.include_router(streams.router)
+    app.ways = (StraightThrough,)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)

@@ -29,7 +29,7 @@ class Context:
     Attributes:
         reader: a pool of the read-only role, with a statement time-out: what queries use.
         downloads: may hold half of a pool's connections: pages never wait for slow readers.
-        posts: brings records to Kafka; `None` where there is none.
+        posts: brings records to Kafka; `None` where Kafka is turned off.
         parts: what the API works with, by name: each is asked whether it is there.
         codec: of Temporal's payloads; `None` where they are not encrypted.
         web: asks the server of Temporal's Web UI.

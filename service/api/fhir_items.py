@@ -96,7 +96,9 @@ class LastImport(BaseModel):
 
     run_id: str
     imported_at: datetime = Field(examples=[_AT])
-    counts: dict[str, Any] = Field(description="What the run brought.")
+    counts: dict[str, Any] = Field(
+        description="What the run brought. Where it found nothing new: what the newest import that did has brought."
+    )
 
 
 class ZipcodeOnServer(BaseModel):

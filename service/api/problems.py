@@ -18,7 +18,7 @@ from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
 from library.contracts.fhir import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
-from library.contracts.streams import KafkaRefused, TopicMissing
+from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
@@ -169,7 +169,9 @@ def problem_of(error: WardflowError) -> JSONResponse:
     if status is None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
     headers = {}
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+    # With Kafka turned off a repeat does not help before somebody changes the setting.
+    repeat_helps = not isinstance(error, KafkaTurnedOff)
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) and repeat_helps:
         headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
     field: str | None = getattr(error, "field", None)
     return problem(status, type(error).__name__, error.message, error.advice, field, headers=headers)

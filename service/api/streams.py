@@ -80,15 +80,17 @@ async def list_streams(api: Api) -> StreamList:
 @router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))
 async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Let nobody go on with a topic; what is loaded stays, and what comes waits in Kafka."""
+    steering = _streams(api)
     await api.audit.record(str(caller.token_id), "pause_stream", topic)
-    return Positions(items=await _streams(api).pause(topic))
+    return Positions(items=await steering.pause(topic))
 
 
 @router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, 404, 413))
 async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Let a paused topic go on where it was."""
+    steering = _streams(api)
     await api.audit.record(str(caller.token_id), "resume_stream", topic)
-    resumed = await _streams(api).resume(topic)
+    resumed = await steering.resume(topic)
     await start_drains(api.starter.client, api.settings, resumed)
     return Positions(items=resumed)
 
@@ -96,8 +98,9 @@ async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = 
 @router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
 async def rewind(topic: Topic, wanted: Rewind, api: Api, caller: Caller) -> Positions:
     """Load records again from an offset or a time on. Rows end as they were, or as a mended decoder reads them."""
+    steering = _streams(api)
     await api.audit.record(str(caller.token_id), "rewind_stream", topic)
-    rewound = await _streams(api).rewind(topic, wanted.target, wanted.partition)
+    rewound = await steering.rewind(topic, wanted.target, wanted.partition)
     await start_drains(api.starter.client, api.settings, rewound)
     return Positions(items=rewound)
 

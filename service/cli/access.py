@@ -11,7 +11,7 @@ from library.access.audit import LOCAL, Audit
 from library.access.tokens import Scope, TokenInfo, Tokens
 from service.cli import users
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
-from service.resources import warehouse
+from service.cli.pools import open_warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
 token = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens for the API.")
@@ -31,7 +31,7 @@ def create(
     """Make a token and show it, once."""
 
     async def main(settings: Settings) -> tuple[UUID, str]:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
             token_id, made = await Tokens(pool).create(name, scope, expires_at=expires_at)
             await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=[str(each) for each in scope])
@@ -45,7 +45,7 @@ def list_tokens(as_json: Json = False) -> None:
     """List the tokens, without themselves."""
 
     async def main(settings: Settings) -> list[TokenInfo]:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             return await Tokens(pool).listed()
 
     found = run(main)
@@ -64,7 +64,7 @@ def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.
     """Take a token back, from the next request on."""
 
     async def main(settings: Settings) -> None:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             await Tokens(pool).revoke(token_id)
             await Audit(pool).record(LOCAL, "revoke_token", str(token_id))
 

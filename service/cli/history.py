@@ -1,12 +1,13 @@
 """What a run's histories tell of its steps, decoded: a run that continued as new has several."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client
 
 from library.contracts.errors import ConfigurationError
@@ -30,6 +31,16 @@ async def steps_of(client: Client, found: Run) -> list[Step]:
             told += await history.pending(found.workflow_id, link)
         link = following
     return told
+
+
+async def repeated_steps(client: Client, pending: Iterable[PendingActivityInfo]) -> list[tuple[str, int, str]]:
+    """Steps that have failed and are tried again: name, attempt, why the last one failed."""
+    history = _History(client)
+    return [
+        (each.activity_type.name, each.attempt, await history.reason(each.last_failure))
+        for each in pending
+        if each.HasField("last_failure")
+    ]
 
 
 class _History:
@@ -87,6 +98,10 @@ class _History:
             }
             for each in now.raw_description.pending_activities
         ]
+
+    async def reason(self, failure: Failure) -> str:
+        """Why an attempt failed, as a sentence."""
+        return (await self._why(failure))["message"]
 
     async def _failed(self, scheduled: int, failure: Failure) -> Step:
         return {"step": f"{self._names[scheduled]} ✗", "payload": await self._why(failure)}

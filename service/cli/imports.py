@@ -12,14 +12,14 @@ from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
-from library.contracts.runs import RunState
+from library.contracts.runs import FIGURES_OF, Run, RunState
 from library.objects.ndjson import SUFFIXES
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries.fhir import patient_unknown
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
-from service.resources import warehouse
+from service.cli.pools import open_warehouse
 from service.starts import RunHandle, Starter
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -52,7 +52,13 @@ def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
     async def start(starter: Starter, _: Bar) -> RunHandle:
         return await starter.import_zipcode(zipcode, server=server)
 
-    return Wanted(zipcode, start)
+    def source(settings: Settings) -> str:
+        name = server or settings.fhir.default
+        known = settings.fhir.by_name.get(name)
+        place = urlsplit(known.base_url).netloc.rpartition("@")[2] if known else ""
+        return f"the FHIR server {name} at {place}" if place else f"the FHIR server {name}"
+
+    return Wanted(zipcode, start, source)
 
 
 @app.command()
@@ -78,7 +84,10 @@ def fhir(
                 )
             return await starter.import_fhir_from(source, server=server)
 
-        return Wanted(source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1], start)
+        if isinstance(source, Path):
+            return Wanted(source.name, start)
+        address = urlsplit(source)
+        return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
 
     with errors_as_sentences():
         sources = list(files_in(paths))
@@ -124,8 +133,8 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
     try:
-        async with warehouse(settings, size=1) as pool:
-            loads = {load for each in runs for load in await ledger.loads_behind(pool, each.id, each.load_ids)}
+        async with open_warehouse(settings) as pool:
+            loads = {load for each in runs for load in await ledger.loads_behind(pool, _source(each), each.load_ids)}
             unknown = await patient_unknown(pool, list(loads))
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):
         return "Postgres went away before observations of unknown patients were counted; the runs' reports say it."
@@ -165,7 +174,7 @@ def show(followed: Sequence[Followed]) -> None:
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):
-            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {each.run.id}`.")
+            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")
             err.print(each.advice)
@@ -184,6 +193,11 @@ def _passed_over(followed: Followed) -> str:
     # Of an export that was loaded before, the counts hold nothing either: only lines and files tell that it is empty.
     is_empty = 0 in (report.get("lines"), report.get("files"))
     return "holds no patient and no observation." if is_empty else ""
+
+
+def _source(run: Run) -> str:
+    """The run whose loads a run's figures are about: itself, or an earlier one where it found nothing new."""
+    return str(run.report.get(FIGURES_OF, run.id))
 
 
 def _rows(followed: Followed, dataset: str, *kinds: str) -> int:

@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from config.settings import Settings
+from library.contracts.beds import CURRENT_EDITION
 from library.contracts.errors import ConfigurationError
-from library.contracts.runs import RunState
+from library.contracts.runs import NOTE, RunState
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.starts import EXCEL, RunHandle, Starter
@@ -26,6 +27,8 @@ class Outcome:
     Attributes:
         run: its run's id; empty where none was started.
         rows: that its load brought, in all datasets.
+        current_edition: the edition that counted for its quarter when the run ended.
+        note: what the run says of that to people; empty where its own edition counts.
         error: why not, with its type; empty where all went well.
     """
 
@@ -41,6 +44,8 @@ class Outcome:
     error_type: str = ""
     error: str = ""
     advice: str = ""
+    current_edition: str = ""
+    note: str = ""
 
 
 @app.callback()
@@ -113,7 +118,7 @@ def _wanted(source: Path | str, *, reload: bool) -> Wanted:
         return await starter.ingest_workbook_from(source)
 
     name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-    return Wanted(name, start)
+    return Wanted(name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
 
 
 def outcome_of(followed: Followed) -> Outcome:
@@ -133,6 +138,8 @@ def outcome_of(followed: Followed) -> Outcome:
         error_type=followed.error_type,
         error=followed.error,
         advice=followed.advice,
+        current_edition=str(report.get(CURRENT_EDITION, "")),
+        note=str(report.get(NOTE, "")),
     )
 
 
@@ -155,6 +162,8 @@ def show(outcomes: Sequence[Outcome]) -> None:
         )
     out.print(lines)
     for outcome in outcomes:
+        if outcome.note:
+            err.print(f"{outcome.file}: {outcome.note}", style="yellow")
         if outcome.error:
             err.print(f"\n{outcome.file}: {outcome.error}", style="red")
             err.print(outcome.advice)

@@ -30,6 +30,7 @@ from rich.text import Text
 from config.logging import configure_logging
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+from service.waiting import report_waits_to
 
 _GONE = (
     asyncpg.PostgresConnectionError,
@@ -86,6 +87,7 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
         configure_logging(settings.log)
 
         async def call() -> T:
+            report_waits_to(say)
             try:
                 return await main(settings)
             except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for
@@ -94,6 +96,11 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
                 os._exit(_INTERRUPTED)
 
         return asyncio.run(call())
+
+
+def say(text: str) -> None:
+    """Say what is waited for; on standard error, so that results stay whole."""
+    err.print(text, style="yellow")
 
 
 def load_settings() -> Settings:

@@ -12,6 +12,7 @@ from service.bootstrap import migrate as bootstrap
 from service.cli.output import DONE, errors_as_sentences, load_settings, out, run
 from service.resources import warehouse_dsn
 from service.temporary import own_temporary_folder
+from service.waiting import log_wait, report_waits_to
 from service.worker.process import run_worker
 from workflows.policies import QUEUES
 
@@ -27,6 +28,7 @@ def worker(
     """Serve task queues until told to stop; start as many of these as there is work."""
 
     async def main(settings: Settings) -> None:
+        report_waits_to(log_wait)
         chosen = tuple(queue.strip() for queue in queues.split(",")) if queues else settings.worker.queues
         await run_worker(settings, chosen)
 

@@ -15,7 +15,7 @@ from library.warehouse.queries.quarantine import readable, rejection, rejections
 from library.warehouse.runs import RunLog
 from service.cli.choosing import chosen_run
 from service.cli.output import Json, out, print_json, run, table, written_out
-from service.resources import warehouse
+from service.cli.pools import open_warehouse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the rows that were refused.")
 
@@ -48,7 +48,7 @@ def list_rejections(
     """List refused rows, the newest first."""
 
     async def main(settings: Settings) -> list[dict[str, Any]]:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             run_of = (await chosen_run(RunLog(pool), run_id)).id if run_id else None
             query = rejections(
                 source=source, run_id=run_of, reason=reason, topic=topic, partition=partition, offset=offset
@@ -75,7 +75,7 @@ def show(
     """Show a refused row as it came; that it was looked at goes into the audit."""
 
     async def main(settings: Settings) -> Mapping[str, Any]:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             page = await fetch_page(pool, rejection(rejection_id, raw=True), limit=1)
             found = json.loads(page.items)
             if not found:

@@ -1,6 +1,7 @@
 """`wardflow runs`."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,16 +14,20 @@ from activities.abandoned import AbandonedRuns
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
-from library.contracts.runs import Run, RunState
+from library.contracts.runs import NOTE, Run, RunState
 from library.warehouse.pool import Pool
 from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
+from service.addresses import postgres_server, temporal_server
 from service.cli.choosing import chosen_run
 from service.cli.history import Step, steps_of
-from service.cli.output import Json, count, err, local, out, print_json, run, table
+from service.cli.output import Json, count, err, local, out, print_json, run, say, table
+from service.cli.pools import open_warehouse
+from service.cli.step_watcher import StepWatcher
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
+from service.waiting import waiting_for
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
 
@@ -47,7 +52,7 @@ def list_runs(
     """List runs, the newest first."""
 
     async def main(settings: Settings) -> list[Run]:
-        async with warehouse(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             page = await fetch_page(pool, queries.runs(state, source), limit=limit)
         return TypeAdapter(list[Run]).validate_json(page.items)
@@ -78,12 +83,14 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run, with the decoded inputs and results of its steps."""
 
     async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
-        async with warehouse(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await chosen_run(RunLog(pool), run_id)
         steps: list[Step] = []
         try:
-            steps = await steps_of(await connect(settings), found)
+            client = await connect(settings)
+            with waiting_for(temporal_server(settings), "the run's history is not there yet"):
+                steps = await steps_of(client, found)
         except (RPCError, WardflowError) as error:
             err.print(f"Its history cannot be read: {error}", style="yellow")
             if isinstance(error, WardflowError):
@@ -108,17 +115,20 @@ def watch(run_id: RunId) -> None:
         async with warehouse(settings, size=2) as pool:
             log, said, looks = RunLog(pool), "", 0
             found = await chosen_run(log, run_id)
+            watching = asyncio.create_task(_watch_steps(settings, found))
             while True:
                 if (now := f"{found.state} · {found.phase}") != said:
                     err.print(now)
                     said = now
                 if found.state is not RunState.RUNNING:
+                    watching.cancel()
                     return found
                 await asyncio.sleep(_LOOK_EVERY)
                 looks += 1
                 if looks % _LOOKS_UNTIL_ASKED == 0:
                     await _ask_temporal(settings, pool)
-                found = await chosen_run(log, found.id)
+                with waiting_for(postgres_server(settings), "its answer is not there yet"):
+                    found = await chosen_run(log, found.id)
 
     found = run(main)
     _print_run(found, None)
@@ -130,7 +140,7 @@ def cancel(run_id: RunId) -> None:
     """Ask a run to stop; what it has loaded stays."""
 
     async def main(settings: Settings) -> str:
-        async with warehouse(settings, size=2) as pool:
+        async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await chosen_run(RunLog(pool), run_id)
             if found.state is RunState.RUNNING:
@@ -139,7 +149,8 @@ def cancel(run_id: RunId) -> None:
             return f"The run has ended already: {found.state}."
         client = await connect(settings)
         try:
-            await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
+            with waiting_for(temporal_server(settings), "it has not taken the request yet"):
+                await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
@@ -147,6 +158,14 @@ def cancel(run_id: RunId) -> None:
         return "Asked. `wardflow runs watch` shows when it has ended."
 
     out.print(run(main))
+
+
+async def _watch_steps(settings: Settings, run: Run) -> None:
+    """Say why steps of an open run are repeated; without Temporal the table alone is watched."""
+    if run.state is RunState.RUNNING:
+        with suppress(WardflowError):
+            client = await connect(settings)
+            await StepWatcher(client, temporal_server(settings), say).watch(run.workflow_id, run.subject)
 
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:
@@ -171,7 +190,8 @@ def _print_run(found: Run, link: str | None) -> None:
         "object": found.object_key or "",
         "started": local(found.started_at),
         "finished": local(found.finished_at),
-        "report": ", ".join(f"{name} {count(value)}" for name, value in found.report.items()),
+        "report": ", ".join(f"{name} {count(value)}" for name, value in found.report.items() if name != NOTE),
+        "note": str(found.report.get(NOTE, "")),
         "loads": ", ".join(found.load_ids),
         "history": link or "",
     }

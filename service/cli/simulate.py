@@ -11,11 +11,14 @@ import typer
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
+from library.contracts.streams import KafkaTurnedOff
 from library.warehouse.pool import Pool
+from service.addresses import api_server, postgres_server
 from service.cli.output import DONE, FAILED, Json, err, out, print_json, run, table
 from service.resources import lake_storage, record_topics, warehouse
-from service.simulators.records import Clinics, Plan, Played, play
+from service.simulators.records import Clinics, Plan, Played, play, refuse_without_kafka
 from service.simulators.verifying import Verdict, in_lake, in_warehouse, verify
+from service.waiting import resolved, waiting_for
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Play others who talk to Wardflow.")
 simulate = typer.Typer(add_completion=False, no_args_is_help=True, help="Play others who talk to Wardflow.")
@@ -59,6 +62,8 @@ def records(
     plan = Plan(rate, users, _share(bad), duration, seed)
 
     async def main(settings: Settings) -> tuple[Played, list[Verdict]]:
+        if not settings.kafka.enabled:
+            raise KafkaTurnedOff
         if not settings.api.url:
             raise ConfigurationError(
                 "No API is known here.", advice="Start the stack with `wardflow up`, or set WARDFLOW_API__URL."
@@ -67,11 +72,16 @@ def records(
         async with warehouse(settings, size=2) as pool:
             clinics = Clinics(pool)
             try:
-                await clinics.open(users)
+                with waiting_for(postgres_server(settings), "users are made for the clinics"):
+                    await clinics.open(users)
+                await resolved(api_server(settings))
                 async with httpx.AsyncClient(base_url=settings.api.url, trust_env=False) as http:
+                    with waiting_for(api_server(settings), "it does not answer"):
+                        await refuse_without_kafka(http, clinics)
                     played = await play(plan, http, clinics)
             finally:
-                await clinics.close()
+                with waiting_for(postgres_server(settings), "the users of the clinics are disabled"):
+                    await clinics.close()
             if not as_json:  # before all has been looked up, which takes its time
                 show(played)
             return played, await verified(settings, pool, played, began, within=within) if check else []
@@ -87,10 +97,11 @@ def records(
 async def verified(settings: Settings, pool: Pool, played: Played, since: datetime, *, within: float) -> list[Verdict]:
     """Look into the warehouse and into the lake."""
     lake = in_lake(lake_storage(settings), record_topics(settings), since)
-    return [
-        await verify("warehouse", played, in_warehouse(pool), within=within, once=True),
-        await verify("lake", played, lake, within=within, once=False),
-    ]
+    what = "the accepted records to be in the {}"
+    with waiting_for(what.format("warehouse"), seconds=within):
+        in_tables = await verify("warehouse", played, in_warehouse(pool), within=within, once=True)
+    with waiting_for(what.format("lake"), seconds=within):
+        return [in_tables, await verify("lake", played, lake, within=within, once=False)]
 
 
 def told(played: Played, verdicts: Sequence[Verdict]) -> dict[str, object]:

@@ -18,9 +18,11 @@ from asyncpg.prepared_stmt import PreparedStatement
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.warehouse.failures import DISCONNECTED
+from service.addresses import postgres_server
 from service.cli.output import err, errors_as_sentences, load_settings, out, run, table
-from service.resources import WarehouseUnavailable
+from service.resources import CONNECT_MAY_TAKE, WarehouseUnavailable
 from service.stack.postgres import binary
+from service.waiting import resolved, waiting_for
 
 app = typer.Typer(add_completion=False)
 
@@ -52,7 +54,7 @@ def _print_for_a_script(query: str, *, as_json: bool) -> None:
     """Print what Postgres itself makes of the values: drivers know other types, and fewer digits."""
 
     async def main(settings: Settings) -> None:
-        async with _asking(_read_only_dsn(settings), query) as (connection, statement):
+        async with _asking(settings, query) as (connection, statement):
             await (_write_json if as_json else _write_csv)(connection, statement, found)
 
     with tempfile.TemporaryFile() as found:
@@ -63,7 +65,7 @@ def _print_for_a_script(query: str, *, as_json: bool) -> None:
 
 def _print_table(query: str) -> None:
     async def main(settings: Settings) -> tuple[list[str], list[asyncpg.Record]]:
-        async with _asking(_read_only_dsn(settings), query) as (_, statement):
+        async with _asking(settings, query) as (_, statement):
             return _columns(statement), await statement.fetch()
 
     columns, rows = run(main)
@@ -75,25 +77,30 @@ def _print_table(query: str) -> None:
 
 
 @asynccontextmanager
-async def _asking(dsn: str, query: str) -> AsyncIterator[tuple[asyncpg.Connection, PreparedStatement]]:
+async def _asking(settings: Settings, query: str) -> AsyncIterator[tuple[asyncpg.Connection, PreparedStatement]]:
     """A connection on which nothing can be changed, with the query prepared: it is one statement, and whole by itself.
 
     So it stays one where something is put around it: COPY goes to Postgres as text that may hold several, COMMIT too.
     """
+    dsn, server = _read_only_dsn(settings), postgres_server(settings, read_only=True)
+    await resolved(server)
     try:
-        connection = await asyncpg.connect(dsn)
+        with waiting_for(server, "the connection is not open yet", seconds=CONNECT_MAY_TAKE):
+            connection = await asyncpg.connect(dsn)
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
         raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
     try:
         # The role may change its own defaults; a transaction that was begun read-only stays so.
         async with connection.transaction(readonly=True):
-            statement = await connection.prepare(query)
+            with waiting_for(server, "it has not read the query yet"):
+                statement = await connection.prepare(query)
             if not statement.get_attributes():
                 await statement.fetch()  # Postgres may have more to say of it
                 raise QueryRefused("This gives no rows.", advice="Give one SELECT; COPY and the like are psql's.")
             if statement.get_parameters():
                 raise QueryRefused("The query has parameters, and nothing gives them values.", advice="Write them in.")
-            yield connection, statement
+            with waiting_for(server, "its answer is not there yet"):
+                yield connection, statement
     except asyncpg.PostgresError as error:
         raise QueryRefused(f"Postgres refused the query: {error}", advice=str(error.hint or "")) from error
     finally:

@@ -14,17 +14,18 @@ from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings
+from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings, say
 from service.cli.output import out as console
 from service.stack.detach import Say, StackFailed, end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
+from service.waiting import report_waits_to
 
 app = typer.Typer(add_completion=False)
 
 MARKS = {"moved": Text("!", "yellow"), "healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
-COLOURS = {"running": "green", "not answering": "red", "not running": "yellow"}
+COLOURS = {"running": "green", "not answering": "red", "not running": "yellow", "turned off": "dim"}
 
 
 @app.command()
@@ -85,8 +86,13 @@ def down() -> None:
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what runs, where its data and logs are, and what is wrong."""
+
+    async def main() -> Report:
+        report_waits_to(say)
+        return await examine(load_settings())
+
     with errors_as_sentences():
-        report = asyncio.run(examine(load_settings()))
+        report = asyncio.run(main())
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:

@@ -14,10 +14,13 @@ from library.contracts.drains import StreamPosition, StreamState, StreamStatus
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.lake import ArchiveState, ArchiveStatus
 from library.streams.control import Streams, Target
+from service.addresses import kafka_server
 from service.cli.output import DONE, Json, count, local, out, print_json, run, table
+from service.cli.pools import open_warehouse
 from service.drains import start_drains
-from service.resources import streams, warehouse
+from service.resources import kafka_connection, streams
 from service.temporal import connect
+from service.waiting import resolved, waiting_for
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at streams, pause, resume and rewind them.")
 
@@ -30,8 +33,7 @@ def list_streams(as_json: Json = False) -> None:
     """List every partition: how far behind, how fast, and why one does not go on."""
 
     async def main(settings: Settings) -> list[StreamStatus]:
-        async with warehouse(settings, size=1) as pool:
-            return (await streams(settings, pool).overview())[0]
+        return (await _overview(settings))[0]
 
     found = run(main)
     if as_json:
@@ -61,8 +63,7 @@ def list_archives(as_json: Json = False) -> None:
     """List how far every partition is in the lake, and why one does not go on."""
 
     async def main(settings: Settings) -> list[ArchiveStatus]:
-        async with warehouse(settings, size=1) as pool:
-            return (await streams(settings, pool).overview())[1]
+        return (await _overview(settings))[1]
 
     found = run(main)
     if as_json:
@@ -127,6 +128,13 @@ def rewind(
         out.print(DONE, f"{topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
 
 
+async def _overview(settings: Settings) -> tuple[list[StreamStatus], list[ArchiveStatus]]:
+    kafka_connection(settings)  # where Kafka is turned off, that is said first
+    async with open_warehouse(settings) as pool:
+        with waiting_for(kafka_server(settings), "it does not answer"):
+            return await streams(settings, pool).overview()
+
+
 def _target(offset: int | None, time: str | None, to: str | None) -> Target:
     if sum(each is not None for each in (offset, time, to)) != 1:
         raise ConfigurationError("Where to?", advice="Give just one of --offset, --time and --to.")
@@ -148,8 +156,11 @@ def _target(offset: int | None, time: str | None, to: str | None) -> Target:
 
 def _steer(action: str, topic: str, act: Callable[[Streams], Awaitable[list[StreamPosition]]]) -> list[StreamPosition]:
     async def main(settings: Settings) -> list[StreamPosition]:
-        async with warehouse(settings, size=2) as pool:
-            found = await act(streams(settings, pool))
+        async with open_warehouse(settings, size=2) as pool:
+            steering = streams(settings, pool)
+            await resolved(kafka_server(settings))
+            with waiting_for(kafka_server(settings), "it does not answer"):
+                found = await act(steering)
             await Audit(pool).record(LOCAL, action, topic)
             with suppress(WardflowError):  # without Temporal the schedule starts them, once it is back
                 await start_drains(await connect(settings), settings, found)

@@ -14,7 +14,7 @@ from library.access.tokens import Api, Tokens
 from library.access.users import UserInfo, Users
 from library.warehouse.pool import Pool
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
-from service.resources import warehouse
+from service.cli.pools import open_warehouse
 
 user = typer.Typer(add_completion=False, no_args_is_help=True, help="Users who post records.")
 
@@ -155,7 +155,7 @@ def _password() -> str:
 
 def _run[T](act: Callable[[Pool], Awaitable[T]]) -> T:
     async def main(settings: Settings) -> T:
-        async with warehouse(settings, size=1) as pool:
+        async with open_warehouse(settings) as pool:
             return await act(pool)
 
     return run(main)

@@ -5,6 +5,7 @@ import secrets
 import time
 from base64 import b64encode
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,7 @@ import httpx
 from library.access.audit import LOCAL, Audit
 from library.access.tokens import Api, Tokens
 from library.access.users import Users
+from library.contracts.streams import KafkaTurnedOff
 from library.warehouse.pool import Pool
 from service.simulators.made_up import MADE, broken
 from service.simulators.outages import answered
@@ -128,6 +130,18 @@ class Clinics:
         _, token = await self._tokens.create(name, [], user_id=user_id, expires_at=datetime.now(UTC) + _A_DAY)
         await Audit(self._pool).record(LOCAL, "create_user", str(user_id), simulated=True)
         return token
+
+
+async def refuse_without_kafka(http: httpx.AsyncClient, clinics: Clinics) -> None:
+    """Ask the API by a post without a record, which stores nothing; an API that is away is met again by `play`.
+
+    Raises:
+        KafkaTurnedOff: at this API.
+    """
+    with suppress(httpx.TransportError, ValueError):
+        answer = await http.post(f"/api_{Api.PATIENT}", headers={"Authorization": clinics.granted[0]}, timeout=_TIMEOUT)
+        if answer.json().get("type") == KafkaTurnedOff.__name__:
+            raise KafkaTurnedOff(f"at the API {http.base_url}".rstrip("/"))
 
 
 async def play(plan: Plan, http: httpx.AsyncClient, clinics: Clinics) -> Played:

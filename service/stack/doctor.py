@@ -22,6 +22,7 @@ from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
+from service.waiting import waiting_for
 
 ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
@@ -41,7 +42,7 @@ class PartReport:
     """One part as it was found."""
 
     name: str
-    state: Literal["running", "not answering", "not running"]
+    state: Literal["running", "not answering", "not running", "turned off"]
     address: str = ""
     pid: int | None = None
     version: str = ""
@@ -91,10 +92,9 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Their imports take seconds on a cold or busy machine, and are no part of how long a server takes to answer.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
-    needed = [name for name in PARTS if name != "kafka" or settings.kafka.enabled]
     # On real servers nobody misses it.
     beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
-    names = (*needed, *beside)
+    names = (*PARTS, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
@@ -108,7 +108,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
                 "Make room: a full disk stops Postgres and the object store.",
             )
         )
-    if all(part.state == "running" for part in parts if part.name not in OURS):
+    if all(part.state in ("running", "turned off") for part in parts if part.name not in OURS):
         missing = await _bootstrap_problems(settings, check_bootstrap)
         problems += missing or await stopped(settings)
     return Report(
@@ -144,19 +144,23 @@ def _stack_problems(folder: Path, supervisor: int | None, recorded: State, entri
 
 
 async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> tuple[PartReport, Problem | None]:
+    if name == "kafka" and not settings.kafka.enabled:
+        return PartReport(name, "turned off"), None
     if entry is None:
         advice = "`wardflow down` and `wardflow up --detach` start everything; the log of the stack says what happened."
         return PartReport(name, "not running"), Problem(f"{name} is not running.", advice)
+    address = _public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"])
     try:
-        async with asyncio.timeout(ANSWERS_WITHIN):
-            health = await _ask(name, entry, settings)
+        with waiting_for(f"{name} at {address}", "it does not answer", seconds=ANSWERS_WITHIN):
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                health = await _ask(name, entry, settings)
     except TimeoutError:
         health = Health(problem=f"{name} did not answer within {ANSWERS_WITHIN:.0f} seconds.")
     log = entry.get("log", "")
     report = PartReport(
         name=name,
         state="not answering" if health.problem else "running",
-        address=_public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"]),
+        address=address,
         pid=entry.get("pid"),
         version=health.version or entry.get("version", ""),
         log=log,

@@ -12,9 +12,11 @@ from temporalio.worker import Worker
 
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
+from service.addresses import store_server
 from service.readiness import parts
 from service.resources import object_store, warehouse
 from service.temporal import connect
+from service.waiting import resolved
 from service.worker.health import HealthServer, health_app
 from service.worker.wiring import Resources
 from service.worker.workers import workers
@@ -44,6 +46,7 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     sdk_metrics = f"127.0.0.1:{_free_port()}"
     client = await connect(settings, runtime=_runtime(sdk_metrics))
     store = object_store(settings)
+    await resolved(store_server(settings))
     # A load holds a connection, and needs a second one to be watched by: one of all loads' would leave none for that.
     # A drain holds one during a batch's transaction only.
     loads = (settings.worker.load_slots if LOAD in queues else 0) + (_DRAINS_AT_ONCE if STREAMS in queues else 0)

@@ -1,12 +1,13 @@
 """What a worker is made of, by source: datasets, workflows, and activities with their queues."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+from pydantic import JsonValue
 from temporalio.client import Client
 
 from activities.abandoned import AbandonedRuns
@@ -34,6 +35,7 @@ from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
+from library.warehouse.queries.beds_catalogue import current_edition
 from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
 from service.resources import download_guard, file_guard, kafka_connection, lake_storage, streams, topics
@@ -106,16 +108,19 @@ class Part:
 
     Attributes:
         activities: makes them, by queue; those of `workflows` are local ones.
+        reports: by the workflow's name, what is added to the report of a run when it ends, given the id of its load.
     """
 
     workflows: tuple[type, ...]
     activities: Callable[[Resources], ByQueue]
     datasets: tuple[Dataset, ...] = ()
+    reports: Mapping[str, Callable[[Pool, str], Awaitable[Mapping[str, JsonValue]]]] = field(default_factory=dict)
 
 
 def _every_source(resources: Resources) -> ByQueue:
     pool, runs, store = resources.pool, resources.runs, resources.store
-    bookkeeping = RunActivities(pool, runs)
+    reports = {name: partial(report, pool) for part in PARTS for name, report in part.reports.items()}
+    bookkeeping = RunActivities(pool, runs, reports)
     abandoned = AbandonedRuns(pool, runs, resources.client)
     upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), resources.imports)
     return {
@@ -192,7 +197,7 @@ def _lake(resources: Resources) -> ByQueue:
 
 PARTS = (
     Part((UpkeepWorkflow,), _every_source),
-    Part((IngestWorkbookWorkflow,), _beds, beds.DATASETS),
+    Part((IngestWorkbookWorkflow,), _beds, beds.DATASETS, {"ingest-workbook": current_edition}),
     Part((ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow), _fhir, fhir.DATASETS),
     Part((DrainTopicWorkflow, KeepDrainsWorkflow), _streams, records.DATASETS),
     Part((ArchiveTopicWorkflow, TidyLakeWorkflow), _lake),

@@ -10,8 +10,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.abandoned import AbandonedRuns
 from activities.fhir import FhirActivities, FhirClients
+from activities.fhir_imports import FhirImportActivities
 from config.settings import Settings
-from library.contracts.fhir import FetchedPage, FetchPage, InvalidZipcode, UnknownServer
+from library.contracts.fhir import FetchedPage, FetchPage, FinishImport, InvalidZipcode, UnknownServer
+from library.contracts.loads import DatasetCounts
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.sources.fhir.staging import READER_VERSION
@@ -19,6 +21,7 @@ from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import run_id
+from service.worker.wiring import Resources
 from tests.faults.harness import until_async
 from tests.support.imports import SERVER, Imports, imports, with_sandbox
 from tests.support.sandbox import running_sandbox
@@ -106,6 +109,57 @@ async def test_an_import_of_what_has_not_changed_is_already_loaded_and_writes_no
         assert (run.state, run.result) == (RunState.COMPLETED, "already_loaded")
         assert await pool.fetch("SELECT id, xmin::text FROM fhir.observation ORDER BY id") == written
         assert importing.sandbox.call_log("page Observation") == []  # nothing has changed: one empty page a search
+
+
+async def test_an_import_of_what_has_not_changed_shows_the_figures_of_the_last_one_that_loaded_something(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        first = await importing.zipcode("01906")
+        for _ in range(2):  # the second one has only an import before it that loaded nothing itself
+            again = await importing.zipcode("01906")
+            assert (again.result, again.counts) == ("already_loaded", first.counts)
+            assert again.report | {"pages": 0} == first.report | {"pages": 0, "figures_of": first.id}
+            kept = await pool.fetchrow("SELECT * FROM fhir.zipcode_import")
+            assert kept is not None
+            assert (kept["last_run_id"], kept["counts"]["observations"]) == (again.id, first.report["observations"])
+        (patient, _) = patients_of(importing, "01906")
+        importing.sandbox.put(observation_of(importing, patient["id"]) | {"status": "amended"})
+        changed = await importing.zipcode("01906")
+        assert (changed.result, changed.report["observations"], "figures_of" in changed.report) == ("loaded", 1, False)
+        last = await importing.zipcode("01906")
+        assert (last.result, last.counts) == ("already_loaded", changed.counts)
+        assert (last.report["figures_of"], last.report["observations"]) == (changed.id, 1)
+        elsewhere = await importing.zipcode("99999")
+        assert (elsewhere.result, elsewhere.counts) == ("loaded", {})
+
+
+async def test_what_a_failed_import_has_loaded_is_what_the_next_one_shows(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with imports(settings, pool, store) as importing:
+        first = await importing.zipcode("01906")
+        await pool.execute("UPDATE ingest.run SET state = 'failed', result = NULL WHERE id = $1", first.id)
+        again = await importing.zipcode("01906")
+    assert (again.result, again.counts, again.report["figures_of"]) == ("already_loaded", first.counts, first.id)
+
+
+async def test_an_import_that_is_summed_up_twice_says_the_same(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    """A worker may die after its last transaction and before Temporal hears of it."""
+    async with imports(settings, pool, store) as importing:
+        await importing.zipcode("01906")
+        again = await importing.zipcode("01906")
+        resources = Resources(settings, importing.client, pool, store)
+        activities = FhirImportActivities(
+            FhirImports(pool, READER_VERSION), resources.stager, resources.loads, settings.fhir
+        )
+        await pool.execute("UPDATE ingest.run SET state = 'running' WHERE id = $1", again.id)
+        wanted = FinishImport(run_id=again.id, server=SERVER, zipcode="01906", report={"pages": again.report["pages"]})
+        totals = await ActivityEnvironment().run(activities.finish_import, wanted)
+    assert (totals.outcome, totals.report) == ("already_loaded", again.report)
+    assert totals.counts == {name: DatasetCounts.model_validate(counts) for name, counts in again.counts.items()}
 
 
 async def test_what_an_older_reader_has_read_is_asked_for_again_whole(

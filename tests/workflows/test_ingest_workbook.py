@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from tests.support.runs import NHS, Workbooks
 Q3_2019 = NHS / "kh03" / "1920-Q3-Beds-Open-Overnight-Web_File-Final-DE5WC.xlsx"
 Q3_2019_FIRST = NHS / "superseded" / "Beds-Open-Overnight-Web_File-Final-Q3-2019-20-kg8gu.xlsx"
 TABLES = ("edition", "edition_organisation", "occupancy", "specialty_occupancy", "england_total", "specialty")
+
+
+def packed_otherwise(workbook: Path, copy: Path) -> Path:
+    """The same workbook as other bytes."""
+    with zipfile.ZipFile(workbook) as before, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name))
+    return copy
 
 
 async def written(pool: Pool) -> dict[str, list[str]]:
@@ -76,6 +85,56 @@ async def test_the_newest_edition_of_a_quarter_counts_whichever_is_loaded_last(
     assert await pool.fetchval("SELECT count(*) FROM beds.edition") == 2
     current = await pool.fetchval("SELECT sum(available) FROM beds.current_occupancy WHERE sector = 'total'")
     assert current == pytest.approx(128325.967391, abs=0.01)
+
+
+async def test_an_older_edition_says_that_it_does_not_count_and_which_one_does(sent: Workbooks) -> None:
+    newer = await sent.ingest(Q3_2019)
+    older = await sent.ingest(Q3_2019_FIRST)
+    assert (newer.report["current_edition"], "note" in newer.report) == (newer.report["edition"], False)
+    assert (older.state, older.result) == (RunState.COMPLETED, "loaded")
+    assert older.report["current_edition"] == newer.report["edition"] != older.report["edition"]
+    note = str(older.report["note"])
+    for told in ("2019-20 Q3", "does not count", newer.report["edition"], Q3_2019.name, "2020-11-19", "2020-02-27"):
+        assert str(told) in note
+
+
+async def test_a_workbook_of_the_same_date_with_other_bytes_says_that_the_first_one_counts(
+    sent: Workbooks, pool: Pool, tmp_path: Path
+) -> None:
+    first = await sent.ingest(Q3_2019)
+    await pool.execute("UPDATE beds.edition SET landed_at = landed_at - interval '1 minute'")
+    second = await sent.ingest(packed_otherwise(Q3_2019, tmp_path / "the same again.xlsx"))
+    assert (second.result, second.report["current_edition"]) == ("loaded", first.report["edition"])
+    assert second.report["edition"] != first.report["edition"]
+    for told in ("Both editions state the date 2020-11-19", "landed here first", Q3_2019.name):
+        assert told in str(second.report["note"])
+
+
+async def test_of_two_that_landed_in_the_same_second_the_one_that_does_not_count_says_why(
+    sent: Workbooks, pool: Pool, tmp_path: Path
+) -> None:
+    paths = (Q3_2019, packed_otherwise(Q3_2019, tmp_path / "the same again.xlsx"))
+    for path in paths:
+        await sent.ingest(path)
+    await pool.execute("UPDATE beds.edition SET landed_at = (SELECT min(landed_at) FROM beds.edition)")
+    runs = [await sent.ingest(path) for path in paths]
+    lower = min(str(run.report["edition"]) for run in runs)
+    assert {run.report["current_edition"] for run in runs} == {lower}
+    (note,) = [str(run.report["note"]) for run in runs if run.report["edition"] != lower]
+    assert "in the same second; then the one with the lower id counts" in note
+
+
+async def test_which_edition_counts_is_said_as_of_the_end_of_each_run(sent: Workbooks) -> None:
+    first = await sent.ingest(Q3_2019_FIRST)
+    assert first.report["current_edition"] == first.report["edition"]
+    newer = await sent.ingest(Q3_2019)
+    again = await sent.ingest(Q3_2019_FIRST)
+    assert (again.result, again.report["current_edition"]) == ("already_loaded", newer.report["edition"])
+    assert "does not count" in str(again.report["note"])
+    assert {name: value for name, value in again.report.items() if name != "note"} == (
+        first.report | {"current_edition": newer.report["edition"]}
+    )
+    assert again.warnings == first.warnings
 
 
 async def test_every_real_workbook_agrees_with_its_published_totals(sent: Workbooks, pool: Pool) -> None:

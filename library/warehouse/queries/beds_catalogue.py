@@ -3,6 +3,11 @@
 from typing import Any
 from uuid import UUID
 
+from asyncpg import Record
+from pydantic import JsonValue
+
+from library.contracts.beds import CURRENT_EDITION
+from library.contracts.runs import NOTE
 from library.warehouse.pool import Pool
 from library.warehouse.queries.pages import Query
 
@@ -60,6 +65,20 @@ ORGANISATION_COLUMNS = (
 )
 
 
+# Dates as `beds.current_edition` compares them; the file's name is the subject of the run that loaded it.
+_COUNTS = """
+SELECT e.id, e.financial_year, e.quarter, coalesce(e.revised, e.published) AS day,
+       c.id AS current, coalesce(c.revised, c.published) AS current_day,
+       c.landed_at < e.landed_at AS landed_first, run.subject AS file
+FROM ingest.load l
+JOIN beds.edition e ON e.id = (l.report ->> 'edition')::uuid
+JOIN beds.current_edition c ON c.period_end = e.period_end AND c.basis = e.basis
+LEFT JOIN ingest.load counting ON counting.id = c.load_id
+LEFT JOIN ingest.run run ON run.id = counting.run_id AND run.subject <> run.workflow_id
+WHERE l.id = $1
+"""
+
+
 def editions() -> Query:
     """All editions with their provenance and warnings."""
     return Query(_EDITIONS, EDITION_COLUMNS, (), ("period_end", "id"))
@@ -88,6 +107,31 @@ def organisations_called(text: str) -> Query:
         ORGANISATION_COLUMNS,
         (text,),
         ("organisation_code",),
+    )
+
+
+async def current_edition(pool: Pool, load_id: str) -> dict[str, JsonValue]:
+    """Which edition counts for the quarter of a load's workbook: for its run's report, with a note if it is another."""
+    row = await pool.fetchrow(_COUNTS, load_id)
+    if row is None:
+        return {}
+    report: dict[str, JsonValue] = {CURRENT_EDITION: str(row["current"])}
+    return report if row["current"] == row["id"] else report | {NOTE: _does_not_count(row)}
+
+
+def _does_not_count(row: Record) -> str:
+    file = f" (file {row['file']})" if row["file"] else ""
+    mine, other = row["day"], row["current_day"]
+    if mine != other:
+        why = f"That one is dated {other}, this one {'states no date' if mine is None else mine}."
+    else:
+        both = "Neither edition states a date" if mine is None else f"Both editions state the date {mine}"
+        first = "and then the one that landed here first counts."
+        same_second = "and they landed here in the same second; then the one with the lower id counts."
+        why = f"{both}, {first if row['landed_first'] else same_second}"
+    return (
+        f"This workbook is loaded, but it does not count for {row['financial_year']} Q{row['quarter']}: "
+        f"edition {row['current']}{file} counts. {why}"
     )
 
 

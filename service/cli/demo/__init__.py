@@ -49,6 +49,10 @@ def _what_next(settings: Settings, outcomes: list[Outcome], up_after: float, sec
     stack_file = path_to_type(settings.stack_file)
     api = read_state(settings.stack.folder)["api"]["url"]
     workflows = f"/namespaces/{settings.temporal.namespace}/workflows"  # without it a browser opens an empty namespace
+    records = f"""
+  Post records    {wardflow} simulate records --rate 50 --duration 20 --verify
+                  {wardflow} streams list      lag, rate and state of each partition"""
+    records = records if settings.kafka.enabled else ""
     out.print(
         f"""
 Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
@@ -69,9 +73,7 @@ Up after {up_after:.1f} s, all done after {seconds:.1f} s. What to look at next:
                   {api}/docs      every route
   All 25 files    {wardflow} ingest workbook {workbooks}
   More patients   {wardflow} import zipcode 00000 02302 02114
-                  {wardflow} quarantine list      what was refused, and why
-  Post records    {wardflow} simulate records --rate 50 --duration 20 --verify
-                  {wardflow} streams list      lag, rate and state of each partition
+                  {wardflow} quarantine list      what was refused, and why{records}
   Health          {wardflow} doctor
   Stop            {wardflow} down
 """.rstrip()

@@ -1,6 +1,7 @@
 """The patients of a zip code from the sandbox, and what came of them beside what it has."""
 
 import json
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -11,6 +12,7 @@ from service.cli.following import follow
 from service.cli.imports import show, zipcode_wanted
 from service.cli.output import DONE, FAILED, out, table
 from service.resources import warehouse
+from service.waiting import waiting_for
 
 ZIPCODE = "01906"
 SERVER = "sandbox"
@@ -32,7 +34,8 @@ async def show_patients(settings: Settings) -> bool:
         return True
     followed = await follow(settings, [zipcode_wanted(ZIPCODE, SERVER)])
     show(followed)
-    patients, observations = await _served(base)
+    with waiting_for(f"the FHIR sandbox at {urlsplit(base).netloc}", "it is asked what it has"):
+        patients, observations = await _served(base)
     async with warehouse(settings, size=1) as pool:
         rows = await zipcode(pool, ZIPCODE, SERVER)
     found = (rows[0]["patients"], rows[0]["observations"]) if rows else (0, 0)

@@ -3,11 +3,13 @@
 import httpx
 
 from config.settings import Settings
+from service.addresses import postgres_server
 from service.cli.output import out, table
 from service.cli.simulate import show, show_verdicts
 from service.resources import warehouse
 from service.simulators.records import Clinics, Plan, play
 from service.simulators.verifying import in_warehouse, verify
+from service.waiting import waiting_for
 
 PLAN = Plan(rate=25, users=3, bad=0.2, duration=4)
 _WITHIN = 30.0
@@ -16,7 +18,7 @@ _WITHIN = 30.0
 async def post_records(settings: Settings) -> bool:
     """Post, drain, look; whether all is as the clinics were told."""
     if not settings.kafka.enabled:
-        out.print("No records: the stack runs without Kafka (WARDFLOW_KAFKA__ENABLED).")
+        out.print("\nRecords were left out: Kafka is turned off (WARDFLOW_KAFKA__ENABLED=false).")
         return True
     async with (
         warehouse(settings, size=2) as pool,
@@ -24,13 +26,15 @@ async def post_records(settings: Settings) -> bool:
     ):
         clinics = Clinics(pool)
         try:
-            await clinics.open(PLAN.users)
+            with waiting_for(postgres_server(settings), "users are made for the clinics"):
+                await clinics.open(PLAN.users)
             played = await play(PLAN, http, clinics)
         finally:
             await clinics.close()
         out.print()
         show(played)
-        verdict = await verify("warehouse", played, in_warehouse(pool), within=_WITHIN, once=True)
+        with waiting_for("the accepted records to be in the warehouse", seconds=_WITHIN):
+            verdict = await verify("warehouse", played, in_warehouse(pool), within=_WITHIN, once=True)
         show_verdicts([verdict])
         await _statistics(settings, http)
     return verdict.holds and not played.surprises

@@ -74,6 +74,21 @@ async def test_zip_codes_are_imported_each_by_a_run_of_its_own_and_can_be_asked_
     assert [row["subject"].rpartition("zipcode-")[2] for row in started] == ["sandbox-01854", "sandbox-02114"]
 
 
+@pytest.mark.usefixtures("sent")
+async def test_a_zip_code_imported_again_shows_the_first_imports_figures(api: Client, importer: dict[str, str]) -> None:
+    runs, imports = [], []
+    for _ in range(2):
+        (item,) = (await api.http.post("/zipcodes", headers=importer, json={"zipcodes": ["02114"]})).json()["items"]
+        runs.append(await run_of(api, importer, item["run_id"]))
+        (server,) = (await api.http.get("/zipcodes/02114", headers=importer)).json()["servers"]
+        imports.append(server["last_import"])
+    assert [run["result"] for run in runs] == ["loaded", "already_loaded"]
+    assert runs[0]["counts"] == runs[1]["counts"] != {}
+    assert [each["counts"]["observations"] for each in imports] == [81, 81]
+    assert [each["run_id"] for each in imports] == [run["id"] for run in runs]
+    assert runs[1]["report"]["figures_of"] == runs[0]["id"]
+
+
 async def test_one_zip_code_has_a_location_and_a_second_start_joins_the_open_run(
     api: Client, importer: dict[str, str]
 ) -> None:

@@ -10,7 +10,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.faults.harness import environment_of
 from tests.integration.cli.conftest import Commands
-from tests.support.fhir_rows import patient
+from tests.support.fhir_rows import observation, patient
 from tests.support.imports import with_sandbox
 from tests.support.runs import workbooks
 from tests.support.sandbox import RunningSandbox
@@ -76,6 +76,33 @@ async def test_of_each_file_is_told_what_it_held_that_is_neither_a_patient_nor_a
             assert imported.exit_code == 0, imported.output
             assert [line.split()[1] for line in imported.stdout.splitlines()[1:]] == [result] * len(FILES)
             assert said(imported.stderr) == TOLD
+
+
+async def test_a_zip_code_imported_again_shows_the_first_imports_figures(
+    commands: Commands, settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with workbooks(settings, pool, store):
+        told = [await commands.answer("import", "zipcode", "01906") for _ in range(2)]
+        printed = await commands.done("import", "zipcode", "01906")
+        shown = await commands.answer("runs", "show", told[1][0]["run"])
+    assert [each["result"] for (each,) in told] == ["loaded", "already_loaded"]
+    assert told[0][0]["counts"] == told[1][0]["counts"] == shown["counts"] != {}
+    assert printed.splitlines()[1].split()[:4] == ["01906", "already_loaded", "2", "289"]
+    assert shown["report"]["figures_of"] == told[0][0]["run"]
+
+
+async def test_rows_of_a_zip_code_that_were_refused_are_found_by_the_run_that_an_import_names(
+    commands: Commands, settings: Settings, pool: Pool, store: ObjectStore, fhir_sandbox: RunningSandbox
+) -> None:
+    (known, *_) = (each for each in fhir_sandbox.resources("Patient") if each["address"][0]["postalCode"] == "01906")
+    long_ago = {"versionId": "1", "lastUpdated": "2020-01-01T00:00:00Z"}
+    fhir_sandbox.put_as_given(observation("x", known["id"]) | {"effectiveDateTime": "yesterday", "meta": long_ago})
+    async with workbooks(settings, pool, store):
+        for _ in range(2):
+            imported = await commands.call("import", "zipcode", "01906")
+            (told,) = [line for line in imported.stderr.splitlines() if "1 refused" in line]
+            refused = await commands.answer("quarantine", "list", "--run", told.rpartition("--run ")[2].strip("`."))
+            assert len(refused) == 1
 
 
 async def test_an_export_that_was_loaded_before_is_not_said_to_hold_nothing_and_one_without_files_is(

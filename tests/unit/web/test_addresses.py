@@ -104,5 +104,5 @@ async def test_the_system_resolves_names(monkeypatch: pytest.MonkeyPatch) -> Non
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(DownloadUnavailable, match="could not be resolved"):
+    with pytest.raises(DownloadUnavailable, match="does not resolve"):
         await system_resolver("nowhere.example.org", 80)

@@ -12,7 +12,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from config.sections import FhirServerSettings, FhirSettings
-from library.contracts.errors import WardflowError
+from library.contracts.errors import HostNotResolved, WardflowError
 from library.contracts.fhir import (
     AnotherOrigin,
     PageTooLarge,
@@ -233,4 +233,28 @@ async def test_a_server_of_tokens_that_grants_none_is_refused(server: Server, st
     client = client_of(server, **settings)
     with pytest.raises(ServerRefused):
         await client.search("Patient", ZIP)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"base_url": "https://fhir.invalid/r4"}, "fhir.invalid of the server test"),
+        (
+            {"token_url": "https://tokens.invalid/", "client_id": "me", "client_secret": SecretStr("x")},
+            "tokens.invalid of the server of tokens",
+        ),
+    ],
+)
+async def test_a_name_that_does_not_resolve_is_named_and_given_up_after_a_while(
+    server: Server, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], named: str
+) -> None:
+    client = client_of(server, **settings)
+    with pytest.raises(ServerBusy, match=f"{named} does not resolve") as first:
+        await client.search("Patient", ZIP)
+    assert first.value.retry_after == 5
+    monkeypatch.setattr("library.web.names.NAME_MAY_TAKE", 0.0)
+    with pytest.raises(HostNotResolved, match=rf"{named.split()[0]} does not resolve; it was tried") as given_up:
+        await client.search("Patient", ZIP)
+    assert not given_up.value.retryable
     await client.close()

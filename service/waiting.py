@@ -1,0 +1,186 @@
+"""What a process waits for, said in time: a line after two seconds, and again while the wait lasts.
+
+Commands print the line on standard error; other processes write it to their log.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from ipaddress import ip_address
+
+import structlog
+
+from library.contracts.errors import HostNotResolved
+from library.web.names import NAME_MAY_TAKE
+from service.addresses import Server
+
+_log = structlog.get_logger(__name__)
+
+SAID_AFTER, SAID_AGAIN_AFTER = 2.0, 30.0
+"""Seconds until a wait is said, and between two lines about the same thing."""
+_BETWEEN_LOOKUPS = 1.0
+
+type Say = Callable[[str], object]
+
+
+def log_wait(text: str) -> None:
+    """Say it in the log."""
+    _log.warning("waiting", what=text)
+
+
+_say: ContextVar[Say] = ContextVar("say", default=log_wait)
+_innermost: ContextVar["Waiting | None"] = ContextVar("innermost", default=None)
+_said_at: dict[str, float] = {}
+"""When something was said last: many runs that wait for the same server are one line."""
+
+
+def report_waits_to(say: Say) -> None:
+    """Say waits of this task, and of those that it starts, in another way than by the log."""
+    _say.set(say)
+
+
+class Waiting:
+    """One wait that is under way.
+
+    Attributes:
+        what: for people; the same text is said once in a while only.
+        reason: why it is not there, as far as that is known.
+        over: whether the wait has ended.
+    """
+
+    def __init__(self, what: str, reason: str, seconds: float | None, *, gives_way: bool) -> None:
+        self.what, self.reason = what, reason
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._gives_way = gives_way
+        self._inner = 0
+        self.over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Say it two seconds from now on; called again, as when something has moved, it begins anew."""
+        self._stop()
+        if not self.over:
+            self._timer = asyncio.get_running_loop().call_later(SAID_AFTER, self._tell)
+
+    def end(self) -> None:
+        """Say nothing any more, for good."""
+        self.over = True
+        self._stop()
+
+    def pause(self) -> None:
+        """Something more exact is waited for meanwhile."""
+        self._inner += 1
+        if self._gives_way:
+            self._stop()
+
+    def resume(self) -> None:
+        """That has ended."""
+        self._inner -= 1
+        if self._gives_way and self._inner == 0:
+            self.begin()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        due = _said_at.get(self.what, now - SAID_AGAIN_AFTER) + SAID_AGAIN_AFTER
+        if due <= now:
+            _said_at[self.what] = due = now
+            due += SAID_AGAIN_AFTER
+            left = "" if self._until is None else f" Trying for up to {max(1, round(self._until - now))} s more."
+            _say.get()(f"Waiting for {self.what}{self.reason and f': {self.reason}'}.{left}")
+        self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.1), self._tell)
+
+
+@contextmanager
+def waiting_for(
+    what: Server | str, reason: str = "", *, seconds: float | None = None, gives_way: bool = False
+) -> Iterator[Waiting]:
+    """Say what is waited for if the body takes longer than two seconds.
+
+    Args:
+        what: a server, or something else in words that go on from "Waiting for".
+        reason: why the wait is necessary, without a full stop.
+        seconds: after which the body gives up.
+        gives_way: whether an inner wait says it better: then this one begins anew when that one has ended.
+    """
+    outer = _innermost.get()
+    if outer is not None:
+        outer.pause()
+    made = Waiting(str(what), reason, seconds, gives_way=gives_way)
+    token = _innermost.set(made)
+    made.begin()
+    try:
+        yield made
+    finally:
+        made.end()
+        _innermost.reset(token)
+        if outer is not None:
+            outer.resume()
+
+
+async def resolved(server: Server) -> None:
+    """Return once the name of a server resolves; addresses need no look-up.
+
+    Raises:
+        HostNotResolved: it did not for 20 seconds.
+    """
+    if not server.hosts or any(map(_is_address, server.hosts)):
+        return None
+    until = time.monotonic() + NAME_MAY_TAKE
+    names = ", ".join(server.hosts)
+    with waiting_for(f"the name {names} ({server.role}) to resolve", seconds=NAME_MAY_TAKE):
+        while time.monotonic() < until:
+            for host in server.hosts:
+                # What hangs, or is not known, is asked for again until the time is over.
+                with suppress(OSError):
+                    async with asyncio.timeout(until - time.monotonic()):
+                        return await _look_up(host)
+            await asyncio.sleep(min(_BETWEEN_LOOKUPS, max(0.0, until - time.monotonic())))
+    raise not_resolved(server)
+
+
+def not_resolved(server: Server) -> HostNotResolved:
+    """The error of a server whose name has not resolved for too long."""
+    return HostNotResolved(
+        f"The name {', '.join(server.hosts)} ({server.role}) does not resolve; it was tried for "
+        f"{NAME_MAY_TAKE:.0f} seconds.",
+        advice=f"Check the setting {server.setting} and the DNS of this machine, then try again.",
+    )
+
+
+async def _look_up(host: str) -> None:
+    """In a daemon thread: a look-up that hangs cannot be cancelled, and must not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[None] = loop.create_future()
+
+    def answered(error: OSError | None) -> None:
+        if not found.done():
+            found.set_result(None) if error is None else found.set_exception(error)
+
+    def look() -> None:
+        try:
+            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            error = None
+        except OSError as failure:
+            error = failure
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(answered, error)
+
+    threading.Thread(target=look, name="look-up", daemon=True).start()
+    await found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
