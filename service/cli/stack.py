@@ -146,6 +146,9 @@ def _show(report: Report) -> None:
     supervisor = f" (process {report.pid})" if report.pid else ""
     console.print(f"stack {report.stack}{supervisor}, wardflow {report.wardflow}, Python {report.python}")
     console.print(f"data {report.folder} ({report.disk_free_bytes / 1024**3:.0f} GiB free), logs {report.logs}")
+    for note in report.notes:
+        console.print("·", note.message)
+        console.print(f"  {note.advice}")
     for problem in report.problems:
         console.print(FAILED, problem.message)
         console.print(f"  {problem.advice}")

@@ -20,6 +20,7 @@ from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
+from service.stack.identity import NAMESPACE_ADVICE
 from service.stack.part import Entry, Health
 from service.stack.state import State, elsewhere, read_state, with_addresses
 from service.waiting import waiting_for
@@ -64,6 +65,7 @@ class Report:
     Attributes:
         stack: state of the stack as a whole: `starting`, `running`, `ending`, or `not running`.
         pid: of the supervisor.
+        notes: what is no fault, but what people should know.
     """
 
     wardflow: str
@@ -75,6 +77,7 @@ class Report:
     disk_free_bytes: int
     parts: tuple[PartReport, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...] = ()
 
 
 async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = None) -> Report:
@@ -121,6 +124,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
         disk_free_bytes=free,
         parts=parts,
         problems=tuple(problems),
+        notes=tuple(Problem(entry["note"], NAMESPACE_ADVICE) for entry in recorded.values() if "note" in entry),
     )
 
 

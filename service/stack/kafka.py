@@ -97,7 +97,7 @@ async def health(connection: Connection) -> Health:
         async with asyncio.timeout(3), Cluster(connection) as cluster:
             brokers = cluster.brokers()
     except (OSError, TimeoutError, ValueError) as error:
-        return Health(problem=f"Kafka does not answer: {error or type(error).__name__}")
+        return Health(problem=f"Kafka does not answer: {str(error) or type(error).__name__}")
     except (KafkaUnavailable, ConfigurationError) as error:
         return Health(problem=error.message)
     return Health() if brokers else Health(problem="Kafka answers, and knows of no broker yet.")

@@ -62,7 +62,7 @@ async def health(health_url: str) -> Health:
         async with httpx.AsyncClient(timeout=2, trust_env=False, verify=_NO_TLS) as client:
             answer = await client.get(health_url)
     except httpx.HTTPError as error:
-        return Health(problem=f"It does not answer: {error or type(error).__name__}")
+        return Health(problem=f"It does not answer: {str(error) or type(error).__name__}")
     if answer.status_code != 200:
         return Health(problem=f"It is not ready (status {answer.status_code}).")
     return Health()

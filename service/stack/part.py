@@ -70,7 +70,17 @@ class Progress:
 
     subject: str
     state: Literal[
-        "starting", "fetching", "moved", "healthy", "elsewhere", "done", "died", "running", "ending", "ended"
+        "starting",
+        "fetching",
+        "moved",
+        "healthy",
+        "elsewhere",
+        "turned off",
+        "done",
+        "died",
+        "running",
+        "ending",
+        "ended",
     ]
     detail: str = ""
 

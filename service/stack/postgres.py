@@ -78,7 +78,8 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
         log=folder / "logs" / "postgres.log",
         check=lambda: health(owner),
         entries={
-            "postgres": {"url": owner, "read_only_url": url(READER, credentials.postgres_reader_password)},
+            "postgres": {"url": owner, "read_only_url": url(READER, credentials.postgres_reader_password)}
+            | ({"note": identity.note} if identity.note else {}),
         },
         address=f"127.0.0.1:{port}",
         folder=folder,
@@ -98,7 +99,7 @@ async def health(url: str) -> Health:
         finally:
             connection.terminate()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        return Health(problem=f"Postgres does not answer: {error or type(error).__name__}")
+        return Health(problem=f"Postgres does not answer: {str(error) or type(error).__name__}")
 
 
 async def _make_cluster(data: Path, identity: Identity, credentials: Credentials) -> None:

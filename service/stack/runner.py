@@ -82,7 +82,9 @@ class Stack:
             "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
         }
         external = elsewhere(self.settings)
-        names = tuple(name for name in names if name != "kafka" or self.settings.kafka.enabled)
+        if "kafka" in names and not self.settings.kafka.enabled:
+            self.on_progress(Progress("kafka", "turned off", "by WARDFLOW_KAFKA__ENABLED"))
+            names = tuple(name for name in names if name != "kafka")
         for name in names:
             if name in external:
                 self.on_progress(Progress(name, "elsewhere", "named by its setting"))

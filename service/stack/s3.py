@@ -77,7 +77,7 @@ async def health(url: str) -> Health:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             answer = await client.get(url)
     except httpx.HTTPError as error:
-        return Health(problem=f"S3 does not answer: {error or type(error).__name__}")
+        return Health(problem=f"S3 does not answer: {str(error) or type(error).__name__}")
     if answer.status_code >= 500:
         return Health(problem=f"S3 answers with status {answer.status_code}.")
     return Health(version=answer.headers.get("server", ""))
@@ -97,5 +97,5 @@ async def health_with_volumes(url: str, master: str) -> Health:
             answer = await client.get(f"{master}/dir/status")
             volumes = answer.raise_for_status().json()["Topology"]["Max"]
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        return Health(problem=f"SeaweedFS's master does not answer: {error or type(error).__name__}")
+        return Health(problem=f"SeaweedFS's master does not answer: {str(error) or type(error).__name__}")
     return gateway if volumes else Health(problem="SeaweedFS's volume server has not reported to its master yet.")

@@ -83,7 +83,7 @@ async def health_by_ui(ui_url: str) -> Health:
             answer.raise_for_status()
             return Health(version=str(answer.json()["serverVersion"]))
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        return Health(problem=f"Temporal does not answer: {error or type(error).__name__}")
+        return Health(problem=f"Temporal does not answer: {str(error) or type(error).__name__}")
 
 
 async def health(settings: Settings) -> Health:

@@ -15,7 +15,7 @@ import pytest
 from config.servers import StackSettings
 from config.settings import Settings
 from service.resources import warehouse_dsn
-from service.stack import postgres
+from service.stack import identity, postgres
 from service.stack.jars import choose_folder
 from service.stack.runner import embedded_stack
 from tests.support.checkouts import Checkout, copy_checkout
@@ -101,8 +101,11 @@ def check_that_it_works(checkout: Checkout) -> None:
     folder = Path(checkout.environment.get("WARDFLOW_STACK__FOLDER", checkout.folder / ".wardflow"))
     assert Path(report["folder"]) == folder.resolve()
     if os.geteuid() == 0 and not checkout.confinement:
-        (postgres,) = (part for part in report["parts"] if part["name"] == "postgres")
-        assert may_not_do_what_root_may(psutil.Process(postgres["pid"]))
+        (part,) = (part for part in report["parts"] if part["name"] == "postgres")
+        process = psutil.Process(part["pid"])
+        assert may_not_do_what_root_may(process)
+        owns_files_of_root = process.uids().effective == 0
+        assert [note["message"] for note in report["notes"]] == [identity.NAMESPACE_NOTE] * owns_files_of_root
 
 
 def may_not_do_what_root_may(process: psutil.Process) -> bool:
