@@ -10,9 +10,9 @@ from temporalio import activity
 
 from activities.staging import Landed, Reading, Stager
 from config.sections import WorkbookSettings
-from library.contracts.beds import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
+from library.sources.beds.contracts import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
 from library.sources.beds.staging import SOURCE, stage_in_child, workbook_identity
 from library.web.download import download
 from library.web.guard import Guard

@@ -18,7 +18,10 @@ from temporalio import activity
 
 from activities.beating import beating
 from config.sections import FhirSettings
-from library.contracts.fhir import (
+from library.contracts.objects import ObjectRef
+from library.objects.store import ObjectStore
+from library.sources.fhir.client import Answer, FhirClient
+from library.sources.fhir.contracts import (
     NDJSON,
     FetchedPage,
     FetchPage,
@@ -27,14 +30,11 @@ from library.contracts.fhir import (
     ServerRefused,
     UnknownServer,
 )
-from library.contracts.objects import ObjectRef
-from library.objects.links import read_link, store_link
-from library.objects.store import ObjectStore
+from library.sources.fhir.imports import Asked, FhirImports
+from library.sources.fhir.links import read_link, store_link
 from library.sources.fhir.page import Page, matching_patients, on_one_line, read_page, unreadable_patients
 from library.sources.fhir.staging import SOURCE
-from library.warehouse.fhir_imports import Asked, FhirImports
 from library.warehouse.runs import RunLog
-from library.web.fhir import Answer, FhirClient
 
 _UNREADABLE = 8
 """Tries after which an answer that cannot be read counts as what the server has to say."""

@@ -13,24 +13,24 @@ from activities.beating import beating
 from activities.fhir import FhirClients, calling
 from activities.fhir_imports import landed_ndjson
 from activities.staging import Stager
-from library.contracts.fhir import PATIENT_UNKNOWN, StageFhir
-from library.contracts.fhir_files import (
+from library.contracts.loads import Staged
+from library.contracts.objects import ObjectRef
+from library.sources.fhir.client import FhirClient
+from library.sources.fhir.contracts import PATIENT_UNKNOWN, StageFhir
+from library.sources.fhir.file_contracts import (
     BeginExport,
     CountPatientUnknown,
     DownloadExported,
     FetchManifest,
     Manifest,
 )
-from library.contracts.loads import Staged
-from library.contracts.objects import ObjectRef
-from library.objects.links import read_link, store_link
-from library.objects.ndjson import SUFFIXES, land_ndjson
+from library.sources.fhir.links import read_link, store_link
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
+from library.sources.fhir.ndjson import SUFFIXES, land_ndjson
+from library.sources.fhir.queries import patient_unknown
 from library.sources.fhir.staging import SOURCE
 from library.warehouse import ledger
-from library.warehouse.queries.fhir import patient_unknown
 from library.web.download import download
-from library.web.fhir import FhirClient
 from library.web.guard import Guard
 from library.web.kinds import Kind
 

@@ -17,7 +17,10 @@ from activities.beating import beating, one_ahead
 from activities.loads import LoadActivities
 from activities.staging import Landed, Reading, Stager
 from config.sections import FhirSettings
-from library.contracts.fhir import (
+from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
+from library.contracts.runs import FIGURES_OF, RunTotals
+from library.objects.staged import StagedFolder
+from library.sources.fhir.contracts import (
     PATIENT_UNKNOWN,
     FinishImport,
     LoadPages,
@@ -26,17 +29,14 @@ from library.contracts.fhir import (
     PlanSearches,
     StageFhir,
 )
-from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
-from library.contracts.runs import FIGURES_OF, RunTotals
-from library.datasets.fhir import OBSERVATION
-from library.objects.links import LINKS
-from library.objects.staged import StagedFolder
+from library.sources.fhir.datasets import OBSERVATION
+from library.sources.fhir.imports import FhirImports
+from library.sources.fhir.links import LINKS
+from library.sources.fhir.loads import identity_as_of
+from library.sources.fhir.queries import patient_unknown
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse import ledger
-from library.warehouse.fhir_imports import FhirImports
-from library.warehouse.fhir_loads import identity_as_of
 from library.warehouse.pool import Pool
-from library.warehouse.queries.fhir import patient_unknown
 
 
 @dataclass(frozen=True)

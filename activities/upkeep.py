@@ -9,11 +9,11 @@ from temporalio import activity
 from activities.abandoned import AbandonedRuns
 from library.access.idempotency import IdempotencyKeys
 from library.contracts.upkeep import KeepUp, UpkeepDone
-from library.objects.links import LINKS, run_of
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
+from library.sources.fhir.imports import FhirImports
+from library.sources.fhir.links import LINKS, run_of
 from library.warehouse import ledger
-from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import end_stuck
 

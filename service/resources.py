@@ -13,6 +13,7 @@ from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.streams import KafkaTurnedOff
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
+from library.sources.fhir.client import FILES_MAY_TAKE
 from library.streams.connection import Connection
 from library.streams.control import Streams
 from library.streams.topics import Topics
@@ -20,7 +21,6 @@ from library.warehouse.archives import Archives
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
-from library.web.fhir import FILES_MAY_TAKE
 from library.web.guard import Guard
 from service.addresses import postgres_server
 from service.waiting import resolved, waiting_for

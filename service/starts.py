@@ -25,28 +25,28 @@ from temporalio.service import RPCError
 
 from config.settings import Settings
 from library.contracts.base import Contract
-from library.contracts.beds import IngestWorkbook, WorkbookTooLarge
-from library.contracts.fhir import (
+from library.contracts.loads import LoadResult
+from library.contracts.objects import ObjectRef
+from library.contracts.runs import RunStarted, RunTotals
+from library.objects.store import ObjectStore, Progress
+from library.sources.beds.contracts import IngestWorkbook, WorkbookTooLarge
+from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.fhir.client import is_at
+from library.sources.fhir.contracts import (
     FILE,
     ImportZipcode,
     InvalidZipcode,
     Pace,
     UnknownServer,
 )
-from library.contracts.fhir_files import ImportFhir
-from library.contracts.loads import LoadResult
-from library.contracts.objects import ObjectRef
-from library.contracts.runs import RunStarted, RunTotals
-from library.objects.ndjson import land_ndjson
-from library.objects.store import ObjectStore, Progress
-from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.fhir.file_contracts import ImportFhir
+from library.sources.fhir.ndjson import land_ndjson
 from library.sources.fhir.staging import SOURCE as FHIR_SOURCE
 from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from library.web.fhir import is_at
 from library.web.urls import check_url
 from service.addresses import postgres_server, store_server, temporal_server
 from service.resources import download_guard, file_guard

@@ -7,8 +7,8 @@ from workflows.runs import act, loaded, recorded
 
 with workflow.unsafe.imports_passed_through():
     from activities.beds import WorkbookActivities
-    from library.contracts.beds import DownloadWorkbook, IngestWorkbook, StageWorkbook
     from library.contracts.loads import LoadResult
+    from library.sources.beds.contracts import DownloadWorkbook, IngestWorkbook, StageWorkbook
 
 
 @workflow.defn(name="ingest-workbook")

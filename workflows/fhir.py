@@ -11,7 +11,8 @@ from workflows.runs import act, recorded, together
 
 with workflow.unsafe.imports_passed_through():
     from activities.fhir_imports import FhirImportActivities
-    from library.contracts.fhir import (
+    from library.contracts.runs import RunTotals
+    from library.sources.fhir.contracts import (
         FAILURES,
         Cursor,
         FinishImport,
@@ -22,7 +23,6 @@ with workflow.unsafe.imports_passed_through():
         PlanSearches,
         Searches,
     )
-    from library.contracts.runs import RunTotals
 
 _FOR_PATIENTS = Searches(begin=0, end=0, open=(Cursor(search=None),))
 

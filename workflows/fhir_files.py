@@ -8,8 +8,11 @@ from workflows.runs import act, loaded, recorded, together
 with workflow.unsafe.imports_passed_through():
     from activities.fhir_files import FhirFileActivities
     from activities.fhir_imports import FhirImportActivities
-    from library.contracts.fhir import FinishImport, StageFhir
-    from library.contracts.fhir_files import (
+    from library.contracts.loads import LoadResult
+    from library.contracts.objects import ObjectRef
+    from library.contracts.runs import RunTotals
+    from library.sources.fhir.contracts import FinishImport, StageFhir
+    from library.sources.fhir.file_contracts import (
         BeginExport,
         CountPatientUnknown,
         DownloadExported,
@@ -17,9 +20,6 @@ with workflow.unsafe.imports_passed_through():
         ImportFhir,
         Manifest,
     )
-    from library.contracts.loads import LoadResult
-    from library.contracts.objects import ObjectRef
-    from library.contracts.runs import RunTotals
 
 _AT_ONCE = 3
 """Files of an export that are under way side by side."""

@@ -14,7 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.fhir import FhirActivities
     from activities.fhir_imports import FhirImportActivities
     from library.contracts.errors import WardflowError
-    from library.contracts.fhir import (
+    from library.contracts.runs import RunError
+    from library.sources.fhir.contracts import (
         FAILURES,
         CompleteSearch,
         Cursor,
@@ -27,7 +28,6 @@ with workflow.unsafe.imports_passed_through():
         SearchExpired,
         StageFhir,
     )
-    from library.contracts.runs import RunError
 
 _BATCH = 20
 """Pages that are loaded by one activity at most, a transaction each."""

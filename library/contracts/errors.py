@@ -1,7 +1,7 @@
 """Errors that cross a boundary: each is a type, and a sentence for a person.
 
 WardflowError
-├── WorkbookRejected … (library.contracts.beds)
+├── WorkbookRejected … (library.sources.beds.contracts)
 ├── ObjectMissing, ObjectDamaged, StoreUnavailable (retryable)
 ├── LoadRejected
 │   ├── ExpectationFailed

@@ -13,12 +13,12 @@ import asyncpg
 from library.contracts.drains import DrainDone, DrainIdentity, DrainOutcome, DrainTopic, StreamPosition, StreamState
 from library.contracts.errors import WardflowError
 from library.contracts.streams import OffsetOutOfRange, TopicMadeAnew
-from library.streams import batches
-from library.streams.batches import Batch, Feed, Place, all_refused, decoded
 from library.streams.cluster import Cluster, held_by
 from library.streams.connection import Connection
 from library.streams.reader import Reader
 from library.streams.topics import Topics
+from library.warehouse import batches
+from library.warehouse.batches import Batch, Feed, Place, all_refused, decoded
 from library.warehouse.failures import DISCONNECTED, translate
 from library.warehouse.offsets import Offsets
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts

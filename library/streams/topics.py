@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 from library.contracts.drains import StreamUnknown
-from library.datasets import records
+from library.sources.records import datasets as records
 from library.sources.records import reading
-from library.streams.batches import Decoded, Feed, Refused
+from library.warehouse.batches import Decoded, Feed, Refused
 
 RECORDS = "records"
 

@@ -20,6 +20,7 @@ from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, Staged
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
 from library.objects.staged import StagedObjects
+from library.staging.files import staged_columns
 from library.warehouse import ledger, statements
 from library.warehouse.checks import (
     Origin,
@@ -34,7 +35,6 @@ from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, r
 from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
-from library.warehouse.staging import staged_columns
 
 _WORTH_ANALYZING = 20_000
 """Staged rows from which a plan without statistics costs more than gathering them (0.2 s a million)."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from library.contracts.drains import StreamPosition, StreamStatus
-from library.streams.batches import Batch
+from library.warehouse.batches import Batch
 from library.warehouse.pool import Connection, Pool
 
 _COLUMNS = ", ".join(StreamPosition.model_fields)

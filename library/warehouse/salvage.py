@@ -13,10 +13,10 @@ from library.contracts.loads import LoadRequest, StagedObject
 from library.datasets.declaration import Dataset, sql_type
 from library.objects.staged import StagedObjects
 from library.objects.store import CHUNK, Progress
+from library.staging.files import LINE, RAW_LIMIT, staged_columns
 from library.warehouse.checks import affected
 from library.warehouse.pool import Connection
 from library.warehouse.sessions import Beat
-from library.warehouse.staging import LINE, RAW_LIMIT, staged_columns
 from library.warehouse.statements import create_staged, quote, quote_literal, raw_form, staged
 
 csv.field_size_limit(2**31 - 1)  # a text may be as long as Postgres takes it

@@ -19,7 +19,10 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from library.contracts.errors import WardflowError
-from library.datasets import access, beds, fhir, ingest, records
+from library.datasets import access, ingest
+from library.sources.beds import datasets as beds
+from library.sources.fhir import datasets as fhir
+from library.sources.records import datasets as records
 from library.warehouse.failures import sqlstate
 
 READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA)

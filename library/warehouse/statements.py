@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy.dialects import postgresql
 
 from library.datasets.declaration import Action, Dataset, Expectation, sql_type
-from library.warehouse.staging import LINE, PARENT, RAW_LIMIT
+from library.staging.files import LINE, PARENT, RAW_LIMIT
 
 _quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 

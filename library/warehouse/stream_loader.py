@@ -16,15 +16,15 @@ from library.contracts.drains import DrainIdentity
 from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
-from library.streams.batches import Batch, Feed
+from library.staging.files import staged_columns
 from library.telemetry.metrics import count_rows
 from library.warehouse import ledger, offsets, statements
+from library.warehouse.batches import Batch, Feed
 from library.warehouse.checks import Origin, Tally, check, keep_last_of_each_key
 from library.warehouse.failures import BAD_CELL, DISCONNECTED, constraint_name, sqlstate, translate
 from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, repeated_alone
 from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.sessions import Attempt, Beat, watched
-from library.warehouse.staging import staged_columns
 
 _ABOUT_A_ROW = (BAD_CELL, "23502", "23514", "23505", "54000")
 """A cell or a row that the table cannot hold: data exceptions, constraints, a key too long for its index."""

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 
 from library.access.tokens import Scope
 from library.contracts.objects import ObjectRef
-from library.warehouse.queries import beds
-from library.warehouse.queries import beds_catalogue as catalogue
+from library.sources.beds import catalogue
+from library.sources.beds import queries as beds
 from library.warehouse.queries.pages import fetch_page
 from library.web.kinds import Kind, sniff
 from service.api import items

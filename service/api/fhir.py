@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as InPath
 
 from library.access.tokens import Scope
-from library.contracts.fhir import InvalidZipcode
-from library.datasets.fhir import search_name
-from library.warehouse.queries import fhir as queries
+from library.sources.fhir import queries
+from library.sources.fhir.contracts import InvalidZipcode
+from library.sources.fhir.datasets import search_name
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.fhir_items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
 from library.access.tokens import Principal, Scope
-from library.contracts.fhir import FILE, InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.runs import RunState
+from library.sources.fhir.contracts import FILE, InvalidZipcode, PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent

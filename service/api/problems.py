@@ -14,12 +14,12 @@ from starlette.exceptions import HTTPException
 
 from library.access.tokens import NoSuchToken
 from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
-from library.contracts.beds import WorkbookRejected, WorkbookTooLarge
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
-from library.contracts.fhir import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
+from library.sources.beds.contracts import WorkbookRejected, WorkbookTooLarge
+from library.sources.fhir.contracts import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
 from service.temporal import TemporalRefused

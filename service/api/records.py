@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from library.access.tokens import Scope
-from library.warehouse.queries import records as queries
+from library.sources.records import queries
 from library.warehouse.queries.conditions import INTEGER
 from service.api.context import Context, context
 from service.api.pages import After, Limit, listed

@@ -13,10 +13,10 @@ from rich.text import Text
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.runs import FIGURES_OF, Run, RunState
-from library.objects.ndjson import SUFFIXES
+from library.sources.fhir.ndjson import SUFFIXES
+from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
-from library.warehouse.queries.fhir import patient_unknown
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.cli.pools import open_warehouse

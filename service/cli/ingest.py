@@ -10,9 +10,9 @@ import typer
 from rich.text import Text
 
 from config.settings import Settings
-from library.contracts.beds import CURRENT_EDITION
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import NOTE, RunState
+from library.sources.beds.contracts import CURRENT_EDITION
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.starts import EXCEL, RunHandle, Starter

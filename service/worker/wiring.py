@@ -23,19 +23,21 @@ from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
 from config.settings import Settings
 from library.access.idempotency import IdempotencyKeys
-from library.datasets import beds, fhir, records
 from library.datasets.declaration import Catalogue, Dataset
 from library.lake.archive import AppendEvery
 from library.objects.store import ObjectStore
+from library.sources.beds import datasets as beds
+from library.sources.beds.catalogue import current_edition
+from library.sources.fhir import datasets as fhir
+from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.staging import READER_VERSION as FHIR_READER_VERSION
+from library.sources.records import datasets as records
 from library.streams.drain import Drain, DrainLimits
 from library.warehouse.archives import Archives
-from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
-from library.warehouse.queries.beds_catalogue import current_edition
 from library.warehouse.runs import RunLog
 from library.warehouse.stream_loader import StreamLoader
 from service.resources import download_guard, file_guard, kafka_connection, lake_storage, streams, topics

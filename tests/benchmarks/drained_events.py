@@ -17,12 +17,12 @@ from temporalio.client import WorkflowHandle
 
 from activities.streams import DrainStarter
 from config.settings import Settings
-from library.datasets.records import LAB_RESULT
 from library.objects.store import ObjectStore
+from library.sources.records.datasets import LAB_RESULT
+from library.staging.files import staged_columns
 from library.streams.producer import Outgoing, Producer
 from library.warehouse import statements
 from library.warehouse.pool import Pool
-from library.warehouse.staging import staged_columns
 from service.temporal import connect
 from service.worker.wiring import Resources
 from tests.benchmarks.measure import Stopwatch

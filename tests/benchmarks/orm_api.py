@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from library.datasets.beds import Edition, EditionOrganisation, Occupancy
+from library.sources.beds.datasets import Edition, EditionOrganisation, Occupancy
 
 DSN = "WARDFLOW_BENCHMARK_DSN"
 app = FastAPI()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from library.sources.beds import read_workbook
+from library.sources.beds.reader import read_workbook
 
 
 def read(path: str) -> int:

@@ -10,11 +10,11 @@ from config.settings import Settings
 from library.contracts.loads import LoadIdentity, LoadRequest, StagedObject
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
+from library.staging.files import staged_columns
 from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from library.warehouse.staging import staged_columns
 from library.warehouse.statements import create_staged, staged
 from service.resources import warehouse_dsn
 from tests.benchmarks.measure import Stopwatch

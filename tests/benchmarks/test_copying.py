@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from library.staging.files import staged_columns
 from library.warehouse import loader
-from library.warehouse.staging import staged_columns
 from library.warehouse.statements import create_staged, staged_name
 from tests.benchmarks.measure import Report, Stopwatch, best_of
 from tests.benchmarks.psql import seconds_of

@@ -9,14 +9,14 @@ from config.settings import Settings
 from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
-from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
+from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
+from library.staging.files import staged_columns
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from library.warehouse.staging import staged_columns
 from service.resources import warehouse_dsn
 from tests.benchmarks.fhir_pages import observations
 from tests.benchmarks.measure import Report, Stopwatch, in_turns, seconds

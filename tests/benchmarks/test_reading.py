@@ -13,8 +13,8 @@ from python_calamine import CalamineWorkbook
 
 from config.sections import WorkbookSettings
 from library.contracts.objects import ObjectRef
+from library.reading.child import run_in_child
 from library.sources.beds.staging import stage_in_child
-from library.sources.child import run_in_child
 from tests.benchmarks import reading_child
 from tests.benchmarks.measure import Contestant, Report, Stopwatch, best_of, seconds
 from tests.support.runs import NHS

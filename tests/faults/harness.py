@@ -19,10 +19,10 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDReusePolicy
 
 from config.settings import Settings
-from library.contracts.beds import IngestWorkbook
 from library.contracts.runs import Run
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
+from library.sources.beds.contracts import IngestWorkbook
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import warehouse_dsn

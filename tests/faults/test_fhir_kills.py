@@ -15,8 +15,8 @@ import pytest
 
 from config.settings import Settings
 from library.contracts.runs import RunState
-from library.objects.links import LINKS
 from library.objects.store import ObjectStore
+from library.sources.fhir.links import LINKS
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import Starter

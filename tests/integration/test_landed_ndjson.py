@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from library.contracts.fhir import FileDamaged, PageTooLarge
-from library.objects.ndjson import land_ndjson
 from library.objects.store import ObjectStore
+from library.sources.fhir.contracts import FileDamaged, PageTooLarge
+from library.sources.fhir.ndjson import land_ndjson
 
 LINES = b'{"resourceType": "Patient"}\n' * 100
 

@@ -13,9 +13,9 @@ from typing import Any
 from library.contracts.loads import LoadRequest, LoadResult
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
-from library.datasets.fhir import DATASETS
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
+from library.sources.fhir.datasets import DATASETS
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool

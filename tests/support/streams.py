@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from library.contracts.drains import DrainIdentity
-from library.datasets import records
 from library.datasets.declaration import Catalogue
-from library.streams.batches import Batch, Place, decoded
+from library.sources.records import datasets as records
 from library.streams.topics import Topics
+from library.warehouse.batches import Batch, Place, decoded
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt

@@ -13,11 +13,11 @@ from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
+from library.staging.files import Staging
 from library.warehouse.loader import Loader, Reached
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from library.warehouse.staging import Staging
 from tests.support.made_up import BED, CATALOGUE, READING, WARD
 
 LIMITS = LoadLimits(lock=6, statement=60, idle_in_transaction=2, work_mem="64MB")

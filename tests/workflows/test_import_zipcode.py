@@ -12,12 +12,12 @@ from activities.abandoned import AbandonedRuns
 from activities.fhir import FhirActivities, FhirClients
 from activities.fhir_imports import FhirImportActivities
 from config.settings import Settings
-from library.contracts.fhir import FetchedPage, FetchPage, FinishImport, InvalidZipcode, UnknownServer
 from library.contracts.loads import DatasetCounts
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
+from library.sources.fhir.contracts import FetchedPage, FetchPage, FinishImport, InvalidZipcode, UnknownServer
+from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.staging import READER_VERSION
-from library.warehouse.fhir_imports import FhirImports
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import run_id

@@ -8,7 +8,7 @@ warning: such rows exist, and each number of theirs still counts towards England
 import math
 from collections.abc import Mapping, Sequence
 
-from library.contracts.beds import TotalsDisagree, WorkbookRejected
+from library.sources.beds.contracts import TotalsDisagree, WorkbookRejected
 from library.sources.beds.grid import Grid
 from library.sources.beds.reading import SECTORS, EnglandTotal, Occupancy, Sector
 

@@ -16,7 +16,8 @@ from array import array
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from library.contracts.beds import (
+from library.sources.beds.compound_file import CompoundFile, Hidden
+from library.sources.beds.contracts import (
     ArchiveTooLarge,
     NotAWorkbook,
     PasswordProtected,
@@ -24,7 +25,6 @@ from library.contracts.beds import (
     WorkbookDamaged,
     WorkbookTruncated,
 )
-from library.sources.beds.compound_file import CompoundFile, Hidden
 
 MEBIBYTE = 1024 * 1024
 

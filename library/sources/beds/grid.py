@@ -12,14 +12,6 @@ from typing import cast
 
 from python_calamine import CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
-from library.contracts.beds import (
-    FormulaWithoutValue,
-    NumberExpected,
-    PasswordProtected,
-    SheetTooLarge,
-    WorkbookDamaged,
-    WorkbookRejected,
-)
 from library.sources.beds.container import (
     Container,
     Extent,
@@ -27,6 +19,14 @@ from library.sources.beds.container import (
     column_letters,
     open_container,
     sheet_too_large,
+)
+from library.sources.beds.contracts import (
+    FormulaWithoutValue,
+    NumberExpected,
+    PasswordProtected,
+    SheetTooLarge,
+    WorkbookDamaged,
+    WorkbookRejected,
 )
 
 MAX_SHEETS = 50

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 
-from library.contracts.beds import AnotherSeries
+from library.sources.beds.contracts import AnotherSeries
 from library.sources.beds.grid import Cell, Grid, label, text
 from library.sources.beds.period import Quarter, dates_in, quarter_in
 from library.sources.beds.reading import Basis

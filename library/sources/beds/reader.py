@@ -4,8 +4,8 @@ Sheets, headers and rows are found by what they say, never by their place or by 
 without anybody seeing it is refused with a typed error; what is odd but as published is read and carries a warning.
 """
 
-from library.contracts.beds import AnotherSeries, HeaderUnknown, OrganisationUnreadable
 from library.sources.beds.checks import check_england, with_specialty_warnings
+from library.sources.beds.contracts import AnotherSeries, HeaderUnknown, OrganisationUnreadable
 from library.sources.beds.grid import Grid, read_grids
 from library.sources.beds.metadata import read_data_quality
 from library.sources.beds.reading import Edition, WorkbookReading

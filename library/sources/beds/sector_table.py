@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from library.contracts.beds import HeaderUnknown, TotalsDisagree
 from library.sources.beds.checks import row_warnings
+from library.sources.beds.contracts import HeaderUnknown, TotalsDisagree
 from library.sources.beds.grid import DASHES, Cell, Grid, label, number_in_text, text
 from library.sources.beds.metadata import Metadata, read_metadata
 from library.sources.beds.period import Quarter

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from library.contracts.beds import HeaderUnknown
 from library.sources.beds.checks import differ
+from library.sources.beds.contracts import HeaderUnknown
 from library.sources.beds.grid import Grid, label, text
 from library.sources.beds.reading import Specialty, SpecialtyRow
 from library.sources.beds.table import Header, find_header_row, read_header, table_rows, unread_headers

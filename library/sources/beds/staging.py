@@ -9,15 +9,15 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from config.sections import WorkbookSettings
-from library.contracts.beds import CellUnreadable
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
-from library.datasets import beds
 from library.datasets.declaration import Dataset
+from library.reading.child import run_in_child
+from library.sources.beds import datasets as beds
+from library.sources.beds.contracts import CellUnreadable
 from library.sources.beds.reader import READER_VERSION, read_workbook
 from library.sources.beds.reading import Occupancy
-from library.sources.child import run_in_child
-from library.warehouse.staging import Staging
+from library.staging.files import Staging
 
 SOURCE = "beds"
 

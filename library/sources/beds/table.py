@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from library.contracts.beds import HeaderUnknown, OrganisationRepeated, OrganisationUnreadable, PeriodMissing
+from library.sources.beds.contracts import HeaderUnknown, OrganisationRepeated, OrganisationUnreadable, PeriodMissing
 from library.sources.beds.grid import DASHES, Cell, Grid, Row, label, number_in_text, text
 from library.sources.beds.period import Quarter, quarter_of_row
 from library.sources.beds.reading import ParentKind

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from library.datasets.fhir import KEY_LIMIT
+from library.sources.fhir.datasets import KEY_LIMIT
 from library.sources.fhir.resources import CodeableConcept, Coding, ReferenceRange
-from library.warehouse.staging import text_array
+from library.staging.files import text_array
 
 _KEPT = 20_000
 _LONGEST_KEPT = 2_000

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from library.datasets.fhir import KEY_LIMIT
 from library.sources.fhir.concepts import Unreadable, limited
+from library.sources.fhir.datasets import KEY_LIMIT
 from library.sources.fhir.resources import Meta
 from library.sources.fhir.times import read_instant
 from library.sources.fhir.values import placed

@@ -23,7 +23,7 @@ from library.sources.fhir.identity import Source, identified
 from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
 from library.sources.fhir.times import read_date_time, read_instant
 from library.sources.fhir.values import period_cells, placed, value_cells
-from library.warehouse.staging import Cell
+from library.staging.files import Cell
 
 type Effective = tuple[str | None, str | None, str | None]
 """Cells of the columns `effective_start`, `effective_end` and `effective_text`."""

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
-from library.datasets.fhir import search_name
 from library.sources.fhir.concepts import Unreadable, limited, short_name
+from library.sources.fhir.datasets import search_name
 from library.sources.fhir.identity import Source, identified
 from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
 from library.sources.fhir.times import Day, read_date, read_date_time
 from library.sources.fhir.values import placed
-from library.warehouse.staging import Cell, text_array
+from library.staging.files import Cell, text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 _NO_DAY: tuple[None, None, None] = (None, None, None)

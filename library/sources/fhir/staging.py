@@ -10,17 +10,17 @@ from typing import BinaryIO, NamedTuple, cast
 import msgspec
 from pydantic import JsonValue
 
-from library.contracts.fhir import NotResources
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
-from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.concepts import Unreadable, misfit
+from library.sources.fhir.contracts import NotResources
+from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.identity import Source
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
-from library.warehouse.staging import Cell, Staging
+from library.staging.files import Cell, Staging
 
 SOURCE = "fhir"
 READER_VERSION = 2

@@ -7,7 +7,7 @@ import httpx
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from library.warehouse.queries.fhir import zipcode
+from library.sources.fhir.queries import zipcode
 from service.cli.following import follow
 from service.cli.imports import show, zipcode_wanted
 from service.cli.output import DONE, FAILED, out, table

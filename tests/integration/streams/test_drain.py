@@ -16,7 +16,6 @@ from config.settings import Settings
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, StreamState
 from library.contracts.errors import LoadInterrupted
 from library.contracts.streams import LeaderMissing, TopicMissing
-from library.streams.batches import TOMBSTONE
 from library.streams.cluster import NOBODY, Cluster, Leaders
 from library.streams.control import Streams
 from library.streams.drain import Drain, DrainLimits
@@ -24,6 +23,7 @@ from library.streams.producer import Outgoing
 from library.streams.reader import Reader
 from library.streams.topics import Topics
 from library.warehouse.archives import Archives
+from library.warehouse.batches import TOMBSTONE
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.warehouse.sessions import Attempt

@@ -10,7 +10,7 @@ import pytest
 
 from library.contracts.drains import StreamState
 from library.contracts.loads import DatasetCounts
-from library.streams.batches import TOMBSTONE
+from library.warehouse.batches import TOMBSTONE
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.stream_loader import BatchRefused, BatchStale

@@ -12,14 +12,14 @@ from activities.fhir_imports import FhirImportActivities
 from activities.loads import LoadActivities
 from activities.staging import Stager
 from config.sections import FhirSettings
-from library.contracts.fhir import LoadPages, StageFhir
 from library.contracts.loads import DatasetCounts, LoadOutcome
 from library.datasets.declaration import Catalogue
-from library.datasets.fhir import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
 from library.objects.store import ObjectStore
+from library.sources.fhir.contracts import LoadPages, StageFhir
+from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
+from library.sources.fhir.imports import FhirImports
+from library.sources.fhir.loads import identity_as_of
 from library.sources.fhir.staging import fhir_identity
-from library.warehouse.fhir_imports import FhirImports
-from library.warehouse.fhir_loads import identity_as_of
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog

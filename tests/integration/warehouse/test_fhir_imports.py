@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from library.contracts.fhir import CompleteSearch
-from library.warehouse.fhir_imports import FhirImports
+from library.sources.fhir.contracts import CompleteSearch
+from library.sources.fhir.imports import FhirImports
 from library.warehouse.pool import Pool
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

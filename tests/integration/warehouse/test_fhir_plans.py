@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest_asyncio
 
+from library.sources.fhir.queries import ObservationFilters, PatientFilters, observations, patients
 from library.warehouse.pool import Pool
-from library.warehouse.queries.fhir import ObservationFilters, PatientFilters, observations, patients
 from library.warehouse.queries.pages import fetch_page
 from tests.support.plans import Explaining, nodes, touched
 

@@ -2,9 +2,10 @@
 
 import pytest_asyncio
 
+from library.sources.beds import queries as beds
+from library.sources.beds.queries import Editions, OccupancySort
 from library.warehouse.pool import Pool
-from library.warehouse.queries import access, beds, runs
-from library.warehouse.queries.beds import Editions, OccupancySort
+from library.warehouse.queries import access, runs
 from library.warehouse.queries.pages import Query, fetch_page
 from tests.support.plans import Explaining, nodes, touched
 

@@ -7,8 +7,8 @@ import pytest
 
 from library.contracts.loads import DatasetCounts, LoadIdentity, LoadRequest, LoadResult
 from library.objects.staged import STAGED, StagedFolder, upload
+from library.staging.files import Staging
 from library.warehouse.sessions import Attempt
-from library.warehouse.staging import Staging
 from tests.support.made_up import READING
 from tests.support.warehouse import MadeUpSource
 

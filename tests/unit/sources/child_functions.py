@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from library.contracts import beds
-from library.sources.beds import read_workbook
+from library.sources.beds import contracts as beds
+from library.sources.beds.reader import read_workbook
 
 
 def echo(*values: object) -> list[object]:

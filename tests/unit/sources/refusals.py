@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from library.contracts.beds import WorkbookRejected
-from library.sources.beds import read_workbook
+from library.sources.beds.contracts import WorkbookRejected
+from library.sources.beds.reader import read_workbook
 from tests.unit.sources.workbook_builder import SECTOR_SHEET, Cells, kh03, write
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from library.contracts.beds import (
+from library.sources.beds.container import MAX_ENTRIES, MAX_INFLATED
+from library.sources.beds.contracts import (
     ArchiveTooLarge,
     NotAWorkbook,
     PasswordProtected,
@@ -17,8 +18,7 @@ from library.contracts.beds import (
     WorkbookRejected,
     WorkbookTruncated,
 )
-from library.sources.beds import read_workbook
-from library.sources.beds.container import MAX_ENTRIES, MAX_INFLATED
+from library.sources.beds.reader import read_workbook
 from tests.unit.sources.refusals import changed, refused
 from tests.unit.sources.test_beds_published_workbooks import FOLDER
 from tests.unit.sources.workbook_builder import (

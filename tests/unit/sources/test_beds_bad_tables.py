@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from library.contracts.beds import (
+from library.sources.beds.contracts import (
     AnotherSeries,
     FormulaWithoutValue,
     HeaderUnknown,
@@ -16,7 +16,7 @@ from library.contracts.beds import (
     TotalsDisagree,
     WorkbookDamaged,
 )
-from library.sources.beds import read_workbook
+from library.sources.beds.reader import read_workbook
 from tests.unit.sources.refusals import changed, refused
 from tests.unit.sources.workbook_builder import (
     ERA_F,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from library.contracts.beds import FormulaWithoutValue
-from library.sources.beds import read_workbook
 from library.sources.beds.compound_file import CompoundFile
+from library.sources.beds.contracts import FormulaWithoutValue
+from library.sources.beds.reader import read_workbook
 from tests.unit.sources.refusals import refused
 from tests.unit.sources.test_beds_published_workbooks import TOTALS, path_of
 from tests.unit.sources.workbook_builder import Layout, kh03, place_of, write_xls

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from library.sources.beds import SECTORS, WorkbookReading, read_workbook
+from library.sources.beds.reader import read_workbook
+from library.sources.beds.reading import SECTORS, WorkbookReading
 from tests.unit.sources.workbook_builder import (
     ERA_A,
     ERA_B,

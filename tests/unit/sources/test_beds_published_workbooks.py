@@ -9,8 +9,9 @@ import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
 
-from library.contracts.beds import AnotherSeries
-from library.sources.beds import SECTORS, WorkbookReading, read_workbook
+from library.sources.beds.contracts import AnotherSeries
+from library.sources.beds.reader import read_workbook
+from library.sources.beds.reading import SECTORS, WorkbookReading
 
 FOLDER = Path(__file__).parents[2] / "data" / "nhs"
 TOTALS = list(csv.DictReader((FOLDER / "england-totals.csv").read_text().splitlines()))

@@ -9,9 +9,9 @@ import pytest
 from openpyxl import load_workbook
 
 from config.sections import WorkbookSettings
-from library.contracts.beds import CellUnreadable
 from library.contracts.objects import ObjectRef
-from library.datasets import beds
+from library.sources.beds import datasets as beds
+from library.sources.beds.contracts import CellUnreadable
 from library.sources.beds.staging import edition_id, stage_in_child
 from tests.support.runs import NHS
 

@@ -15,10 +15,16 @@ from typing import Any
 
 import pytest
 
-from library.contracts import beds
-from library.contracts.beds import AnotherSeries, ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
-from library.sources import child
-from library.sources.child import MAX_ANSWER, close_nursery, run_in_child
+from library.reading import child
+from library.reading.child import MAX_ANSWER, close_nursery, run_in_child
+from library.sources.beds import contracts as beds
+from library.sources.beds.contracts import (
+    AnotherSeries,
+    ReaderDied,
+    ReaderTimedOut,
+    ReaderUnavailable,
+    WorkbookRejected,
+)
 from tests.unit.sources import child_functions
 from tests.unit.sources.test_beds_bad_files import SECTOR_PART, XLSX
 from tests.unit.sources.workbook_builder import with_parts, write
@@ -143,7 +149,7 @@ def test_an_answer_that_is_none_is_an_error() -> None:
 def test_what_a_decoder_prints_goes_nowhere() -> None:
     script = """
         from tests.unit.sources.child_functions import chatter
-        from library.sources.child import run_in_child
+        from library.reading.child import run_in_child
         print(run_in_child(chatter, max_memory=2**28, max_seconds=20.0))
     """
     assert python(script) == "quiet\n"  # and nothing to standard error, which `python` asserts
@@ -249,7 +255,7 @@ def test_a_nursery_imports_nothing_heavy() -> None:
     # In a child of the nursery of a fresh process: this one's has imported what other tests asked for.
     script = """
         from tests.unit.sources.child_functions import imported
-        from library.sources.child import run_in_child
+        from library.reading.child import run_in_child
         print(*run_in_child(imported, max_memory=2**28, max_seconds=20.0))
     """
     names = set(python(script).split())
@@ -282,7 +288,7 @@ def python(script: str, *args: str, folder: Path | None = None) -> str:
 def test_the_main_module_of_the_caller_is_not_run_again(tmp_path: Path) -> None:
     script = """
         from tests.unit.sources.child_functions import echo
-        from library.sources.child import run_in_child
+        from library.reading.child import run_in_child
         print("main", run_in_child(echo, 1, max_memory=2**28, max_seconds=20.0))
     """
     assert python(script, folder=tmp_path) == "main [1]\n"
@@ -295,7 +301,7 @@ def test_it_works_with_the_standard_streams_closed(tmp_path: Path) -> None:
         for standard in (0, 1, 2):
             os.close(standard)
         from tests.unit.sources.child_functions import chatter
-        from library.sources.child import run_in_child
+        from library.reading.child import run_in_child
         said = [run_in_child(chatter, max_memory=2**28, max_seconds=20.0) for _ in range(3)]
         Path(sys.argv[1]).write_text(" ".join(said))
         os._exit(0)
@@ -308,7 +314,7 @@ def test_nothing_outlives_a_caller_that_was_killed(tmp_path: Path) -> None:
     script = """
         import sys
         from tests.unit.sources.child_functions import sleep
-        from library.sources.child import run_in_child
+        from library.reading.child import run_in_child
         run_in_child(sleep, sys.argv[1], max_memory=2**28, max_seconds=50.0)
     """
     note = tmp_path / "pid"

@@ -14,7 +14,7 @@ from sqlalchemy import Date, DateTime, Double, SmallInteger, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Dataset, Loaded
-from library.warehouse.staging import Staging
+from library.staging.files import Staging
 
 
 class Sample(Loaded, table=True):

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from config.sections import FhirServerSettings, FhirSettings
 from library.contracts.errors import HostNotResolved, WardflowError
-from library.contracts.fhir import (
+from library.sources.fhir.client import FhirClient
+from library.sources.fhir.contracts import (
     AnotherOrigin,
     PageTooLarge,
     PageUnreadable,
@@ -22,7 +23,6 @@ from library.contracts.fhir import (
     ServerRefused,
 )
 from library.sources.fhir.page import issue_codes
-from library.web.fhir import FhirClient
 from tests.unit.web.server import Server, answer
 
 BUNDLE = b'{"resourceType":"Bundle","type":"searchset"}'

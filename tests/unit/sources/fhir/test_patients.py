@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from library.datasets.fhir import KEY_LIMIT, search_name
+from library.sources.fhir.datasets import KEY_LIMIT, search_name
 from tests.support.fhir import example, read, resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"

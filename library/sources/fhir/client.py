@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import httpx
 
 from config.sections import FhirServerSettings, FhirSettings
-from library.contracts.fhir import (
+from library.sources.fhir.contracts import (
     NDJSON,
     AnotherOrigin,
     PageTooLarge,
@@ -29,7 +29,7 @@ from library.contracts.fhir import (
     ServerRefused,
 )
 from library.sources.fhir.page import issue_codes
-from library.web.fhir_tokens import Credentials
+from library.sources.fhir.tokens import Credentials
 from library.web.guard import place_text
 from library.web.hosts import split_place
 from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from library.contracts.fhir import CompleteSearch, Plan
+from library.sources.fhir.contracts import CompleteSearch, Plan
 from library.warehouse.pool import Pool
 
 

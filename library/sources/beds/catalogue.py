@@ -6,8 +6,8 @@ from uuid import UUID
 from asyncpg import Record
 from pydantic import JsonValue
 
-from library.contracts.beds import CURRENT_EDITION
 from library.contracts.runs import NOTE
+from library.sources.beds.contracts import CURRENT_EDITION
 from library.warehouse.pool import Pool
 from library.warehouse.queries.pages import Query
 

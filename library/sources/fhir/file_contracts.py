@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import Field
 
 from library.contracts.base import Contract
-from library.contracts.fhir import FILE
 from library.contracts.objects import ObjectRef
+from library.sources.fhir.contracts import FILE
 
 
 class Manifest(Contract):

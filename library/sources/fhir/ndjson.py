@@ -5,9 +5,9 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from library.contracts.fhir import NDJSON, FileDamaged, PageTooLarge
 from library.contracts.objects import ObjectRef
 from library.objects.store import CHUNK, ObjectStore, Progress
+from library.sources.fhir.contracts import NDJSON, FileDamaged, PageTooLarge
 from library.web.kinds import HEAD, sniff
 
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from library.datasets.fhir import Measured, search_name
+from library.sources.fhir.datasets import Measured, search_name
 from library.warehouse.pool import Pool
 from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query

@@ -6,7 +6,7 @@ outside is decoded in a child, whose death is an error with a type, and the work
     answer = run_in_child(stage_workbook_file, source, folder, max_memory=256 * MEBIBYTE, max_seconds=60.0)
 
 Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
-one *nursery* (`library.sources.nursery`): a small single-threaded process that has imported the reader and little else,
+one *nursery* (`library.reading.nursery`): a small single-threaded process that has imported the reader and little else,
 and forks a child whenever none is free. This is what multiprocessing's fork server does, but that one runs the caller's
 main module again in every child (a second, for a console script that imports a whole service), and takes its answers as
 pickles. Here questions and answers are lines of JSON: nothing that a child says can make its parent run code.
@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from library.contracts.beds import ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
+from library.sources.beds.contracts import ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer: a child can be made to say anything."""
@@ -44,7 +44,7 @@ _NURSERIES = 2
 """How many are tried until somebody takes a question up."""
 _GRACE = 1.0
 """Seconds after a child's own alarm clock, until the caller has it killed."""
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.sources.nursery import serve; serve()"
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.reading.nursery import serve; serve()"
 
 
 def run_in_child[**P](

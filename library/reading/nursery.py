@@ -1,4 +1,4 @@
-"""The nursery of `library.sources.child`: a small process that imports the reader once, and forks the children."""
+"""The nursery of `library.reading.child`: a small process that imports the reader once, and forks the children."""
 
 import contextlib
 import fcntl
@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from library.contracts.beds import WorkbookRejected
+from library.sources.beds.contracts import WorkbookRejected
 
 PRELOADED = ("library.sources.beds",)
 """Modules that a nursery imports before its first child; those of the functions it is asked for follow when asked."""

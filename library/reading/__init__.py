@@ -1,0 +1,1 @@
+"""Readers in processes of their own, with limits of memory and time."""
