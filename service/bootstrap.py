@@ -39,6 +39,7 @@ from library.warehouse import schema
 from library.warehouse.failures import DISCONNECTED
 from service.addresses import kafka_server, postgres_server, store_server, temporal_server
 from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
+from service.sources import SOURCES
 from service.temporal import connect
 from service.waiting import resolved, waiting_for
 from workflows.lake import TidyLakeWorkflow
@@ -47,6 +48,8 @@ from workflows.runs import SEARCH_ATTRIBUTES
 from workflows.streams import KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
+SCHEMAS = schema.Schemas(tuple(source.schema for source in SOURCES))
+"""Of the warehouse."""
 UPKEEP = "upkeep"
 KEEP_DRAINS = "keep-drains"
 TIDY_LAKE = "tidy-lake"
@@ -123,10 +126,10 @@ async def _migrate_warehouse(settings: Settings) -> None:
     await resolved(server)
     try:
         with waiting_for(server, "the schema is brought up to date"):
-            await schema.upgrade(dsn)
+            await schema.upgrade(dsn, SCHEMAS)
             if settings.postgres.read_only_dsn is not None:
                 reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
-                await schema.grant_reader(dsn, unquote(reader.username or ""), unquote(reader.password or ""))
+                await schema.grant_reader(dsn, SCHEMAS, unquote(reader.username or ""), unquote(reader.password or ""))
     except (asyncpg.PostgresError, OSError) as error:
         raise WarehouseUnavailable(f"Postgres does not answer, or refuses ({type(error).__name__}).") from error
 

@@ -14,10 +14,12 @@ from library.contracts.streams import KafkaTurnedOff
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
 from library.sources.fhir.client import FILES_MAY_TAKE
+from library.sources.records.feeds import feeds
 from library.streams.connection import Connection
 from library.streams.control import Streams
 from library.streams.topics import Topics
 from library.warehouse.archives import Archives
+from library.warehouse.batches import Feed
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
@@ -170,12 +172,8 @@ def kafka_connection(settings: Settings) -> Connection:
 def topics(settings: Settings) -> Topics:
     """The declared topics, by the names that the settings give them."""
     kafka = settings.kafka
-    return Topics.named(
-        patient=kafka.patient_topic,
-        admissions=kafka.admissions_topic,
-        lab_results=kafka.lab_results_topic,
-        bronze=settings.lake.topics,
-    )
+    records = feeds(patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic)
+    return Topics((*records, *(Feed(topic, "bronze") for topic in settings.lake.topics)))
 
 
 def record_topics(settings: Settings) -> dict[Api, str]:

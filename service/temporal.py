@@ -22,6 +22,7 @@ from config.settings import Settings
 from library.access.encryption import KeyRingFile
 from library.contracts.errors import ConfigurationError, WardflowError
 from service.addresses import temporal_server
+from service.sources import WORKFLOWS_WITHOUT_PATIENTS
 from service.stack.temporal import WEB_UI
 from service.waiting import resolved, waiting_for
 
@@ -29,7 +30,7 @@ _CONNECT_MAY_TAKE = 30.0
 """Seconds in which Temporal has to answer: the limit of its own client."""
 _ENCODING = b"binary/aes-256-gcm"
 _LABEL, _NO_PATIENTS = "about", b"no-patients"
-_CONCERN_NO_PATIENTS = ("workbook-", "upkeep")
+_CONCERN_NO_PATIENTS = (*WORKFLOWS_WITHOUT_PATIENTS, "upkeep")
 """Beginnings of the ids of workflows whose payloads need no `read:patients`; those of all others do."""
 
 

@@ -1,9 +1,6 @@
-"""What concerns patients, and how the audit names one."""
+"""How the audit names a patient."""
 
 import hashlib
-
-SOURCES_WITHOUT_PATIENTS = ("beds",)
-"""Sources whose runs need no `read:patients`; those of all others do, so that a new source is not forgotten."""
 
 
 def pseudonym(patient_id: str) -> str:

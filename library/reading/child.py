@@ -3,7 +3,9 @@
 A 5 KB workbook with cells in its first and last corner makes its decoder ask for 512 GB and abort. So a file from
 outside is decoded in a child, whose death is an error with a type, and the worker lives on.
 
-    answer = run_in_child(stage_workbook_file, source, folder, max_memory=256 * MEBIBYTE, max_seconds=60.0)
+    answer = run_in_child(
+        stage_workbook_file, source, folder, errors=[WorkbookRejected], max_memory=256 * MEBIBYTE, max_seconds=60.0
+    )
 
 Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
 one *nursery* (`library.reading.nursery`): a small single-threaded process that has imported the reader and little else,
@@ -29,10 +31,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from library.sources.beds.contracts import ReaderDied, ReaderTimedOut, ReaderUnavailable, WorkbookRejected
+from library.contracts.reading import FileRejected, ReaderDied, ReaderTimedOut, ReaderUnavailable
 
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer: a child can be made to say anything."""
@@ -51,6 +53,7 @@ def run_in_child[**P](
     function: Callable[P, Any],
     /,
     *args: Any,  # noqa: ANN401 - whatever JSON can carry
+    errors: Sequence[type[FileRejected]] = (),
     max_memory: int,
     max_seconds: float,
 ) -> Any:  # noqa: ANN401 - whatever JSON can carry
@@ -59,11 +62,12 @@ def run_in_child[**P](
     Args:
         function: one that a module has by name; the module should import little, since the nursery has to.
         args: JSON values.
+        errors: what the function raises of a file that it refuses, subclasses too; no other type is made again here.
         max_memory: bytes of address space that the child may take over what it had when it started.
         max_seconds: wall clock.
 
     Raises:
-        WorkbookRejected: the one that the function raised, with its type, text and place.
+        FileRejected: one of `errors`, as the function raised it, with its type, text and details.
         OSError: the one that the function raised, with its number: a full disk is no fault of the file.
         ReaderUnavailable: no child took it up; later one may.
         ReaderDied: the child ended without an answer, or its answer was none, or the function failed otherwise.
@@ -76,7 +80,8 @@ def run_in_child[**P](
         "max_memory": max_memory,
         "max_seconds": max_seconds,
     }
-    return _understand(_ask(json.dumps(question).encode() + b"\n", function.__module__, max_seconds), max_memory)
+    answer = _ask(json.dumps(question).encode() + b"\n", function.__module__, max_seconds)
+    return _understand(answer, errors, max_memory)
 
 
 class _Nursery:
@@ -255,7 +260,7 @@ def _receive_line(connection: socket.socket) -> bytes:
     return line
 
 
-def _understand(answer: bytes, max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
+def _understand(answer: bytes, errors: Sequence[type[FileRejected]], max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
     """The value that an answer holds, or its error raised. Nothing in it is taken on trust."""
     if not answer:
         cause = f"it needed more than {max_memory / 2**20:,.0f} MiB of memory, or its decoder crashed"
@@ -268,19 +273,18 @@ def _understand(answer: bytes, max_memory: int) -> Any:  # noqa: ANN401 - whatev
         raise ReaderDied("The process that read the file ended in the middle of its answer.")
     if "value" in said:
         return said["value"]
-    raise _error(said)
+    raise _error(said, errors)
 
 
-def _error(said: dict[str, Any]) -> Exception:
+def _error(said: dict[str, Any], errors: Sequence[type[FileRejected]]) -> Exception:
     name, message, advice = (str(said.get(key) or "") for key in ("error", "message", "advice"))
-    kind = next((kind for kind in _subclasses(WorkbookRejected) if kind.__name__ == name), None)
+    kind = next((kind for base in errors for kind in _subclasses(base) if kind.__name__ == name), None)
     if kind is not None:
         error = kind(message, advice=advice)
-        sheet, row, column = (said.get(key) for key in ("sheet", "row", "column"))
-        # The message names the place already: the attributes are set behind its back.
-        error.sheet = sheet if isinstance(sheet, str) else None
-        error.row = row if isinstance(row, int) else None
-        error.column = column if isinstance(column, str) else None
+        details = said.get("details")
+        for key in kind.details:  # the message has them already, so they are set without it
+            value = details.get(key) if isinstance(details, dict) else None
+            setattr(error, key, value if isinstance(value, str | int) else None)
         return error
     number = said.get("errno")
     if isinstance(number, int):
@@ -292,7 +296,7 @@ def _error(said: dict[str, Any]) -> Exception:
     )
 
 
-def _subclasses(kind: type[WorkbookRejected]) -> Iterable[type[WorkbookRejected]]:
+def _subclasses(kind: type[FileRejected]) -> Iterable[type[FileRejected]]:
     yield kind
     for subclass in kind.__subclasses__():
         yield from _subclasses(subclass)

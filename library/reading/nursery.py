@@ -15,10 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from library.sources.beds.contracts import WorkbookRejected
-
-PRELOADED = ("library.sources.beds",)
-"""Modules that a nursery imports before its first child; those of the functions it is asked for follow when asked."""
+from library.contracts.reading import FileRejected
 
 _MOST_KEPT = 64 * 1024 * 1024
 """Bytes of address space that a child may have taken and not given back, and still be asked again."""
@@ -27,8 +24,6 @@ _MOST_KEPT = 64 * 1024 * 1024
 def serve() -> NoReturn:
     """Fork a child for each connection that comes in by standard input, until it closes; then end all of them."""
     control = socket.socket(fileno=0)
-    for module in PRELOADED:
-        _learn(module)
     children: set[int] = set()
     received, descriptors = b"", list[int]()
     while True:
@@ -114,15 +109,13 @@ def _answer(question: dict[str, Any]) -> tuple[bytes, bool]:
         for name in question["name"].split("."):
             function = getattr(function, name)
         return json.dumps({"value": function(*question["args"])}).encode(), True
-    except WorkbookRejected as error:
+    except FileRejected as error:
         well = True
-        said = {
+        said: dict[str, Any] = {
             "error": type(error).__name__,
             "message": error.message,
             "advice": error.advice,
-            "sheet": error.sheet,
-            "row": error.row,
-            "column": error.column,
+            "details": {name: getattr(error, name) for name in error.details},
         }
     except OSError as error:
         said = {"error": type(error).__name__, "errno": error.errno, "message": type(error).__name__}

@@ -1,55 +1,20 @@
-"""Topics: which decoder reads each, and which datasets its rows go to. Others can go to the lake, and nowhere else."""
+"""The declared topics: which decoder reads each, and which datasets its rows go to."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping
 
 from library.contracts.drains import StreamUnknown
-from library.sources.records import datasets as records
-from library.sources.records import reading
-from library.warehouse.batches import Decoded, Feed, Refused
-
-RECORDS = "records"
-
-
-def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
-    """Records have no time of their own: of two that tell the same thing the later one on the topic counts."""
-    read = kind.read
-
-    def decode(value: bytes) -> Decoded:
-        try:
-            return None, (read(value),)
-        except reading.RecordRefused as refused:
-            raise Refused(refused.reasons) from None
-
-    return decode
+from library.warehouse.batches import Feed
 
 
 class Topics(Mapping[str, Feed]):
     """The declared topics, by their names in the cluster."""
 
-    def __init__(self, feeds: list[Feed]) -> None:
-        self._feeds = {feed.topic: feed for feed in feeds}
-        if len(self._feeds) < len(feeds):
-            raise ValueError("two topics have one name")
-
-    @classmethod
-    def named(cls, *, patient: str, admissions: str, lab_results: str, bronze: tuple[str, ...] = ()) -> Self:
-        """All that Wardflow reads.
-
-        Args:
-            patient: the topic of patients.
-            admissions: that of admissions.
-            lab_results: that of laboratory results.
-            bronze: topics of which nothing is known: they go to the lake alone.
-        """
-        return cls(
-            [
-                Feed(patient, RECORDS, datasets=(records.PATIENT,), decode=_record_of(reading.PATIENT)),
-                Feed(admissions, RECORDS, datasets=(records.ADMISSION,), decode=_record_of(reading.ADMISSION)),
-                Feed(lab_results, RECORDS, datasets=(records.LAB_RESULT,), decode=_record_of(reading.LAB_RESULT)),
-                *(Feed(topic, "bronze") for topic in bronze),
-            ]
-        )
+    def __init__(self, feeds: Iterable[Feed]) -> None:
+        self._feeds: dict[str, Feed] = {}
+        for feed in feeds:
+            if feed.topic in self._feeds:
+                raise ValueError(f"two topics are called {feed.topic}")
+            self._feeds[feed.topic] = feed
 
     def __getitem__(self, topic: str) -> Feed:
         return self._feeds[topic]

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,16 +22,9 @@ from sqlmodel import SQLModel
 
 from library.contracts.errors import WardflowError
 from library.datasets import access, ingest
-from library.sources.beds import datasets as beds
-from library.sources.fhir import datasets as fhir
-from library.sources.records import datasets as records
 from library.warehouse.failures import sqlstate
 
-READABLE = (ingest.SCHEMA, beds.SCHEMA, fhir.SCHEMA, records.SCHEMA)
-"""The schemas that the read-only role may read."""
-SCHEMAS = (*READABLE, access.SCHEMA)
-"""Every schema of the warehouse: who may do what, and did, is not for every reader."""
-
+_MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA: MetaData = SQLModel.metadata
 
 _log = structlog.get_logger(__name__)
@@ -46,12 +41,32 @@ class TablesInUse(WardflowError):
     default_advice = "`wardflow migrate` when the load has ended; pg_stat_activity shows it."
 
 
-def compared(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG001 - the signature is Alembic's
-    """Whether Alembic compares what has this name: our schemas, and not its own table."""
-    return name in SCHEMAS if kind == "schema" else name != "alembic_version"
+@dataclass(frozen=True)
+class Schemas:
+    """The schemas of the warehouse.
+
+    Attributes:
+        sources: one for each source; the models of their tables are imported.
+    """
+
+    sources: tuple[str, ...]
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """Those that the read-only role may read: who may do what, and did, is not for every reader."""
+        return (ingest.SCHEMA, *self.sources)
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.readable, access.SCHEMA)
+
+    def compares(self, name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG002 - the signature is Alembic's
+        """Whether Alembic compares what has this name: our schemas, and not its own table."""
+        return name in self.every if kind == "schema" else name != "alembic_version"
 
 
-async def upgrade(dsn: str) -> str:
+async def upgrade(dsn: str, schemas: Schemas) -> str:
     """Bring the schema to the newest revision, unless it is further; waits for another process that does the same.
 
     Loads go on meanwhile: whoever waits for a table keeps those out that come after, so no wait is long, and a table
@@ -66,7 +81,7 @@ async def upgrade(dsn: str) -> str:
     given_up = time.monotonic() + _PATIENCE
     while True:
         try:
-            return await connected(dsn, _upgrade)
+            return await connected(dsn, partial(_upgrade, schemas=schemas))
         except DBAPIError as error:
             if sqlstate(error.orig) != _LOCK_NOT_AVAILABLE:
                 raise
@@ -75,17 +90,18 @@ async def upgrade(dsn: str) -> str:
         await asyncio.sleep(_LOCK_WAIT)
 
 
-async def write_revision(dsn: str, message: str) -> Path:
+async def write_revision(dsn: str, schemas: Schemas, message: str) -> Path:
     """Write a revision with what the models have and the warehouse lacks, for a developer to read and mend.
 
     Args:
         dsn: of a warehouse at the newest revision.
+        schemas: of the warehouse.
         message: what the revision does, in a few words; its file is named after it.
     """
 
     def write(connection: Connection) -> Path:
-        config = configuration(connection)
-        number = f"{int(_newest(config)) + 1:04d}"
+        config = configuration(connection, schemas)
+        number = f"{int(_newest()) + 1:04d}"
         made = cast(Script, command.revision(config, message=message, autogenerate=True, rev_id=number))
         return Path(made.path)
 
@@ -97,37 +113,37 @@ async def revisions(dsn: str) -> tuple[str | None, str]:
     return await connected(dsn, _revisions)
 
 
-def configuration(connection: Connection) -> Config:
+def configuration(connection: Connection, schemas: Schemas) -> Config:
     """Alembic's configuration, without a file."""
     config = Config()
-    folder = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", folder.replace("%", "%%"))  # configparser gives % a meaning
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))  # configparser gives % a meaning
     config.attributes["connection"] = connection
+    config.attributes["schemas"] = schemas
     return config
 
 
-def _upgrade(connection: Connection) -> str:
+def _upgrade(connection: Connection, schemas: Schemas) -> str:
     # The lock is the transaction's, so that it cannot outlive this process.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
     # Before the revisions: one that a developer is about to write needs its schema to be there.
-    for schema in SCHEMAS:
+    for schema in schemas.every:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}s'"))
     present, needed = _revisions(connection)
     if present is not None and present > needed:
         _log.warning("the schema is newer than this program", present=present, known=needed)
         return present  # revisions are additive: what an older program needs is there
-    command.upgrade(configuration(connection), "head")
+    command.upgrade(configuration(connection, schemas), "head")
     return needed
 
 
 def _revisions(connection: Connection) -> tuple[str | None, str]:
     context = MigrationContext.configure(connection, opts={"version_table_schema": ingest.SCHEMA})
-    return context.get_current_revision(), _newest(configuration(connection))
+    return context.get_current_revision(), _newest()
 
 
-def _newest(config: Config) -> str:
-    return cast(str, ScriptDirectory.from_config(config).get_current_head())
+def _newest() -> str:
+    return cast(str, ScriptDirectory(str(_MIGRATIONS)).get_current_head())
 
 
 async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:
@@ -143,11 +159,12 @@ async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:
         await engine.dispose()
 
 
-async def grant_reader(dsn: str, role: str, password: str) -> None:
+async def grant_reader(dsn: str, schemas: Schemas, role: str, password: str) -> None:
     """Make the read-only role, or give it this password; it reads every schema, later tables too, and writes none.
 
     Args:
         dsn: of the owner.
+        schemas: of the warehouse.
         role: its name.
         password: in clear; Postgres keeps a SCRAM verifier of it.
     """
@@ -164,7 +181,7 @@ async def grant_reader(dsn: str, role: str, password: str) -> None:
             await connection.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
             await connection.execute(f"ALTER ROLE {name} SET statement_timeout = '60s'")
             await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {name}")
-            for schema in READABLE:
+            for schema in schemas.readable:
                 await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
                 await connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name}")
                 await connection.execute(

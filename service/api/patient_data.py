@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import Request
 
-from library.access.patients import SOURCES_WITHOUT_PATIENTS, pseudonym
+from library.access.patients import pseudonym
 from library.access.tokens import Principal, Scope
 from service.api.context import Context
 from service.api.pages import wants_csv
 from service.api.problems import ApiError, Forbidden
+from service.sources import WITHOUT_PATIENTS
 
 _FILTERS = (
     "admission_id",
@@ -69,7 +70,7 @@ def refuse_unless_seen(caller: Principal, source: str) -> None:
     Raises:
         Forbidden: it does, and the caller may not.
     """
-    if source not in SOURCES_WITHOUT_PATIENTS and not caller.may(Scope.READ_PATIENTS):
+    if source not in WITHOUT_PATIENTS and not caller.may(Scope.READ_PATIENTS):
         raise Forbidden(
             f"This run concerns patients, and your token does not have the scope '{Scope.READ_PATIENTS}'.",
             advice="Ask for a token that has it.",
@@ -78,4 +79,4 @@ def refuse_unless_seen(caller: Principal, source: str) -> None:
 
 def seen_sources(caller: Principal) -> tuple[str, ...] | None:
     """The sources whose runs a caller may see; `None`: all."""
-    return None if caller.may(Scope.READ_PATIENTS) else SOURCES_WITHOUT_PATIENTS
+    return None if caller.may(Scope.READ_PATIENTS) else WITHOUT_PATIENTS

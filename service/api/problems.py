@@ -16,9 +16,10 @@ from library.access.tokens import NoSuchToken
 from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
+from library.contracts.reading import FileRejected
 from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
-from library.sources.beds.contracts import WorkbookRejected, WorkbookTooLarge
+from library.sources.beds.contracts import WorkbookTooLarge
 from library.sources.fhir.contracts import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
@@ -103,7 +104,7 @@ _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
     (WorkbookTooLarge, HTTPStatus(413)),
     (PageTooLarge, HTTPStatus(413)),
     (FileDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (WorkbookRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (FileRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InvalidZipcode, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -8,6 +8,7 @@ import typer
 from config.logging import configure_logging
 from config.settings import Settings
 from library.warehouse.schema import write_revision
+from service.bootstrap import SCHEMAS
 from service.bootstrap import migrate as bootstrap
 from service.cli.output import DONE, errors_as_sentences, load_settings, out, run
 from service.resources import warehouse_dsn
@@ -55,7 +56,7 @@ def migrate(
     """Make everything that must exist, or bring it up to date: schema, role, bucket, topics, namespace, schedules."""
     run(bootstrap)
     if write:
-        out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), write))}")
+        out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), SCHEMAS, write))}")
         return
     out.print(
         DONE, "Schema, read-only role, bucket, topics, namespace, search attributes and schedules are up to date."

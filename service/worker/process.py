@@ -18,7 +18,7 @@ from service.resources import object_store, warehouse
 from service.temporal import connect
 from service.waiting import resolved
 from service.worker.health import HealthServer, health_app
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from service.worker.workers import workers
 from workflows.policies import LOAD, QUEUES, STREAMS
 

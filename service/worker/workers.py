@@ -19,7 +19,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.boundary import ErrorBoundary
 from config.sections import WorkerSettings
 from config.settings import Settings
-from service.worker.wiring import ALL_WORKFLOWS, Resources, activities_by_queue
+from service.worker.parts import Resources
+from service.worker.wiring import ALL_WORKFLOWS, activities_by_queue
 from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)

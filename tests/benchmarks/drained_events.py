@@ -24,7 +24,7 @@ from library.streams.producer import Outgoing, Producer
 from library.warehouse import statements
 from library.warehouse.pool import Pool
 from service.temporal import connect
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.benchmarks.measure import Stopwatch
 from tests.support.kafka import Kafka
 from tests.support.processes import worker_process

@@ -28,7 +28,7 @@ from library.warehouse.sessions import Attempt
 from service.cli.ingest import ingest_workbooks
 from service.starts import Starter, run_id
 from service.temporal import connect
-from service.worker.wiring import CATALOGUE
+from service.worker.parts import CATALOGUE
 from tests.benchmarks.measure import Report, Stopwatch, milliseconds, seconds
 from tests.benchmarks.staged_readings import limits
 from tests.support.histories import size_of

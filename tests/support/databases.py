@@ -6,6 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from library.warehouse import schema
+from service.bootstrap import SCHEMAS
 
 _TEMPLATE = "wardflow_template"
 
@@ -21,7 +22,7 @@ async def make_database(dsn: str, name: str) -> None:
     try:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", _TEMPLATE):
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
-            await schema.upgrade(named(dsn, _TEMPLATE))
+            await schema.upgrade(named(dsn, _TEMPLATE), SCHEMAS)
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     finally:
         await connection.close()

@@ -16,7 +16,7 @@ from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from service.worker.wiring import CATALOGUE
+from service.worker.parts import CATALOGUE
 
 STAMPED = datetime(2026, 1, 1, tzinfo=UTC)
 _LIMITS = LoadLimits(lock=6, statement=120, idle_in_transaction=10, work_mem="64MB")

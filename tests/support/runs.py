@@ -15,7 +15,7 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import Starter, run_id
 from service.temporal import connect
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.support.workers import serving
 from workflows.policies import QUEUES
 

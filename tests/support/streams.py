@@ -9,6 +9,7 @@ from uuid import UUID
 from library.contracts.drains import DrainIdentity
 from library.datasets.declaration import Catalogue
 from library.sources.records import datasets as records
+from library.sources.records.feeds import feeds
 from library.streams.topics import Topics
 from library.warehouse.batches import Batch, Place, decoded
 from library.warehouse.offsets import Offsets
@@ -17,7 +18,13 @@ from library.warehouse.sessions import Attempt
 from library.warehouse.stream_loader import DrainLedger, StreamLoader
 from tests.support.warehouse import LIMITS
 
-TOPICS = Topics.named(patient="patient", admissions="admissions", lab_results="lab_results")
+
+def record_topics(*, patient: str, admissions: str, lab_results: str) -> Topics:
+    """The topics of records, by other names."""
+    return Topics(feeds(patient=patient, admissions=admissions, lab_results=lab_results))
+
+
+TOPICS = record_topics(patient="patient", admissions="admissions", lab_results="lab_results")
 CATALOGUE = Catalogue(records.DATASETS)
 TOPIC_ID = "first"
 LARGEST = 1_000_000

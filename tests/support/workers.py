@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from service.worker.workers import workers
 from workflows.policies import QUEUES
 

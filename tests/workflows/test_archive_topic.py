@@ -18,7 +18,7 @@ from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.resources import lake_storage, streams
 from service.temporal import connect
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.lake import SOON, in_kafka, until_in_lake

@@ -22,7 +22,7 @@ from library.warehouse.pool import Pool
 from service.drains import start_drains
 from service.resources import streams
 from service.temporal import connect
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.support.histories import recorded
 from tests.support.kafka import Kafka
 from tests.support.streams import admission, encoded, lab_result, patient

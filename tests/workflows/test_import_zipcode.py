@@ -21,7 +21,7 @@ from library.sources.fhir.staging import READER_VERSION
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.starts import run_id
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.faults.harness import until_async
 from tests.support.imports import SERVER, Imports, imports, with_sandbox
 from tests.support.sandbox import running_sandbox

@@ -3,11 +3,11 @@
 from typing import ClassVar
 
 from library.contracts.base import Contract
-from library.contracts.errors import WardflowError
 from library.contracts.objects import ObjectRef
+from library.contracts.reading import FileRejected
 
 
-class WorkbookRejected(WardflowError):
+class WorkbookRejected(FileRejected):
     """A workbook that is not loaded. The message says where: the sheet, and row and column as Excel counts them.
 
     Attributes:
@@ -16,6 +16,7 @@ class WorkbookRejected(WardflowError):
         column: the column's letters.
     """
 
+    details = ("sheet", "row", "column")
     default_advice: ClassVar[str] = "Compare the file with the one on the publisher's page and send the right one."
 
     def __init__(
@@ -116,21 +117,6 @@ class OrganisationRepeated(WorkbookRejected):
 
 class TotalsDisagree(WorkbookRejected):
     """Organisations do not sum to the published England row, or sectors not to the total."""
-
-
-class ReaderDied(WorkbookRejected):
-    """The process that read the workbook passed its limit of memory, or crashed."""
-
-
-class ReaderUnavailable(WardflowError):
-    """No process could be started to read a file: no fault of the file."""
-
-    retryable = True
-    default_advice = "A run tries again by itself; see the worker's log, and what its machine has left."
-
-
-class ReaderTimedOut(WorkbookRejected):
-    """The process that read the workbook passed its limit of time."""
 
 
 CURRENT_EDITION = "current_edition"

@@ -14,7 +14,7 @@ from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.reading.child import run_in_child
 from library.sources.beds import datasets as beds
-from library.sources.beds.contracts import CellUnreadable
+from library.sources.beds.contracts import CellUnreadable, WorkbookRejected
 from library.sources.beds.reader import READER_VERSION, read_workbook
 from library.sources.beds.reading import Occupancy
 from library.staging.files import Staging
@@ -59,6 +59,7 @@ def stage_in_child(source: Path, folder: Path, workbook: ObjectRef, limits: Work
         str(source),
         str(folder),
         workbook.model_dump_json(),
+        errors=[WorkbookRejected],
         max_memory=limits.max_memory,
         max_seconds=limits.max_seconds,
     )

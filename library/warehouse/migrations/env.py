@@ -5,13 +5,13 @@ from typing import cast
 from alembic import context
 from sqlalchemy import Connection
 
-from library.warehouse.schema import METADATA, compared
+from library.warehouse.schema import METADATA, Schemas
 
 context.configure(
     connection=cast(Connection, context.config.attributes["connection"]),
     target_metadata=METADATA,
     include_schemas=True,
-    include_name=compared,
+    include_name=cast(Schemas, context.config.attributes["schemas"]).compares,
     version_table_schema="ingest",
 )
 with context.begin_transaction():

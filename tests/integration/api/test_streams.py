@@ -16,7 +16,7 @@ from library.objects.store import ObjectStore
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool
 from service.temporal import connect
-from service.worker.wiring import Resources
+from service.worker.parts import Resources
 from tests.support.api import api_here
 from tests.support.kafka import Kafka
 from tests.support.streams import encoded, patient

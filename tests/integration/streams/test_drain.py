@@ -21,7 +21,6 @@ from library.streams.control import Streams
 from library.streams.drain import Drain, DrainLimits
 from library.streams.producer import Outgoing
 from library.streams.reader import Reader
-from library.streams.topics import Topics
 from library.warehouse.archives import Archives
 from library.warehouse.batches import TOMBSTONE
 from library.warehouse.offsets import Offsets
@@ -30,7 +29,7 @@ from library.warehouse.sessions import Attempt
 from library.warehouse.stream_loader import StreamLoader
 from service.resources import warehouse_dsn
 from tests.support.kafka import Kafka, values
-from tests.support.streams import CATALOGUE, encoded, lab_result
+from tests.support.streams import CATALOGUE, encoded, lab_result, record_topics
 from tests.support.warehouse import LIMITS
 
 NEW_TOTAL = NewPartitions(3)
@@ -103,7 +102,7 @@ async def stream(kafka: Kafka, pool: Pool) -> AsyncIterator[Stream]:
     """One partition."""
     topic = await kafka.make_topic("lab_results", partitions=1)
     with ThreadPoolExecutor(1) as threads:
-        topics = Topics.named(patient="p", admissions="a", lab_results=topic)
+        topics = record_topics(patient="p", admissions="a", lab_results=topic)
         loader = StreamLoader(pool, CATALOGUE, LIMITS)
         yield Stream(kafka, pool, Drain(kafka.connection, topics, Offsets(pool), loader, PATIENCE, threads), topic)
 
@@ -151,7 +150,7 @@ async def test_one_record_never_stops_the_stream(stream: Stream) -> None:
 async def test_a_record_of_10_megabytes_is_refused_and_passed(stream: Stream) -> None:
     topic = await stream.kafka.make_topic("large", max_message_bytes="20000000")
     large = replace(stream, topic=topic)
-    large.drain = replace(stream.drain, topics=Topics.named(patient="p", admissions="a", lab_results=topic))
+    large.drain = replace(stream.drain, topics=record_topics(patient="p", admissions="a", lab_results=topic))
     await large.send(encoded(lab_result(1, lab_units="x" * 10_000_000)), result(2))
     assert (await large.run()).records == 2
     assert await large.values() == [2]
@@ -348,7 +347,7 @@ async def test_a_partition_that_misses_its_leader_keeps_no_other_from_being_drai
 ) -> None:
     names = [await kafka.make_topic(name, partitions=2) for name in ("patient", "admissions", "lab_results")]
     patient, admissions, lab_results = names
-    topics = Topics.named(patient=patient, admissions=admissions, lab_results=lab_results)
+    topics = record_topics(patient=patient, admissions=admissions, lab_results=lab_results)
     streams = Streams(kafka.connection, topics, Offsets(pool), Archives(pool))
     leaders = Cluster.leaders
 

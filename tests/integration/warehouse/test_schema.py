@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from library.warehouse import schema
+from service.bootstrap import SCHEMAS
 from service.resources import warehouse_dsn
 from tests.faults.harness import until_async
 from tests.support.databases import drop_database, named
@@ -32,21 +33,21 @@ async def empty_database(servers: Settings) -> AsyncIterator[str]:
 
 async def test_processes_that_migrate_at_once_make_one_schema(empty_database: str) -> None:
     assert (await schema.revisions(empty_database))[0] is None
-    reached = await asyncio.gather(*(schema.upgrade(empty_database) for _ in range(4)))
+    reached = await asyncio.gather(*(schema.upgrade(empty_database, SCHEMAS) for _ in range(4)))
     present, needed = await schema.revisions(empty_database)
     assert {present, *reached} == {needed}
-    assert await schema.upgrade(empty_database) == needed
+    assert await schema.upgrade(empty_database, SCHEMAS) == needed
 
 
 async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_database: str) -> None:
-    await schema.upgrade(empty_database)
-    await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one), "0010"))
+    await schema.upgrade(empty_database, SCHEMAS)
+    await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one, SCHEMAS), "0010"))
     load, another = [await asyncpg.connect(empty_database) for _ in range(2)]
     in_use = "LOCK TABLE fhir.observation IN ROW EXCLUSIVE MODE"
     begun = load.transaction()
     await begun.start()
     await load.execute(in_use)
-    migration = asyncio.create_task(schema.upgrade(empty_database))
+    migration = asyncio.create_task(schema.upgrade(empty_database, SCHEMAS))
 
     async def waits() -> bool:
         return bool(await another.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL"))
@@ -62,19 +63,19 @@ async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_da
 
 
 async def test_an_older_program_goes_on_with_a_newer_schema(empty_database: str) -> None:
-    await schema.upgrade(empty_database)
+    await schema.upgrade(empty_database, SCHEMAS)
     connection = await asyncpg.connect(empty_database)
     await connection.execute("UPDATE ingest.alembic_version SET version_num = '9999'")
     await connection.close()
-    assert await schema.upgrade(empty_database) == "9999"
+    assert await schema.upgrade(empty_database, SCHEMAS) == "9999"
 
 
 async def test_migrations_and_models_agree(empty_database: str) -> None:
-    await schema.upgrade(empty_database)
+    await schema.upgrade(empty_database, SCHEMAS)
 
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(
-            connection, opts={"include_schemas": True, "include_name": schema.compared}
+            connection, opts={"include_schemas": True, "include_name": SCHEMAS.compares}
         )
         return list(compare_metadata(context, schema.METADATA))
 
@@ -83,10 +84,10 @@ async def test_migrations_and_models_agree(empty_database: str) -> None:
 
 
 async def test_the_reader_reads_everything_and_writes_nothing(empty_database: str) -> None:
-    await schema.upgrade(empty_database)
+    await schema.upgrade(empty_database, SCHEMAS)
     role, password = f"reader_{secrets.token_hex(4)}", "a 'quoted' pass\\word"
     for _ in range(2):
-        await schema.grant_reader(empty_database, role, password)
+        await schema.grant_reader(empty_database, SCHEMAS, role, password)
     owner = await asyncpg.connect(empty_database)
     await owner.execute("CREATE TABLE beds.made_later (id int)")
     connection = await asyncpg.connect(empty_database, user=role, password=password)

@@ -15,16 +15,11 @@ from typing import Any
 
 import pytest
 
+from library.contracts.reading import ReaderDied, ReaderTimedOut, ReaderUnavailable
 from library.reading import child
 from library.reading.child import MAX_ANSWER, close_nursery, run_in_child
 from library.sources.beds import contracts as beds
-from library.sources.beds.contracts import (
-    AnotherSeries,
-    ReaderDied,
-    ReaderTimedOut,
-    ReaderUnavailable,
-    WorkbookRejected,
-)
+from library.sources.beds.contracts import AnotherSeries, WorkbookRejected
 from tests.unit.sources import child_functions
 from tests.unit.sources.test_beds_bad_files import SECTOR_PART, XLSX
 from tests.unit.sources.workbook_builder import with_parts, write
@@ -34,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(function: Any, *args: Any, seconds: float = 20.0, memory: int = 256 * MEBIBYTE) -> Any:
-    return run_in_child(function, *args, max_memory=memory, max_seconds=seconds)
+    return run_in_child(function, *args, errors=[WorkbookRejected], max_memory=memory, max_seconds=seconds)
 
 
 def is_running(process: int) -> bool:
@@ -72,6 +67,11 @@ def test_a_refused_workbook_keeps_its_type_its_text_and_its_place() -> None:
         assert type(error) is kind
         assert error.message == "It is wrong. (sheet 'S', row 7, column AB)"
         assert (error.sheet, error.row, error.column, error.advice) == ("S", 7, "AB", "Make it right.")
+
+
+def test_an_error_that_the_reader_does_not_list_is_not_made_again() -> None:
+    with pytest.raises(ReaderDied, match="AnotherSeries"):
+        run_in_child(child_functions.reject, "AnotherSeries", max_memory=256 * MEBIBYTE, max_seconds=20.0)
 
 
 def test_a_real_refusal_comes_back(tmp_path: Path) -> None:

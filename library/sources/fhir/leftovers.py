@@ -1,0 +1,24 @@
+"""What imports leave behind that ended on the way."""
+
+import asyncio
+from datetime import datetime
+
+from library.objects.store import ObjectStore
+from library.sources.fhir.imports import FhirImports
+from library.sources.fhir.links import LINKS, run_of
+
+
+async def forget_ended(imports: FhirImports, store: ObjectStore, before: datetime) -> int:
+    """Forget the searches of ended imports, and remove the page links that they stored before a moment.
+
+    Returns:
+        How many objects were removed.
+    """
+    await imports.forget_closed()
+    open_runs = await imports.open_runs()
+
+    def remove() -> int:
+        found = store.keys_older_than(LINKS, before)
+        return store.remove(key for key in found if run_of(key) not in open_runs)
+
+    return await asyncio.to_thread(remove)

@@ -1,0 +1,17 @@
+"""What the beds source brings to a worker."""
+
+from activities.beds import WorkbookActivities
+from library.sources.beds.catalogue import current_edition
+from service.resources import download_guard
+from service.worker.parts import ByQueue, Part, Resources
+from workflows.beds import IngestWorkbookWorkflow
+from workflows.policies import COMPUTE, IO
+
+
+def _activities(resources: Resources) -> ByQueue:
+    settings = resources.settings
+    workbooks = WorkbookActivities(resources.stager, settings.workbook, download_guard(settings))
+    return {IO: [workbooks.download_workbook], COMPUTE: [workbooks.stage_workbook]}
+
+
+PART = Part((IngestWorkbookWorkflow,), _activities, reports={"ingest-workbook": current_edition})

@@ -1,0 +1,49 @@
+"""What the FHIR source brings to a worker."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from activities.fhir import FhirActivities, FhirClients
+from activities.fhir_files import FhirFileActivities
+from activities.fhir_imports import FhirImportActivities
+from library.sources.fhir.imports import FhirImports
+from library.sources.fhir.leftovers import forget_ended
+from library.sources.fhir.staging import READER_VERSION
+from service.resources import file_guard
+from service.worker.parts import ByQueue, Forget, Part, Resources
+from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
+from workflows.fhir_files import ImportFhirWorkflow
+from workflows.policies import COMPUTE, FHIR, IO, LOAD
+
+
+def _activities(resources: Resources) -> ByQueue:
+    settings = resources.settings
+    imports = FhirImports(resources.pool, READER_VERSION)
+    clients = FhirClients(settings.fhir, ca_file=settings.downloads.ca_file)
+    resources.at_end(clients.close)
+    pages = FhirActivities(resources.store, resources.runs, clients, imports)
+    files = FhirFileActivities(resources.stager, clients, file_guard(settings))
+    # Loads that stage never wait for the readers of files.
+    stager = replace(resources.stager, threads=ThreadPoolExecutor(settings.worker.load_slots, "stage-page"))
+    imported = FhirImportActivities(imports, stager, resources.loads, settings.fhir)
+    return {
+        IO: [imported.plan_searches, imported.finish_import, files.count_patient_unknown],
+        COMPUTE: [files.stage_fhir],
+        LOAD: [imported.load_pages],
+        FHIR: [
+            pages.fetch_patient_page,
+            pages.fetch_observation_page,
+            pages.read_patients,
+            files.begin_export,
+            files.fetch_manifest,
+            files.download_exported,
+        ],
+    }
+
+
+def _upkeep(resources: Resources) -> Forget:
+    return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store)
+
+
+PART = Part((ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow), _activities, upkeep=_upkeep)
