@@ -10,6 +10,12 @@ MEBIBYTE = 1024 * 1024
 CHECKOUT = Path(__file__).resolve().parents[1]
 """The folder that holds this program."""
 
+
+def default_folder() -> Path:
+    """Return `.wardflow` in the checkout; in the working folder where the program is installed without one."""
+    return (CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / ".wardflow"
+
+
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """What Kafka takes as a topic's name."""
 
@@ -142,7 +148,7 @@ class StackSettings(Section):
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
-    folder: Path = CHECKOUT / ".wardflow"
+    folder: Path = Field(default_factory=default_folder)
     user: str | None = None
     jars: Path | None = None
     maven_repository: str | None = None
@@ -158,6 +164,6 @@ class StackSettings(Section):
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports that were asked for, by the names of their parts."""
-        asked = {name.removesuffix("_port"): port for name, port in self if name.endswith("_port")}
-        return {name: port for name, port in asked.items() if port is not None}
+        """The ports that settings request, by the names of their parts."""
+        ports = {name.removesuffix("_port"): port for name, port in self if name.endswith("_port")}
+        return {name: port for name, port in ports.items() if port is not None}

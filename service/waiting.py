@@ -67,18 +67,18 @@ class Waiting:
             self._timer = asyncio.get_running_loop().call_later(SAID_AFTER, self._tell)
 
     def end(self) -> None:
-        """Say nothing any more, for good."""
+        """Stop all messages of this wait."""
         self.over = True
         self._stop()
 
     def pause(self) -> None:
-        """Something more exact is waited for meanwhile."""
+        """An inner wait has begun."""
         self._inner += 1
         if self._gives_way:
             self._stop()
 
     def resume(self) -> None:
-        """That has ended."""
+        """An inner wait has ended."""
         self._inner -= 1
         if self._gives_way and self._inner == 0:
             self.begin()
@@ -138,11 +138,16 @@ async def resolved(server: Server) -> None:
     names = ", ".join(server.hosts)
     with waiting_for(f"the name {names} ({server.role}) to resolve", seconds=NAME_MAY_TAKE):
         while time.monotonic() < until:
-            for host in server.hosts:
-                # What hangs, or is not known, is asked for again until the time is over.
-                with suppress(OSError):
-                    async with asyncio.timeout(until - time.monotonic()):
-                        return await _look_up(host)
+            # At once: a look-up that hangs must not keep another host's from being tried.
+            look_ups = [asyncio.create_task(_look_up(host)) for host in server.hosts]
+            try:
+                for first in asyncio.as_completed(look_ups, timeout=until - time.monotonic()):
+                    with suppress(OSError):
+                        return await first
+            finally:
+                for each in look_ups:
+                    each.cancel()
+                await asyncio.gather(*look_ups, return_exceptions=True)
             await asyncio.sleep(min(_BETWEEN_LOOKUPS, max(0.0, until - time.monotonic())))
     raise not_resolved(server)
 
@@ -168,7 +173,9 @@ async def _look_up(host: str) -> None:
     def look() -> None:
         try:
             socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            error = None
+            error: OSError | None = None
+        except UnicodeError:
+            error = socket.gaierror(socket.EAI_NONAME, "not a name of a host")
         except OSError as failure:
             error = failure
         with suppress(RuntimeError):  # the loop has ended meanwhile

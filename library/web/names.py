@@ -10,8 +10,8 @@ NAME_MAY_TAKE = 20.0
 """Seconds in which a name gets to resolve, over all tries of a process: a command has to end within half a minute."""
 LOOK_AGAIN_AFTER = 5.0
 """Seconds between two tries of a run's step: what repeats it otherwise waits longer each time."""
-_ANOTHER_TIME = 120.0
-"""Seconds without a try after which a failure begins a new count: the longest pause between two tries is a minute."""
+_ANOTHER_TIME = 30.0
+"""Seconds without a try after which a failure begins a new count: another run has begun, or the name came back."""
 
 
 @dataclass

@@ -277,6 +277,7 @@ async def patiently[T](
         HostNotResolved: the name of a server has not resolved for 20 seconds.
     """
     began: float | None = None
+    name_failed_since: float | None = None
     away: Server | None = None
     said: Waiting | None = None
     with ExitStack() as waiting:
@@ -292,7 +293,10 @@ async def patiently[T](
                     began = now
                 server = servers.behind(error) if servers else None
                 unresolved = _is_about_a_name(error)
-                left = began + (min(outage, NAME_MAY_TAKE) if unresolved else outage) - now
+                name_failed_since = (name_failed_since or now) if unresolved else None
+                left = began + outage - now
+                if name_failed_since is not None:
+                    left = min(left, name_failed_since + NAME_MAY_TAKE - now)
                 if not _away(error) or left < 0:
                     if unresolved and server:
                         raise not_resolved(server) from error

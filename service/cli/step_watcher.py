@@ -31,7 +31,7 @@ _FETCHING = (
     "fetch_manifest",
     "download_exported",
 )
-"""Steps that wait for a server elsewhere; one that has been at it for longer than that is told of."""
+"""Steps that fetch from a server elsewhere; the command says so when one takes longer than that."""
 _LINES = 30
 """Lines at most: a reason that is another each time must not fill the screen."""
 
@@ -88,7 +88,7 @@ class StepWatcher:
                 self._say(step, "no worker", f"{name}: the step {step} waits for a free worker.")
             is_started = each.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
             if step in _FETCHING and is_started and each.last_started_time.ToDatetime(UTC) < asked_before:
-                self._say(step, source, f"{name}: the step {step} waits for {source}.")
+                self._say(step, source, f"{name}: the step {step} is still fetching from {source}.")
         for step, attempt, reason in await repeated_steps(self.client, now.pending_activities):
             self._say(step, reason, f"{name}: the step {step} is repeated (attempt {attempt}): {reason}")
 

@@ -20,8 +20,9 @@ from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from service.resources import kafka_connection, topics, warehouse
 from service.stack import kafka, lock, own, postgres, s3, temporal
-from service.stack.identity import NAMESPACE_ADVICE
+from service.stack.identity import ADVICE
 from service.stack.part import Entry, Health
+from service.stack.preflight import nearest_existing
 from service.stack.state import State, elsewhere, read_state, with_addresses
 from service.waiting import waiting_for
 
@@ -100,7 +101,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     names = (*PARTS, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
-    free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
+    free = shutil.disk_usage(nearest_existing(folder)).free
     problems = _stack_problems(folder, supervisor, recorded, entries)
     if entries:
         problems += [problem for _, problem in results if problem]
@@ -124,7 +125,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
         disk_free_bytes=free,
         parts=parts,
         problems=tuple(problems),
-        notes=tuple(Problem(entry["note"], NAMESPACE_ADVICE) for entry in recorded.values() if "note" in entry),
+        notes=tuple(Problem(entry["note"], ADVICE) for entry in recorded.values() if "note" in entry),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +25,18 @@ def make_private_folder(folder: Path) -> Path:
         folder.chmod(0o700)
     except PermissionError as error:
         raise not_ours(folder) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"The stack's folder {folder} cannot be made: {error.strerror}.",
+            advice="Choose another folder by WARDFLOW_STACK__FOLDER.",
+        ) from error
     return folder
+
+
+def make_empty_folder(folder: Path) -> None:
+    """Make a folder for a server's temporary files, without what a killed server left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
 
 
 def not_ours(folder: Path) -> ConfigurationError:

@@ -1,4 +1,4 @@
-"""Which identity Postgres runs with. Postgres refuses to run as root; every other user runs it as itself.
+"""Which user Postgres runs as: it refuses to run as root.
 
 It imports nothing but the standard library and our errors, and runs on Python 3.8: `preflight.py` asks it before
 anything is installed.
@@ -36,7 +36,7 @@ class Identity:
 
     Attributes:
         leash: as `leash.py` takes it; empty: as our own user.
-        owner: user and group who own its files outside of any namespace; `None`: whoever makes them.
+        owner: user and group of its files, outside of any namespace; `None`: the user that creates them.
         note: what people should know about it; empty where there is nothing to say.
     """
 
@@ -48,13 +48,14 @@ class Identity:
 OURSELVES = Identity()
 
 NAMESPACE_NOTE = "Postgres runs in a user namespace: it has no capabilities, but it owns the files of root."
-NAMESPACE_ADVICE = (
+USER_NOTE = "Postgres runs as the user {}, who can read every file of this machine: the folder of the stack is closed."
+ADVICE = (
     "That is enough for a trial. For patient data, run Wardflow as a user of its own: `useradd --create-home wardflow`."
 )
 
 
 def choose(folder: Path, programs: Sequence[Path], wanted: str | None = None) -> Identity:
-    """Choose how Postgres runs: as another user where that user can reach all, else in a user namespace.
+    """Choose as which user Postgres runs: for root another one, or a user namespace.
 
     Args:
         folder: the stack's folder; it exists.
@@ -65,11 +66,7 @@ def choose(folder: Path, programs: Sequence[Path], wanted: str | None = None) ->
         ConfigurationError: this machine allows neither, or not the user that the setting names.
     """
     if os.geteuid() != 0:
-        if wanted and wanted != _own_name():
-            raise ConfigurationError(
-                f"WARDFLOW_STACK__USER names the user {wanted}, but only root can run Postgres as another user.",
-                advice="Run Wardflow as root, or without that setting.",
-            )
+        _refuse_another_user(wanted)
         return OURSELVES
     user = _find_or_make(wanted or USER)
     if user is not None and _reaches(_as_user(user), folder, programs):
@@ -81,8 +78,8 @@ def choose(folder: Path, programs: Sequence[Path], wanted: str | None = None) ->
     raise _no_way(folder, programs[0])
 
 
-def foresee(folder: Path, checkout: Path, wanted: str | None = None) -> None:
-    """Look before an installation whether `choose` will find an identity after it. Nothing is made or changed.
+def check_before_install(folder: Path, checkout: Path, wanted: str | None = None) -> None:
+    """Check that `choose` will find an identity after the installation; nothing is changed.
 
     Args:
         folder: the stack's folder, or the nearest folder above it that exists.
@@ -93,15 +90,21 @@ def foresee(folder: Path, checkout: Path, wanted: str | None = None) -> None:
         ConfigurationError: this machine allows neither another user nor a user namespace.
     """
     if os.geteuid() != 0:
+        _refuse_another_user(wanted)
         return
     name = wanted or USER
     user = _find(name)
-    if user is None and shutil.which("useradd"):
+    if user is None and name == USER and shutil.which("useradd"):
         user = pwd.struct_passwd((name, "", 65_534, 65_534, "", "", ""))  # any user but root: it owns nothing here
     readable = [checkout / "pyproject.toml"]
     closed = _umask() & _UMASK_CLOSED
     if user is not None and not closed and _reaches(_as_user(user), folder, readable):
         return
+    if wanted and user is not None and closed:
+        raise ConfigurationError(
+            f"The umask {_umask():03o} closes what is installed to the user {wanted}, whom WARDFLOW_STACK__USER names.",
+            advice="Run `umask 022` first, or take the setting away.",
+        )
     if wanted:
         raise _cannot_reach(wanted, folder, checkout)
     if not _reaches(_in_namespace(), folder, readable):
@@ -109,7 +112,7 @@ def foresee(folder: Path, checkout: Path, wanted: str | None = None) -> None:
 
 
 def hand_over(data: Path, identity: Identity) -> None:
-    """Give the files of a cluster to the identity that works on them now; Postgres must not be running.
+    """Give a cluster's files to the user that works on them now; Postgres must not run.
 
     A checkout can move to a place that the former user cannot reach, or out of one.
     """
@@ -120,7 +123,8 @@ def hand_over(data: Path, identity: Identity) -> None:
 
 
 def _as_user(user: pwd.struct_passwd) -> Identity:
-    return Identity(f"user:{user.pw_uid}:{user.pw_gid}", (user.pw_uid, user.pw_gid))
+    note = USER_NOTE.format(user.pw_name)
+    return Identity(f"user:{user.pw_uid}:{user.pw_gid}", (user.pw_uid, user.pw_gid), note)
 
 
 def _in_namespace() -> Identity:
@@ -146,7 +150,7 @@ def _reaches(identity: Identity, folder: Path, programs: Sequence[Path]) -> bool
                 capture_output=True,
                 timeout=_PROBE_SECONDS,
             )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     return tried.returncode == 0
 
@@ -168,6 +172,14 @@ def _find_or_make(name: str) -> pwd.struct_passwd | None:
         except (OSError, subprocess.CalledProcessError):
             return _find(name)  # another stack may have made it in this moment
     return _find(name)
+
+
+def _refuse_another_user(wanted: str | None) -> None:
+    if wanted and wanted != _own_name():
+        raise ConfigurationError(
+            f"WARDFLOW_STACK__USER names the user {wanted}, but only root can run Postgres as another user.",
+            advice="Run Wardflow as root, or without that setting.",
+        )
 
 
 def _own_name() -> str:

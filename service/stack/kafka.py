@@ -15,6 +15,7 @@ from library.contracts.streams import KafkaUnavailable
 from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from service.stack import jars
+from service.stack.files import make_empty_folder
 from service.stack.part import Health, OnProgress, Part, Progress, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import CommandFailed, run_to_end
@@ -67,7 +68,7 @@ async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnPr
     port = ports.choose("kafka", settings.stack.kafka_port)
     home = folder / "kafka"
     home.mkdir(mode=0o700, exist_ok=True)
-    (home / "tmp").mkdir(mode=0o700, exist_ok=True)
+    make_empty_folder(home / "tmp")
     _write(home / "log4j2.properties", LOGGING)
     listeners = {"PLAINTEXT": port, "CONTROLLER": ports.choose("kafka_controller")}
     if not (home / "data").exists():
@@ -113,7 +114,7 @@ async def _class_path(settings: Settings, stack: Path, on_progress: OnProgress) 
         command = (sys.executable, "-P", "-m", "service.stack.jars", str(folder), *repository)
         try:
             # With our own environment: a way out of this network may stand there.
-            await run_to_end(command, folder=stack, environment=os.environ)
+            await run_to_end(command, environment=os.environ)
         except CommandFailed as error:
             raise jars.JarsUnavailable(error.said or error.message) from error
     return os.pathsep.join(str(folder / jar.file) for jar in wanted)

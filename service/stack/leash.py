@@ -95,10 +95,12 @@ def can_read(path: str) -> bool:
     """
     if not os.access(path, os.R_OK):
         return False
-    return all(
-        os.access(folder, os.R_OK | os.X_OK) and all(os.access(f"{folder}/{file}", os.R_OK) for file in files)
-        for folder, _, files in os.walk(path)
-    )
+    if not os.path.isdir(path):  # noqa: PTH112 - as above
+        return True
+    if not os.access(path, os.X_OK):
+        return False
+    with os.scandir(path) as entries:
+        return all(can_read(entry.path) for entry in entries if not entry.is_symlink())
 
 
 def main() -> None:

@@ -33,7 +33,6 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/health/ready"),
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
-        folder=folder,
         address=url,
         end_seconds=settings.worker.graceful_shutdown + 5,
     )
@@ -51,7 +50,6 @@ async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> P
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/metadata"),
         entries={name: {"url": url, "health_url": f"{url}/metadata"}},
-        folder=folder,
         address=url,
     )
 

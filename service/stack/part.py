@@ -36,8 +36,9 @@ class Part:
         check: asks the server whether it is there.
         entries: what `stack.json` says of it, by name; process id and log are added to that of the part's own name.
         address: for people, without credentials.
-        folder: the working folder of the process. Servers get their data by a path relative to it, since some of them
-            cannot take every character or length in a path.
+        folder: the working folder of a server, which gets its data by a relative path: some servers cannot take
+            every character or length in a path. `None`, our own processes: where the stack was started, so that
+            relative paths in settings mean the same files for all.
         identity: to run with instead of our own, as `leash.py` takes it.
         end_signal: asks it to end cleanly.
         end_seconds: how long that may take before it is killed.
@@ -50,8 +51,8 @@ class Part:
     log: Path
     check: Callable[[], Awaitable[Health]]
     entries: Mapping[str, Entry] = field(repr=False)
-    folder: Path
     address: str = ""
+    folder: Path | None = None
     identity: str = ""
     end_signal: signal.Signals = signal.SIGTERM
     end_seconds: float = 10.0

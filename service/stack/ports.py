@@ -25,7 +25,7 @@ class PortBusy(ConfigurationError):
 
 
 def _ignore(_name: str, _sentence: str) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class Ports:
@@ -90,8 +90,11 @@ def _any_free(companion: int, taken: set[int]) -> int:
 
 
 def _moved(old: int, new: int, companion: int) -> str:
-    taken = old if companion == 0 or not port_is_free(old) else old + companion
-    return f"127.0.0.1:{old} → 127.0.0.1:{new}, since {_holder(taken)} listens on port {taken} now"
+    taken = next((port for port in (old, old + companion) if not port_is_free(port)), None)
+    reason = (
+        f"{_holder(taken)} listens on port {taken} now" if taken else "another part of this stack has that port now"
+    )
+    return f"127.0.0.1:{old} → 127.0.0.1:{new}, since {reason}"
 
 
 def _busy(name: str, port: int) -> PortBusy:

@@ -1,7 +1,7 @@
-"""What this machine must have, looked at before anything is installed or started: one sentence for each lack.
+"""Checks what this machine must have, before anything is installed or started.
 
-`python -m service.stack.preflight` is the first step of an installation: it imports nothing but the standard library
-and our errors, and runs on Python 3.8.
+`python -m service.stack.preflight [development]` is the first step of an installation: it imports nothing but the
+standard library and our errors, and runs on Python 3.8.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from library.contracts.errors import ConfigurationError, WardflowError
-from service.stack.identity import foresee
+from service.stack.identity import check_before_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,13 +31,14 @@ MEMORY = int(1.2 * _GIB)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SETTING = "WARDFLOW_STACK__"
-_NAMED_ELSEWHERE = {
+_SETTINGS_OF_OTHER_SERVERS = {
     "postgres": "WARDFLOW_POSTGRES__DSN",
     "temporal": "WARDFLOW_TEMPORAL__ADDRESS",
     "s3": "WARDFLOW_S3__URL",
     "kafka": "WARDFLOW_KAFKA__BOOTSTRAP_SERVERS",
 }
-"""Settings that say that somebody else runs a part: then it needs nothing here."""
+"""Settings that name a server elsewhere: then that part needs nothing here."""
+_MEMORY_OF_CONTAINER = Path("/sys/fs/cgroup")
 
 
 class MachineLacks(WardflowError):
@@ -49,14 +50,16 @@ class Needs:
     """What is going to happen here.
 
     Attributes:
-        folder: the stack's folder; it may be missing.
-        ports: that were asked for, by the names of their parts.
+        folder: of the stack; it may be missing.
+        first_start: whether the servers will make their first data, which takes disk and memory.
+        ports: requested by settings, by the names of their parts.
         install_into: the checkout where packages will be installed; `None`: they are installed.
         postgres: whether a Postgres will be installed that runs here.
-        user: who shall run it, as a setting names.
+        user: the user who runs Postgres, as a setting names it.
     """
 
     folder: Path
+    first_start: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
     install_into: Path | None = None
     postgres: bool = False
@@ -67,22 +70,22 @@ def check(needs: Needs) -> None:
     """Check all that can be checked without starting anything.
 
     Raises:
-        MachineLacks: one line for each lack, with how to mend it.
+        MachineLacks: one line for each lack, with how to fix it.
     """
     lacks = list(_lacks(needs))
     if lacks:
-        raise MachineLacks("\n".join(lacks), advice="Nothing was installed or started. Mend this, and try again.")
+        raise MachineLacks("\n".join(lacks), advice="Nothing was installed or started. Fix this, then try again.")
 
 
-def existing(folder: Path) -> Path:
-    """The folder itself, or the nearest folder above it that exists."""
-    return next(each for each in (folder, *folder.parents) if each.exists())
+def nearest_existing(folder: Path) -> Path:
+    """Return the folder itself, or the nearest folder above it that exists."""
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110 - pathlib raises where it may not look
 
 
 def port_is_free(port: int) -> bool:
     """Whether a server could listen on the port now, on loopback."""
     with socket.socket() as probe:
-        # As servers do: connections of a former server that linger in TIME_WAIT keep nobody from listening.
+        # Servers do the same: old connections in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -95,11 +98,11 @@ def _lacks(needs: Needs) -> Iterator[str]:
     no_place = list(_lacks_of_place(needs))
     if needs.install_into is not None and needs.postgres and not no_place:
         try:
-            foresee(existing(needs.folder), needs.install_into, needs.user)
+            check_before_install(nearest_existing(needs.folder), needs.install_into, needs.user)
         except ConfigurationError as error:
             yield f"{error.message} {error.advice}"
     yield from no_place
-    available = _available_memory()
+    available = _available_memory() if needs.first_start else None
     if available is not None and available < MEMORY:
         yield (
             f"Memory: {_size(available)} are available, {_size(MEMORY)} are needed. "
@@ -114,18 +117,24 @@ def _lacks(needs: Needs) -> Iterator[str]:
 
 
 def _lacks_of_place(needs: Needs) -> Iterator[str]:
-    wanted = {needs.folder: ("the data", "choose another folder by WARDFLOW_STACK__FOLDER", DISK_FOR_DATA)}
+    folders = {needs.folder: ("the data", "choose another folder by WARDFLOW_STACK__FOLDER")}
+    sizes = {needs.folder: DISK_FOR_DATA if needs.first_start else 0}
     if needs.install_into is not None:
-        wanted[needs.install_into] = ("the packages", "move the checkout", DISK_FOR_PROGRAMS)
-    for folder, (what, way_out, needed) in wanted.items():
-        place = existing(folder)
+        folders[needs.install_into] = ("the packages", "move the checkout")
+        is_there = (needs.install_into / ".venv").exists()
+        sizes[needs.install_into] = 0 if is_there else DISK_FOR_PROGRAMS
+    needed: dict[int, int] = {}
+    for folder, (what, way_out) in folders.items():
+        place = nearest_existing(folder)
         if not _can_write(place):
             yield f"Folder: {place}, for {what}, cannot be written to. Give this user the right to, or {way_out}."
             continue
+        disk = place.stat().st_dev
+        needed[disk] = needed.get(disk, 0) + sizes[folder]  # both can lie on the same disk
         free = shutil.disk_usage(place).free
-        if free < needed:
+        if free < needed[disk]:
             yield (
-                f"Disk: {_size(free)} are free in {place}, {_size(needed)} are needed for {what}. "
+                f"Disk: {_size(free)} are free in {place}, {_size(needed[disk])} are needed for {what}. "
                 f"Make room, or {way_out}."
             )
 
@@ -139,36 +148,47 @@ def _can_write(folder: Path) -> bool:
 
 
 def _available_memory() -> int | None:
-    """Bytes that programs can still take, as Linux tells; a container can have less than its machine."""
+    """Bytes that programs can still take, as Linux says; `None` where it does not say."""
     found = []
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        if limit != "max":
-            found.append(int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
-    except (OSError, ValueError):
+        found += _left_in_container()
+    except (OSError, ValueError, KeyError):
         pass  # no Linux, or no cgroup of version 2: what was found until here counts
     return min(found, default=None)
+
+
+def _left_in_container() -> list[int]:
+    """What the limit of a container leaves. Caches of files count as used there, but the system gives them back."""
+    limit = (_MEMORY_OF_CONTAINER / "memory.max").read_text(encoding="ascii").strip()
+    if limit == "max":
+        return []
+    lines = (_MEMORY_OF_CONTAINER / "memory.stat").read_text(encoding="ascii").splitlines()
+    parts = {name: int(value) for name, value in map(str.split, lines)}
+    caches = sum(parts[name] for name in ("inactive_file", "active_file", "slab_reclaimable"))
+    used = int((_MEMORY_OF_CONTAINER / "memory.current").read_text(encoding="ascii"))
+    return [int(limit) - used + caches]
 
 
 def _size(count: int) -> str:
     return f"{count / _GIB:.1f} GiB"
 
 
-def _asked_by_environment() -> Needs:
-    """The same settings as `config.servers.StackSettings`, which cannot be imported before pydantic is installed."""
-    folder = Path(os.environ.get(_SETTING + "FOLDER") or CHECKOUT / ".wardflow")
-    elsewhere = {part for part, setting in _NAMED_ELSEWHERE.items() if os.environ.get(setting)}
+def _needs_by_environment(*, for_tests: bool) -> Needs:
+    """Read the settings of `config.servers.StackSettings`, which cannot be imported before pydantic is installed."""
+    folder = Path(os.environ.get(_SETTING + "FOLDER") or CHECKOUT / ".wardflow").expanduser().absolute()
+    elsewhere = {part for part, setting in _SETTINGS_OF_OTHER_SERVERS.items() if os.environ.get(setting)}
     ports = {
         name[len(_SETTING) : -len("_PORT")].lower(): int(value)
         for name, value in os.environ.items()
         if name.startswith(_SETTING) and name.endswith("_PORT") and value.isdigit()
     }
-    runs = (folder / "stack.json").exists()  # then it has these ports already
+    runs = os.path.exists(folder / "stack.json")  # noqa: PTH110 - then it has its ports and its memory already
     return Needs(
-        folder.absolute(),
-        {} if runs else {name: port for name, port in ports.items() if name not in elsewhere},
+        folder,
+        first_start=not (for_tests or runs or os.path.exists(folder / "postgres")),  # noqa: PTH110 - as above
+        ports={} if runs or for_tests else {name: port for name, port in ports.items() if name not in elsewhere},
         install_into=CHECKOUT,
         postgres="postgres" not in elsewhere,
         user=os.environ.get(_SETTING + "USER"),
@@ -176,9 +196,9 @@ def _asked_by_environment() -> Needs:
 
 
 def main() -> None:
-    """Check before an installation; exit with 1 and sentences on standard error where something is missing."""
+    """Check before an installation; exit with 1 and one sentence for each lack."""
     try:
-        check(_asked_by_environment())
+        check(_needs_by_environment(for_tests="development" in sys.argv))
     except MachineLacks as error:
         sys.exit(f"{error.message}\n{error.advice}")
 

@@ -74,7 +74,7 @@ async def end(process: subprocess.Popen[bytes], part: Part) -> None:
 async def run_to_end(
     command: tuple[str, ...],
     *,
-    folder: Path,
+    folder: Path | None = None,
     identity: str = "",
     text: str = "",
     environment: Mapping[str, str] | None = None,

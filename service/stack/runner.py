@@ -155,7 +155,7 @@ async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) 
         stack_file = StackFile(folder / "stack.json")
         stack_file.remove()
         settings = without_stale_addresses(settings, stale)
-        identity = _look_first(settings, folder)
+        identity = await asyncio.to_thread(_look_first, settings, folder)
         stack = Stack(settings, folder, stack_file, identity, on_progress)
         stack_file.put(elsewhere(settings))
         try:
@@ -227,10 +227,13 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
 
 
 def _look_first(settings: Settings, folder: Path) -> Identity:
-    """Look whether this machine can run the parts, before any is started; return what Postgres runs as."""
-    check(Needs(folder))
+    """Check before any start that this machine can run the parts; return what Postgres runs as."""
     external = elsewhere(settings)
-    Ports.check({name: port for name, port in settings.stack.ports.items() if name not in external})
+    check(Needs(folder, first_start="postgres" not in external and not (folder / "postgres").exists()))
+    unused = {"temporal_ui"} if "temporal" in external else set()
+    unused |= set() if settings.kafka.enabled else {"kafka"}
+    unused |= set() if settings.stack.fhir_sandbox else {"fhir_sandbox"}
+    Ports.check({name: port for name, port in settings.stack.ports.items() if name not in (*external, *unused)})
     if "postgres" in external:
         return OURSELVES
     return choose(folder, postgres.programs(), settings.stack.user)

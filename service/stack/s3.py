@@ -6,6 +6,7 @@ import httpx
 
 from config.settings import Settings
 from service.stack.credentials import Credentials
+from service.stack.files import make_empty_folder
 from service.stack.part import Health, Part, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import script
@@ -22,7 +23,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
     port = ports.choose("s3", settings.stack.s3_port)
     data = folder / "s3"
     data.mkdir(mode=0o700, exist_ok=True)
-    (data / "tmp").mkdir(mode=0o700, exist_ok=True)
+    make_empty_folder(data / "tmp")
     options = {
         "dir": ".",  # a comma in a path would part it into two
         "ip": "127.0.0.1",

@@ -95,6 +95,9 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
     if settings.kafka.bootstrap_servers == stale.get("kafka", {}).get("bootstrap_servers"):
         update = {"bootstrap_servers": fresh.kafka.bootstrap_servers}
         sections["kafka"] = settings.kafka.model_copy(update=update)
+    is_off_by_file = not settings.kafka.enabled and "kafka" not in stale and bool(stale)
+    if is_off_by_file:  # only the killed stack may have been without Kafka
+        sections["kafka"] = settings.kafka.model_copy(update={"enabled": fresh.kafka.enabled})
     return settings.model_copy(update=sections)
 
 

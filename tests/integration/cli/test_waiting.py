@@ -156,7 +156,7 @@ async def test_a_run_whose_fhir_server_does_not_answer_says_so(
             said = await line_of(process)
         handle = sent.client.get_workflow_handle(f"{settings.worker.queue_prefix}zipcode-gone-01906")
         await handle.terminate()
-    assert said == f"01906: the step fetch_patient_page waits for the FHIR server gone at {silent}.\n"
+    assert said == f"01906: the step fetch_patient_page is still fetching from the FHIR server gone at {silent}.\n"
 
 
 async def test_a_run_that_no_worker_takes_is_told_of_once_and_followed_to_its_end(
