@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from tests.support.databases import named
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "add-a-source.md"
+SOURCES = "service/sources/__init__.py"
 PACKAGES = ("config", "library", "activities", "workflows", "service")
 PATIENCE = 40.0
 """Seconds that one command may take: a source that does not work is tried again for hours."""
@@ -70,7 +70,9 @@ class Stranger:
     async def _start(self, line: str) -> asyncio.subprocess.Process:
         # What it says on its standard error stands in the report of a test that fails.
         return await asyncio.create_subprocess_exec(
-            *shlex.split(line, comments=True),
+            "bash",
+            "-c",
+            line,
             cwd=self.folder,
             env=self.environment,
             stdout=asyncio.subprocess.PIPE,
@@ -100,17 +102,6 @@ class Stranger:
             if not places:
                 text = text.replace("\nfrom ", f"\n{line}\nfrom ", 1)
         path.write_text(text)
-
-    def wire(self, file: str, block: str) -> None:
-        """Do as the block of the wiring says: its imports, its function, and its `Part` after those that are there."""
-        imports, function, parts = block.strip().split("\n\n\n")
-        *_, part, _ = parts.splitlines()
-        self.change(file, imports)
-        path = self.folder / file
-        before, opening, after = path.read_text().partition("\nPARTS = (\n")
-        there, closing, rest = after.partition("\n)\n")
-        assert opening, "the wiring has a list of parts"
-        path.write_text(f"{before}\n{function}\n\n{opening}{there}\n{part}{closing}{rest}")
 
 
 @pytest_asyncio.fixture
@@ -142,21 +133,22 @@ async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger
 
 
 async def test_whoever_follows_the_page_has_a_source(stranger: Stranger, pool: Pool, tmp_path: Path) -> None:
-    introduction, dataset, *files, wiring = sections()
+    introduction, dataset, declaration, *files, worker = sections()
     (counts,) = introduction.blocks
-    model, schema, revision = dataset.blocks
-    edits, send, commands = (block.replace("/tmp/", f"{tmp_path}/") for block in wiring.blocks)  # noqa: S108
+    rooms, model = dataset.blocks
+    source, sources, revision = declaration.blocks
+    part, send, commands = (block.replace("/tmp/", f"{tmp_path}/") for block in worker.blocks)  # noqa: S108
 
-    new = {dataset.file: model} | {each.file: text for each in files for text in each.blocks}
+    new = {dataset.file: model, declaration.file: source, worker.file: part}
+    new |= {each.file: text for each in files for text in each.blocks}
+    await stranger.run(rooms)
     for file, text in new.items():
         assert not (stranger.folder / file).exists(), file
         (stranger.folder / file).write_text(text)
-    stranger.change("library/warehouse/schema.py", schema)
+    stranger.change(SOURCES, sources)
     await stranger.run(revision)
     (written,) = (stranger.folder / "library/warehouse/migrations/versions").glob("*_ward_counts.py")
 
-    stranger.wire(wiring.file, edits)
-    await stranger.run(f".venv/bin/ruff check --select I --fix {wiring.file}")  # new imports go to their places
     (tmp_path / "counts.csv").write_text(counts)
     (tmp_path / "send.py").write_text(send)
     async with stranger.working():
@@ -166,7 +158,7 @@ async def test_whoever_follows_the_page_has_a_source(stranger: Stranger, pool: P
         (tmp_path / "send.py").write_text(reloading)
         once_more, *_ = await stranger.run(commands)
 
-    changed = " ".join((*new, str(written), wiring.file, "library/warehouse/schema.py"))
+    changed = " ".join((*new, str(written), SOURCES))
     await stranger.run(
         f".venv/bin/ruff format --check {changed}\n.venv/bin/ruff check {changed}\n.venv/bin/lint-imports"
     )
