@@ -24,6 +24,7 @@ from library.warehouse.failures import DISCONNECTED, passes
 from library.warehouse.runs import ABANDONED, RunLog
 from library.web.names import NAME_MAY_TAKE, does_not_resolve
 from service.addresses import Server, postgres_server, store_server, temporal_server
+from service.cli.exits import Exit, exit_of_error
 from service.cli.output import err, say, shown
 from service.cli.step_watcher import StepWatcher
 from service.resources import object_store, warehouse
@@ -96,6 +97,7 @@ class Followed:
     Attributes:
         run: as it has ended; `None` where none was started, or it could not be followed.
         error: why not, with its type; empty where all went well.
+        server_away: whether a server was away for too long.
     """
 
     name: str
@@ -103,11 +105,17 @@ class Followed:
     error_type: str = ""
     error: str = ""
     advice: str = ""
+    server_away: bool = False
 
     @property
     def completed(self) -> bool:
         """Whether the run has ended well."""
         return self.run is not None and self.run.state is RunState.COMPLETED
+
+    @property
+    def result(self) -> str:
+        """The result of the run."""
+        return (self.run.result if self.run else None) or ""
 
 
 async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = False) -> list[Followed]:
@@ -178,15 +186,17 @@ class _Following:
         try:
             followed = await self._to_its_end(wanted, bar)
         except WardflowError as error:
-            followed = Followed(wanted.name, None, type(error).__name__, error.message, error.advice)
+            is_away = exit_of_error(error) is Exit.SERVER_AWAY
+            followed = Followed(wanted.name, None, type(error).__name__, error.message, error.advice, is_away)
         except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
             followed = Followed(
                 wanted.name,
                 error_type=type(error).__name__,
                 error="The file cannot be read, or a server went away while it was followed.",
                 advice="If the run was started, it continues: `wardflow runs list` shows it. If not, send it again.",
+                server_away=_away(error),
             )
-        bar.show((followed.run.result if followed.run else "") or followed.error_type)
+        bar.show(followed.result or followed.error_type)
         return followed
 
     async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:

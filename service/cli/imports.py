@@ -17,6 +17,7 @@ from library.sources.fhir.ndjson import SUFFIXES
 from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
+from service.cli.exits import exit_of_all
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.cli.pools import open_warehouse
@@ -126,7 +127,7 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
         show(followed)
     if told := run(partial(_patient_unknown, followed=followed)):
         err.print(told)
-    raise typer.Exit(0 if all(each.completed for each in followed) else 1)
+    raise typer.Exit(exit_of_all(followed))
 
 
 async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> str:

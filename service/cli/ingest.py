@@ -13,6 +13,7 @@ from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from library.contracts.runs import NOTE, RunState
 from library.sources.beds.contracts import CURRENT_EDITION
+from service.cli.exits import exit_of_all
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.starts import EXCEL, RunHandle, Starter
@@ -61,15 +62,16 @@ def workbook(
 ) -> None:
     """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
 
-    async def main(settings: Settings) -> list[Outcome]:
-        return await ingest_workbooks(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
+    async def main(settings: Settings) -> list[Followed]:
+        return await _follow(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
 
-    outcomes = run(main)
+    followed = run(main)
+    outcomes = [outcome_of(each) for each in followed]
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     else:
         show(outcomes)
-    raise typer.Exit(0 if all(outcome.state == RunState.COMPLETED for outcome in outcomes) else 1)
+    raise typer.Exit(exit_of_all(followed))
 
 
 def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
@@ -97,12 +99,15 @@ def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
             yield from found
 
 
-async def ingest_workbooks(
-    settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
-) -> list[Outcome]:
+async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, quiet: bool = False) -> list[Outcome]:
     """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
-    followed = await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
-    return [outcome_of(each) for each in followed]
+    return [outcome_of(each) for each in await _follow(settings, paths, quiet=quiet)]
+
+
+async def _follow(
+    settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
+) -> list[Followed]:
+    return await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
 
 
 def _wanted(source: Path | str, *, reload: bool) -> Wanted:

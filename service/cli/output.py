@@ -30,6 +30,7 @@ from rich.text import Text
 from config.logging import configure_logging
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError, WardflowError
+from service.cli.exits import Exit, exit_of_error
 from service.waiting import report_waits_to
 
 _GONE = (
@@ -40,7 +41,6 @@ _GONE = (
 )
 """A server that ends, starts, or left in the middle of a command; one that was never there is told by its opener."""
 
-_INTERRUPTED = 130
 _UNFOLDED = 180
 """Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
 
@@ -93,7 +93,7 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
             except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for
                 err.print("Interrupted.")
                 sys.stdout.flush()
-                os._exit(_INTERRUPTED)
+                os._exit(Exit.INTERRUPTED)
 
         return asyncio.run(call())
 
@@ -127,20 +127,20 @@ def _told(error: ErrorDetails) -> str:
 
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Show an expected error as its sentence and its advice, and exit with 1."""
+    """Show an expected error as its sentence and its advice, and exit with its code."""
     try:
         yield
     except WardflowError as error:
         err.print(error.message, style="red")
         if error.advice:
             err.print(error.advice)
-        raise typer.Exit(1) from error
+        raise typer.Exit(exit_of_error(error)) from error
     except _GONE as error:
         err.print(f"A server went away while the command was at work ({type(error).__name__}).", style="red")
         err.print("Look with `wardflow doctor`, then try again.")
-        raise typer.Exit(1) from error
+        raise typer.Exit(Exit.SERVER_AWAY) from error
     except KeyboardInterrupt:
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def print_json(value: object) -> None:

@@ -67,7 +67,7 @@ def test_a_refused_file_among_good_ones_gives_its_reason_and_the_exit_code(wardf
     good = next((NHS / "superseded").iterdir())
     result = wardflow("ingest", "workbook", "--json", str(good), str(NHS / "not-kh03"), __file__)
     outcomes = {each["file"]: each for each in json.loads(result.stdout)}
-    assert result.returncode == 1
+    assert result.returncode == 3
     assert outcomes[good.name]["state"] == "completed"
     assert outcomes[Path(__file__).name]["error_type"] == "NotAWorkbook"
     refused = [each for each in outcomes.values() if each["error_type"] == "AnotherSeries"]

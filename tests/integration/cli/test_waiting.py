@@ -113,7 +113,7 @@ async def test_the_name_and_its_setting_are_named_whichever_server_it_is(
 ) -> None:
     monkeypatch.setattr("service.waiting.NAME_MAY_TAKE", 3.0)
     ended = await Commands(environment | at(role, "gone.invalid:99")).call(*COMMANDS[role])
-    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert (ended.exit_code, ended.stdout) == (4, "")
     lines = ended.stderr.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"Waiting for the name gone.invalid ({role}) to resolve")

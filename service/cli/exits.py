@@ -1,0 +1,51 @@
+"""How commands end, as numbers that scripts act on; docs/operate.md explains them."""
+
+from collections.abc import Collection
+from enum import IntEnum
+from typing import Protocol
+
+from library.contracts.errors import HostNotResolved, WardflowError
+
+INCOMPLETE = "incomplete"
+"""The result of a run that loaded only a part of what there was."""
+
+
+class Exit(IntEnum):
+    """Exit codes."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG_USAGE = 2
+    PARTLY_LOADED = 3
+    SERVER_AWAY = 4
+    INTERRUPTED = 130
+
+
+class Ended(Protocol):
+    """What became of one file or import."""
+
+    @property
+    def completed(self) -> bool:
+        """Whether its run has ended well."""
+
+    @property
+    def result(self) -> str:
+        """The result of its run."""
+
+    @property
+    def server_away(self) -> bool:
+        """Whether a server was away for too long."""
+
+
+def exit_of_error(error: WardflowError) -> Exit:
+    """Return how a command ends with an error: a server that is away may be there later."""
+    return Exit.SERVER_AWAY if error.retryable or isinstance(error, HostNotResolved) else Exit.FAILED
+
+
+def exit_of_all(ended: Collection[Ended]) -> Exit:
+    """Return how a command ends that loads several files or imports."""
+    if all(each.completed for each in ended):
+        return Exit.PARTLY_LOADED if any(each.result == INCOMPLETE for each in ended) else Exit.DONE
+    if any(each.completed for each in ended):
+        return Exit.PARTLY_LOADED
+    return Exit.SERVER_AWAY if all(each.server_away for each in ended) else Exit.FAILED
