@@ -48,6 +48,8 @@ async def test_every_route_refuses_who_has_no_token_or_every_scope_but_its_own(a
             assert not scopes
             continue
         assert scopes, path
+        if all(scope.startswith("post:") for scope in scopes):
+            continue  # grants of users, which no token has: `test_records_access.py` tries them
         assert scopes <= {str(each) for each in Scope}, path
         for headers in ({}, {"Authorization": "Bearer wf_wrong"}, {"Authorization": "Basic abc"}):
             refused = await api.http.request(method, path, headers=headers)
