@@ -13,7 +13,7 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
 type ReportAtEnd = Callable[[str], Awaitable[Mapping[str, JsonValue]]]
-"""What a source adds to the report of a completed run, given the id of its load; it may depend on other loads."""
+"""What a source adds to the report of a completed run, given the id of its load."""
 
 
 @dataclass(frozen=True)

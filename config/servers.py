@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def default_folder() -> Path:
-    """Return `.wardflow` in the checkout; in the working folder where the program is installed without one."""
+    """Return `.wardflow` in the checkout; without a checkout, in the working folder."""
     return (CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / ".wardflow"
 
 

@@ -177,7 +177,7 @@ class _StackFileSource(_LaterSource):
         return found
 
     def _kafka_is_turned_off(self, stack: dict[str, Any]) -> bool:
-        """Whether the running stack was started with Kafka turned off, and no setting says otherwise."""
+        """Whether the running stack has Kafka turned off, and no setting says otherwise."""
         is_up = stack.get("wardflow", {}).get("state") == "running"  # until then parts are entered one by one
         said = (self._said("kafka", "enabled"), self._said("kafka", "bootstrap_servers"))
         return is_up and "kafka" not in stack and said == (None, None)

@@ -1,4 +1,4 @@
-"""The servers of the settings as people know them: role, public address, and the setting that names each."""
+"""The servers of the settings, for people: role, public address and setting of each."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ def kafka_server(settings: Settings) -> Server:
 
 
 def _at(role: str, url: str, setting: str) -> Server:
-    """Of a Postgres URL with several hosts, or with a socket's folder, the names are left to its driver."""
+    """The hosts of a Postgres URL; none where it has several, or the folder of a socket."""
     place = urlsplit(url).netloc.rpartition("@")[2]
     try:
         host = urlsplit(f"//{place}").hostname if "," not in place else None

@@ -1,4 +1,4 @@
-"""What a process waits for, said in time: a line after two seconds, and again while the wait lasts.
+"""Says what a process waits for: a line after two seconds, and again every half minute.
 
 Commands print the line on standard error; other processes write it to their log.
 """
@@ -162,7 +162,7 @@ def not_resolved(server: Server) -> HostNotResolved:
 
 
 async def _look_up(host: str) -> None:
-    """In a daemon thread: a look-up that hangs cannot be cancelled, and must not keep the process from ending."""
+    """Look a name up in a daemon thread: one that hangs must not keep the process alive."""
     loop = asyncio.get_running_loop()
     found: asyncio.Future[None] = loop.create_future()
 

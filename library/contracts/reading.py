@@ -1,4 +1,4 @@
-"""Why a file is not loaded: what readers raise, and what can happen to the process that reads."""
+"""Why a file is not loaded: errors of readers and of the processes that read."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from library.contracts.errors import WardflowError
 
 
 class FileRejected(WardflowError):
-    """A file that is not loaded because of what is in it. Each source has its own errors of this kind.
+    """A file is not loaded because of what is in it. Each source has its own subclasses.
 
     Attributes:
         details: names of further attributes, texts or numbers, that the reading process hands over with the error.

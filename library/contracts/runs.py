@@ -9,10 +9,10 @@ from library.contracts.base import Contract
 from library.contracts.loads import DatasetCounts, LoadOutcome
 
 NOTE = "note"
-"""In a run's report: a sentence for people about what the run brought, true when the run ended."""
+"""In a run's report: a sentence for people, true when the run ended."""
 
 FIGURES_OF = "figures_of"
-"""In the report of a run of many loads that found nothing new: the earlier run whose figures it shows."""
+"""In the report of a run that found nothing new: the earlier run whose figures it shows."""
 
 
 class RunState(StrEnum):

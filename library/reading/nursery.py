@@ -1,4 +1,4 @@
-"""The nursery of `library.reading.child`: a small process that imports the reader once, and forks the children."""
+"""The nursery of `library.reading.child`: imports the reader once, and forks the children."""
 
 import contextlib
 import fcntl

@@ -91,7 +91,7 @@ class RunLog:
         return {name: DatasetCounts.model_validate(entry) for name, entry in counts.items()}
 
     async def figures_before(self, run_id: str) -> tuple[str, dict[str, DatasetCounts]] | None:
-        """The newest earlier run of the same work that has loaded something, however it ended: its id and counts.
+        """Find the newest earlier run of the same work that loaded something: id and counts.
 
         The same work has the same workflow id: a zip code of a server, an export's URL.
         """

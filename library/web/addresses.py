@@ -24,7 +24,7 @@ _PRIVATE = (
     IPv6Network("fc00::/7"),
 )
 _LOOK_UP_MAY_TAKE = 10.0
-"""Seconds of one look-up: a name server that is away would take as long as the system's resolver is patient."""
+"""Seconds that one look-up may take. The system's resolver can wait much longer."""
 _METADATA = ip_address("fd00:ec2::254")  # the cloud's metadata by IPv6, in the midst of a private range
 
 

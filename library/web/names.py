@@ -1,4 +1,4 @@
-"""Names of hosts that do not resolve: tried for 20 seconds in all, and then an error that ends the tries."""
+"""Host names that do not resolve: after 20 seconds of tries an error ends them."""
 
 import socket
 import time
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from library.contracts.errors import HostNotResolved
 
 NAME_MAY_TAKE = 20.0
-"""Seconds in which a name gets to resolve, over all tries of a process: a command has to end within half a minute."""
+"""Seconds in which a name must resolve, over all tries: a command ends within half a minute."""
 LOOK_AGAIN_AFTER = 5.0
-"""Seconds between two tries of a run's step: what repeats it otherwise waits longer each time."""
+"""Seconds between two tries of a run's step; Temporal's own pauses grow each time."""
 _ANOTHER_TIME = 30.0
-"""Seconds without a try after which a failure begins a new count: another run has begun, or the name came back."""
+"""Seconds without a try after which a failure begins a new count, as for another run."""
 
 
 @dataclass

@@ -149,7 +149,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def misfit(kind: str, message: str, place: Sequence[object]) -> tuple[str, str]:
-    """The field that does not fit, and why, of an error of pydantic's or of the framework's own JSON.
+    """The field that does not fit, and why, from an error of pydantic or of the framework.
 
     Places in lists count from 1, as all that people count here: `zipcodes.2` is the second one.
     """

@@ -40,7 +40,7 @@ _OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
 _RESTART = 15.0
 """Seconds in which Temporal has to answer for the first time: it may just be starting again."""
 _IS_BACK_AFTER = 3.0
-"""Seconds without a failure after which a server counts as back, for a step that waits for a run's end."""
+"""Seconds without a failure after which a server counts as back."""
 _LOOK_EVERY = 0.5
 """Seconds between two looks at how far a run has come."""
 
@@ -165,7 +165,7 @@ class Servers:
         return cls(postgres_server(settings), temporal_server(settings), store_server(settings))
 
     def behind(self, error: Exception) -> Server:
-        """Which one a failure is about: what names none of the others comes from the driver of Postgres."""
+        """The server that a failure is about. Errors that name none come from Postgres's driver."""
         if isinstance(error, RPCError | TemporalUnavailable):
             return self.temporal
         return self.store if isinstance(error, StoreUnavailable) else self.postgres
@@ -274,7 +274,7 @@ async def patiently[T](
     long: bool = False,
     servers: Servers | None = None,
 ) -> T:
-    """Carry out a step, again and again while a server is away, and say which one after two seconds.
+    """Carry out a step; repeat it while a server is away, and say which one.
 
     Args:
         step: can be repeated.

@@ -197,7 +197,7 @@ def _passed_over(followed: Followed) -> str:
 
 
 def _source(run: Run) -> str:
-    """The run whose loads a run's figures are about: itself, or an earlier one where it found nothing new."""
+    """The run whose loads the figures are about: this one, or an earlier one."""
     return str(run.report.get(FIGURES_OF, run.id))
 
 

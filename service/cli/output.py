@@ -170,7 +170,7 @@ def table(*headings: str) -> Table:
 
 
 def path_to_type(path: Path) -> str:
-    """A path as it can be typed into a shell where the command was called: short if it lies there, and quoted."""
+    """A path to type into a shell: quoted, and short if it lies below the working folder."""
     here = Path.cwd()
     is_below = here != Path("/") and path.parent != here and path.is_relative_to(here)
     return shlex.quote(str(path.relative_to(here) if is_below else path))

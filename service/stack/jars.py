@@ -78,7 +78,7 @@ def choose_folder(wanted: Path | None, stack: Path) -> Path:
 
 
 def _cache_folder() -> Path | None:
-    """The folder for jars below this user's cache folder; `None` where the user has no home folder."""
+    """The folder for jars in this user's cache; `None` without a home folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if cache.is_absolute():
         return cache / "wardflow" / "jars"

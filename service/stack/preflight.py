@@ -160,7 +160,7 @@ def _available_memory() -> int | None:
 
 
 def _left_in_container() -> list[int]:
-    """What the limit of a container leaves. Caches of files count as used there, but the system gives them back."""
+    """What the limit of a container leaves; caches of files count as available."""
     limit = (_MEMORY_OF_CONTAINER / "memory.max").read_text(encoding="ascii").strip()
     if limit == "max":
         return []
@@ -176,7 +176,7 @@ def _size(count: int) -> str:
 
 
 def _needs_by_environment(*, for_tests: bool) -> Needs:
-    """Read the settings of `config.servers.StackSettings`, which cannot be imported before pydantic is installed."""
+    """Read the settings of the stack from the environment: pydantic is not installed yet."""
     folder = Path(os.environ.get(_SETTING + "FOLDER") or CHECKOUT / ".wardflow").expanduser().absolute()
     elsewhere = {part for part, setting in _SETTINGS_OF_OTHER_SERVERS.items() if os.environ.get(setting)}
     ports = {

@@ -23,7 +23,7 @@ MARK = "WARDFLOW_STARTED_BY_STACK_IN"
 a later `up` or `down` knows what a killed supervisor left, and takes no stranger with a recycled process id for it."""
 
 WARDFLOW = (sys.executable, "-P", "-m", "service.cli")
-"""Our own command; without `-P` a folder `config` or `library` where it is called would hide ours."""
+"""Our own command. `-P`: a folder `config` where it is called must not hide ours."""
 
 ORPHANS_MAY_TAKE = 5.0
 

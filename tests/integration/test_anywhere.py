@@ -1,4 +1,4 @@
-"""The first minutes of a new user, wherever the checkout lies and whatever the machine allows, on real stacks."""
+"""The first minutes of a new user, wherever the checkout lies, on real stacks."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.support.runs import NHS
 
 WORKBOOK = NHS / "kh03" / "Beds-Open-Overnight-Web_File-Q3-2025-26.xlsx"
 ODD = Path('it\'s a "quoted" path', "Krankenhäuser — données", "$HOME,a;b#c%20", "x" * 90)
-"""Blanks, quotes, letters beyond ASCII, characters that shells and option parsers know, and no room for a socket."""
+"""A path with blanks, quotes, other letters and signs, too long for a socket."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""README.md and docs/*.md, tried by a new user: every command runs as printed and answers what its page shows.
+"""Every command of README.md and docs/*.md runs as printed and answers what is shown.
 
 The pages run in their order against one stack that `wardflow demo` has started, each in a shell of its own, in a
 folder that looks like the checkout. Only `…` is special in an answer: it stands for anything in its line, and for any
@@ -50,7 +50,7 @@ NO_COMMANDS: Mapping[tuple[str, str], str] = {
     ("docs/architecture.md", "sequenceDiagram"): "a drawing",
     ("docs/architecture.md", "config/"): "a list of folders",
 }
-"""Blocks that hold no command and no answer to one: the page, how the block begins, and what it is."""
+"""Blocks without commands and answers: the page, how the block begins, what it is."""
 
 WITHIN = 150.0
 """Seconds that one command may take."""

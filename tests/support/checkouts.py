@@ -1,4 +1,4 @@
-"""Copies of this checkout at other places, each with an environment of its own; files are shared by hard links."""
+"""Copies of this checkout at other places, made of hard links."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def _environment() -> dict[str, str]:
 
 
 def copy_checkout(folder: Path, *, installed: bool = True, closed: bool = False) -> Path:
-    """Copy the checkout; `installed`: with its packages; `closed`: only its owner can enter any folder of it."""
+    """Copy the checkout, with its packages or without; `closed`: folders have mode 0700."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(
         CHECKOUT,

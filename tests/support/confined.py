@@ -1,4 +1,6 @@
-"""Runs a command as on a machine that allows less: `python confined.py [--another-user] [--no-ipv6] … COMMAND`.
+"""Runs a command as on a machine that allows less.
+
+Use: `python confined.py [--another-user] [--no-ipv6] … COMMAND`.
 
 --another-user  in a user namespace: not as root, and without any capability
 --noexec-tmp=FOLDER  `/tmp` is an empty file system from which no program runs; this folder stays where it is
@@ -48,7 +50,7 @@ def enter_namespace(flags: int, shown_as: int) -> None:
 
 
 def forbid_programs_in_tmp(kept: str) -> None:
-    """Hide `/tmp` behind an empty file system from which no program runs; a folder stays where it is."""
+    """Hide `/tmp` behind an empty file system that runs no programs; a folder stays."""
     folder = os.open(kept, os.O_RDONLY)
     must(LIBC.mount(b"tmpfs", b"/tmp", b"tmpfs", MS_NOEXEC, b"mode=1777"))
     os.makedirs(kept, exist_ok=True)  # noqa: PTH103 - pathlib is slow to import
@@ -57,7 +59,7 @@ def forbid_programs_in_tmp(kept: str) -> None:
 
 
 def fail(call: int, error: int, argument: int | None = None) -> None:
-    """Let a system call fail from now on; with `argument`, only where its first argument is this one."""
+    """Let a system call fail from now on; `argument`: only with this first argument."""
     test = [] if argument is None else [(LOAD, 0, 0, FIRST_ARGUMENT), (JUMP_IF_EQUAL, 0, 1, argument)]
     steps = [(LOAD, 0, 0, CALL), (JUMP_IF_EQUAL, 0, len(test) + 1, call), *test]
     steps += [(RETURN, 0, 0, FAIL_WITH | error), (RETURN, 0, 0, ALLOW)]

@@ -72,7 +72,7 @@ class Command:
 
 
 def pages() -> list[str]:
-    """README.md, then the pages of docs in the order in which README names them, then any that it does not name."""
+    """README.md, then the pages of docs in the order in which README names them."""
     readme = (CHECKOUT / "README.md").read_text()
     there = {f"docs/{file.name}" for file in (CHECKOUT / "docs").glob("*.md")}
     named = [page for page in dict.fromkeys(re.findall(r"\((docs/[\w-]+\.md)", reading_list(readme))) if page in there]
@@ -157,12 +157,12 @@ def _is_complete(command: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """A text as it is compared: how wide the columns of a table are does not count, nor do blank lines at both ends."""
+    """A text as it is compared: without the widths of columns and blank ends."""
     return "\n".join(re.sub(r"([ ─═])\1+", r"\1", line).strip() for line in text.splitlines()).strip("\n")
 
 
 def pattern(shown: str) -> str:
-    """The expression that fits what a page shows: `…` is anything in a line; alone in its line it is any lines."""
+    """The expression for what a page shows: `…` is anything in its line, or any lines."""
     parts = []
     for line in plain(shown).split("\n"):
         if line == ELLIPSIS:

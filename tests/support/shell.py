@@ -1,4 +1,4 @@
-"""A terminal for a test: one bash that keeps its variables, its folder and its background jobs."""
+"""A terminal for a test: one bash with its variables, folder and background jobs."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How commands and answers are taken out of the pages, and that commands within sentences exist."""
+"""Commands and answers are taken out of the pages; commands in sentences exist."""
 
 import re
 

@@ -111,7 +111,7 @@ def organisations_called(text: str) -> Query:
 
 
 async def current_edition(pool: Pool, load_id: str) -> dict[str, JsonValue]:
-    """Which edition counts for the quarter of a load's workbook: for its run's report, with a note if it is another."""
+    """Which edition counts for the quarter of a load's workbook; for the run's report."""
     row = await pool.fetchrow(_COUNTS, load_id)
     if row is None:
         return {}

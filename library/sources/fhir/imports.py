@@ -166,7 +166,7 @@ class FhirImports:
         return row[0], row[1]
 
     async def patients(self, run_id: str, server: str, zipcode: str) -> int:
-        """How many patients a run has found, also once `finish` was called and what the run remembered is gone."""
+        """How many patients a run has found, also after `finish`."""
         found: int = await self.pool.fetchval(
             "SELECT coalesce((SELECT (counts ->> 'patients')::bigint FROM fhir.zipcode_import "
             "WHERE zipcode = $3 AND server = $2 AND last_run_id = $1), (SELECT count(*) FROM fhir.import_patient "

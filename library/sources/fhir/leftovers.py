@@ -9,7 +9,7 @@ from library.sources.fhir.links import LINKS, run_of
 
 
 async def forget_ended(imports: FhirImports, store: ObjectStore, before: datetime) -> int:
-    """Forget the searches of ended imports, and remove the page links that they stored before a moment.
+    """Forget the searches of ended imports, and remove their page links.
 
     Returns:
         How many objects were removed.

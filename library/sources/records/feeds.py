@@ -10,7 +10,7 @@ SOURCE = "records"
 
 
 def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
-    """Records have no time of their own: of two that tell the same thing the later one on the topic counts."""
+    """Decode one record. It has no time of its own: the later one on the topic counts."""
     read = kind.read
 
     def decode(value: bytes) -> Decoded:

@@ -1,4 +1,4 @@
-"""Nothing waits in silence: a command says after two seconds what it waits for, and a wrong name ends it."""
+"""A command says after two seconds what it waits for, and a wrong name ends it."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def silent() -> Iterator[str]:
 
 @asynccontextmanager
 async def command(environment: dict[str, str], *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command in a process of its own, whose output is no terminal; killed at the end if it still runs."""
+    """A command in a process of its own without a terminal; killed at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
