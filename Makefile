@@ -1,5 +1,6 @@
 # Two commands are all that is needed: `make demo` and `make test`. Both install what they need into .venv first.
 SHELL := bash
+export PYTHONUTF8 := 1
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest

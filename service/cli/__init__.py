@@ -1,7 +1,5 @@
 """The command `wardflow`."""
 
-import os
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -64,8 +62,4 @@ def wardflow(
 
 def main() -> None:
     """Run the command."""
-    if sys.getfilesystemencoding() != "utf-8":
-        # Names of files and our own texts need UTF-8, whatever the locale is. Python takes it from its start on only.
-        os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, (sys.executable, "-P", "-m", "service.cli", *sys.argv[1:]))  # noqa: S606 - our own
-    app()
+    app(prog_name="wardflow")
