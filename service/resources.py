@@ -29,14 +29,14 @@ from service.waiting import resolved, waiting_for
 
 CONNECT_MAY_TAKE = 60.0
 """Seconds in which Postgres has to take a connection: asyncpg's own limit."""
-_NOT_RUNNING = "Start the stack with `wardflow up`, or set {}."
+_NOT_RUNNING = "Start the stack with `wardflow up --detach`, or set {}."
 
 
 class WarehouseUnavailable(WardflowError):
     """Postgres does not answer, or refuses the credentials."""
 
     retryable = True
-    default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
+    default_advice = "Start the stack with `wardflow up --detach`, or see `wardflow doctor`."
 
 
 def warehouse_dsn(settings: Settings) -> str:

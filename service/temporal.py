@@ -38,7 +38,7 @@ class TemporalUnavailable(WardflowError):
     """The Temporal service does not answer."""
 
     retryable = True
-    default_advice = "Start the stack with `wardflow up`, or see `wardflow doctor`."
+    default_advice = "Start the stack with `wardflow up --detach`, or see `wardflow doctor`."
 
 
 class TemporalRefused(WardflowError):
@@ -143,7 +143,7 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
     if temporal.address is None:
         raise ConfigurationError(
             "No Temporal service is known here.",
-            advice="Start the stack with `wardflow up`, or set WARDFLOW_TEMPORAL__ADDRESS.",
+            advice="Start the stack with `wardflow up --detach`, or set WARDFLOW_TEMPORAL__ADDRESS.",
         )
     api_key = temporal.api_key.get_secret_value() if temporal.api_key else None
     server = temporal_server(settings)

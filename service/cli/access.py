@@ -69,4 +69,4 @@ def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.
             await Audit(pool).record(LOCAL, "revoke_token", str(token_id))
 
     run(main)
-    out.print(DONE, "It counts no more.")
+    out.print(DONE, "The token is revoked.")

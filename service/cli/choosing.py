@@ -1,17 +1,33 @@
-"""The run that a person means by an id, or by the beginning of one."""
+"""What a person means: a run by its id or the beginning of one, a source by its name."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run
 from library.warehouse.runs import RunLog
 from service.cli.output import local
+from service.sources import SOURCES
 
 
 class NoSuchRun(WardflowError):
     """No run, or more than one, has an id that begins like this."""
 
     default_advice = "`wardflow runs list` shows the runs and their ids."
+
+
+def _known_source(name: str | None) -> str | None:
+    names = [source.name for source in SOURCES]
+    if name is not None and name not in names:
+        raise typer.BadParameter(f"'{name}' is not one of {', '.join(names)}.")  # an empty list would hide the mistake
+    return name
+
+
+SourceName = Annotated[
+    str | None, typer.Option("--source", callback=_known_source, help="Only of this source.", show_default=False)
+]
 
 
 async def chosen_run(log: RunLog, beginning: str) -> Run:

@@ -172,6 +172,8 @@ def show(followed: Sequence[Followed]) -> None:
         )
     out.print(lines)
     for each in followed:
+        if each.completed and each.run and each.run.report.get("patients") == 0:
+            err.print(f"{each.name}: the server has no patient with this zip code.")
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):

@@ -13,7 +13,7 @@ from library.warehouse.queries.conditions import BIGINT, INTEGER
 from library.warehouse.queries.pages import MOST, fetch_page
 from library.warehouse.queries.quarantine import readable, rejection, rejections
 from library.warehouse.runs import RunLog
-from service.cli.choosing import chosen_run
+from service.cli.choosing import SourceName, chosen_run
 from service.cli.output import Json, out, print_json, run, table, written_out
 from service.cli.pools import open_warehouse
 
@@ -28,7 +28,7 @@ class NoSuchRejection(WardflowError):
 
 @app.command("list")
 def list_rejections(
-    source: Annotated[str | None, typer.Option(help="Only of this source.", show_default=False)] = None,
+    source: SourceName = None,
     run_id: Annotated[
         str | None, typer.Option("--run", help="Only of this run: its id, or its beginning.", show_default=False)
     ] = None,

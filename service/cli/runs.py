@@ -20,7 +20,7 @@ from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, temporal_server
-from service.cli.choosing import chosen_run
+from service.cli.choosing import SourceName, chosen_run
 from service.cli.history import Step, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, say, table
 from service.cli.pools import open_warehouse
@@ -46,7 +46,7 @@ RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning if no
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
     state: Annotated[list[RunState] | None, typer.Option(help="Only these; can be given several times.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only of this source: beds, fhir.", show_default=False)] = None,
+    source: SourceName = None,
     as_json: Json = False,
 ) -> None:
     """List runs, the newest first."""

@@ -79,7 +79,7 @@ class StepWatcher:
         before, asked_before = datetime.now(UTC) - _TAKEN_WITHIN, datetime.now(UTC) - _ANSWERED_WITHIN
         # Of a first or last step it is the same: they are part of it, and are repeated while Postgres is away.
         if now.HasField("pending_workflow_task") and _begun(now.pending_workflow_task) < before:
-            what = "waits for a worker: none is there, or it waits for a server. `wardflow doctor` says which"
+            what = "waits for a worker: all are busy, or none runs (`wardflow doctor` says which)"
             self._say("", "no worker", f"{name}: the run {what}.")
         for each in now.pending_activities:
             step = each.activity_type.name

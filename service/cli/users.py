@@ -85,7 +85,7 @@ def disable(name: Name) -> None:
         await _recorded(pool, "disable_user", name)
 
     _run(main)
-    out.print(DONE, "Nothing of this user counts any more.")
+    out.print(DONE, "The user is disabled.")
 
 
 @user.command()

@@ -66,7 +66,7 @@ def _take(handle: int, kind: int) -> bool:
 
 def _already_running(folder: Path) -> AlreadyRunning:
     stack = read_json(folder / "stack.json")
-    urls = [f"{name} {entry['url']}" for name, entry in stack.items() if name in ("temporal_ui", "worker")]
+    urls = [f"{name} {entry['url']}" for name, entry in stack.items() if name in ("api", "temporal_ui", "worker")]
     return AlreadyRunning(
         f"A stack runs already in {folder} (process {holder(folder)}{''.join(f', {url}' for url in urls)}).",
         advice=f"Use it (its addresses are in {folder / 'stack.json'}), end it with `wardflow down`, "

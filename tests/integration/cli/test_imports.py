@@ -115,3 +115,12 @@ async def test_an_export_that_was_loaded_before_is_not_said_to_hold_nothing_and_
             assert said(imported.stderr) == []
         nothing = await commands.call("import", "fhir", f"{fhir_sandbox.url}/$export?_type=Device")
     assert said(nothing.stderr) == ["$export: holds no patient and no observation."]
+
+
+async def test_a_zip_code_without_patients_is_told_so(
+    commands: Commands, settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with workbooks(settings, pool, store):
+        imported = await commands.call("import", "zipcode", "99999")
+    assert imported.exit_code == 0, imported.output
+    assert imported.stderr.splitlines() == ["99999: the server has no patient with this zip code."]

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
 from library.contracts.runs import RunStarted
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.cli import app
 from tests.integration.cli.conftest import Commands
 
 FIRST, SECOND = "01a22de3-3fb0-781d-ae20-1af970139057", "01a22de3-3fbf-7c72-8407-7642ea067183"
@@ -80,3 +82,10 @@ async def test_a_beginning_of_no_run_is_a_mistake(commands: Commands, words: tup
     result = await commands.call(*words, "01a22de3")
     assert result.exit_code == 1
     assert "No run has an id that begins with '01a22de3'." in result.stderr
+
+
+@pytest.mark.parametrize("words", [("runs", "list"), ("quarantine", "list")])
+async def test_a_source_that_is_none_is_wrong_usage_and_no_empty_list(words: tuple[str, ...]) -> None:
+    refused = CliRunner().invoke(app, [*words, "--source", "bed"])
+    assert refused.exit_code == 2
+    assert "'bed' is not one of beds, fhir, records." in " ".join(refused.output.replace("│", " ").split())
