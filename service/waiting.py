@@ -130,7 +130,7 @@ async def resolved(server: Server) -> None:
     """Return once the name of a server resolves; addresses need no look-up.
 
     Raises:
-        HostNotResolved: it did not for 20 seconds.
+        HostNotResolved: it did not for 15 seconds.
     """
     if not server.hosts or any(map(_is_address, server.hosts)):
         return None

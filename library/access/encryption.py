@@ -56,7 +56,10 @@ class KeyRing:
                 advice="Run `wardflow migrate` to make one, or set WARDFLOW_ENCRYPTION__KEY_RING to the one in use.",
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"The key ring at {file} cannot be read: {type(error).__name__}.") from None
+            raise ConfigurationError(
+                f"The key ring at {file} cannot be read: {type(error).__name__}.",
+                advice="Restore it from a backup: without its keys, the histories of runs cannot be read any more.",
+            ) from None
 
     @classmethod
     def read_or_make(cls, file: Path) -> "KeyRing":

@@ -7,7 +7,7 @@ WardflowError
 │   ├── ExpectationFailed
 │   └── StagedObjectMalformed
 ├── LoadInterrupted (retryable)
-├── HostNotResolved         tried for 20 seconds before
+├── HostNotResolved         tried for 15 seconds before
 └── ConfigurationError
 
 The class's name is the error's type in Temporal, in `ingest.run` and for scripts: to rename a class is to change the
@@ -47,7 +47,7 @@ class ConfigurationError(WardflowError):
 
 
 class HostNotResolved(WardflowError):
-    """The name of a host has not resolved for 20 seconds."""
+    """The name of a host has not resolved for 15 seconds."""
 
     default_advice = "Check how the host's name is written, and the DNS of this machine."
 

@@ -71,7 +71,7 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
 
     Raises:
         DownloadUnavailable: the name is not known, or nobody is there to ask.
-        HostNotResolved: that has been so for 20 seconds.
+        HostNotResolved: that has been so for 15 seconds.
     """
     try:
         async with asyncio.timeout(_LOOK_UP_MAY_TAKE):

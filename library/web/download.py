@@ -80,7 +80,7 @@ async def download(
         UrlNotAllowed, AddressNotAllowed: this URL, or one that it redirects to, must not be asked for.
         DownloadTooLarge, UnexpectedContent, DownloadRefused: asking again would not help.
         DownloadUnavailable: it may. `retry_after` says when, if the server did.
-        HostNotResolved: the name of the host has not resolved for 20 seconds.
+        HostNotResolved: the name of the host has not resolved for 15 seconds.
         OSError: of the file, as when the disk is full.
     """
     hop = check_url(url, guard)

@@ -1,4 +1,4 @@
-"""Host names that do not resolve: after 20 seconds of tries an error ends them."""
+"""Host names that do not resolve: after 15 seconds of tries an error ends them."""
 
 import socket
 import time
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from library.contracts.errors import HostNotResolved
 
-NAME_MAY_TAKE = 20.0
+NAME_MAY_TAKE = 15.0
 """Seconds in which a name must resolve, over all tries: a command ends within half a minute."""
 LOOK_AGAIN_AFTER = 5.0
 """Seconds between two tries of a run's step; Temporal's own pauses grow each time."""

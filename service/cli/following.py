@@ -284,7 +284,7 @@ async def patiently[T](
         servers: to say which one is away; nothing is said without.
 
     Raises:
-        HostNotResolved: the name of a server has not resolved for 20 seconds.
+        HostNotResolved: the name of a server has not resolved for 15 seconds.
     """
     began: float | None = None
     name_failed_since: float | None = None

@@ -71,6 +71,8 @@ def _run(settings: Settings, status: Status) -> None:
         )
     except WardflowError:
         raise
+    except OSError as error:
+        raise SystemRefused(f"The stack has ended, since the system refused a file: {error}") from error
     except Exception as error:
         traceback.print_exc()
         raise UnexpectedError(f"The stack has ended: {type(error).__name__}: {error}") from error
@@ -98,6 +100,12 @@ def doctor(as_json: Json = False) -> None:
     else:
         _show(report)
     raise typer.Exit(1 if report.problems else 0)
+
+
+class SystemRefused(WardflowError):
+    """The disk is full or read-only, or a file belongs to somebody else."""
+
+    default_advice = "Make room on the disk, or give this user the right to the file. Then start again."
 
 
 class UnexpectedError(WardflowError):

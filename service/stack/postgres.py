@@ -139,7 +139,13 @@ async def _make_cluster(data: Path, identity: Identity, credentials: Credentials
 
 
 def _check_version(data: Path) -> None:
-    made_by = (data / "PG_VERSION").read_text().strip()
+    try:
+        made_by = (data / "PG_VERSION").read_text().strip()
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"The data in {data} are damaged: the file PG_VERSION is missing.",
+            advice="Restore the folder of the stack from a backup, or move it aside to begin with an empty stack.",
+        ) from error
     if made_by != "18":
         raise ConfigurationError(
             f"The data in {data} was written by PostgreSQL {made_by}; the installed wheel holds PostgreSQL 18.",

@@ -98,11 +98,11 @@ async def test_a_name_that_does_not_resolve_ends_a_command_within_half_a_minute(
     async with command(environment | at("Postgres", "db.invalid"), "runs", "list", "--json") as process:
         out, err = await process.communicate()
     assert time.monotonic() - began < 30
-    assert (process.returncode, out) == (1, b"")
+    assert (process.returncode, out) == (4, b"")
     waiting, *ended = err.decode().splitlines()
     assert waiting.startswith("Waiting for the name db.invalid (Postgres) to resolve. Trying for up to ")
     assert ended == [
-        "The name db.invalid (Postgres) does not resolve; it was tried for 20 seconds.",
+        "The name db.invalid (Postgres) does not resolve; it was tried for 15 seconds.",
         "Check the setting WARDFLOW_POSTGRES__DSN and the DNS of this machine, then try again.",
     ]
 
