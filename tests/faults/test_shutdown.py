@@ -86,7 +86,7 @@ async def test_a_worker_whose_server_is_away_at_the_start_says_so_and_ends(
     process = start_worker(Orders(environment_of(settings) | away, log))
     await until(lambda: not process.is_alive())
     said = log.read_text()
-    assert process.exitcode == 1, said
+    assert process.exitcode == 4, said
     assert sentence in said
     assert "wardflow up" in said
     assert "Traceback" not in said
