@@ -131,7 +131,7 @@ async def test_the_command_imports_zip_codes_and_files_side_by_side(
         assert (code, [each["result"] for each in told]) == (0, ["loaded", "loaded"])
         await importing.assert_equal("01906", "02114")
         code, told = await command("zipcode", "00000", "no-zip-code")
-        assert (code, [each["error_type"] for each in told]) == (1, ["", "InvalidZipcode"])
+        assert (code, [each["error_type"] for each in told]) == (3, ["", "InvalidZipcode"])
         code, told = await command("fhir", str(SAMPLE / "Observation.ndjson"), unknown=True)
         assert (code, [each["report"]["patient_unknown"] for each in told]) == (0, [1541])
         code, told = await command("fhir", str(SAMPLE))
