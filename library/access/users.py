@@ -11,7 +11,7 @@ import asyncpg
 from library.access.gathered import Gathered
 from library.access.passwords import Passwords, hashed
 from library.access.slowing import Counted, Slowing
-from library.access.tokens import GRANTS, AccessUnknown, Api, Principal
+from library.access.tokens import GRANTS, AccessUnknown, Principal
 from library.contracts.errors import WardflowError
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
@@ -135,7 +135,7 @@ class Users:
         """
         await self._change("UPDATE access.api_user SET disabled_at = NULL WHERE name = $1", name)
 
-    async def grant(self, name: str, api: Api) -> None:
+    async def grant(self, name: str, api: str) -> None:
         """Let a user post to an API, from the next request on.
 
         Raises:
@@ -147,7 +147,7 @@ class Users:
             api,
         )
 
-    async def ungrant(self, name: str, api: Api) -> None:
+    async def ungrant(self, name: str, api: str) -> None:
         """Let a user no longer post to an API, from the next request on.
 
         Raises:

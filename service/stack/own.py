@@ -1,10 +1,8 @@
-"""Worker, API and FHIR sandbox: our own processes, started with our own environment.
-
-Worker and API find their servers in `stack.json`.
-"""
+"""Worker and API: our own processes, started with our own environment. They find their servers in `stack.json`."""
 
 import os
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -16,6 +14,10 @@ from service.stack.processes import WARDFLOW
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
+
+
+type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[Part]]
+"""Makes a process of ours that stands on none of the servers: settings, the stack's folder, its ports."""
 
 
 async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
@@ -35,22 +37,6 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
         address=url,
         end_seconds=settings.worker.graceful_shutdown + 5,
-    )
-
-
-async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> Part:
-    """Choose the port of the FHIR server with sample data, and say how to start it."""
-    name = "fhir_sandbox"
-    address = f"http://127.0.0.1:{ports.choose(name, settings.stack.fhir_sandbox_port)}"
-    url = f"{address}/fhir"
-    return Part(
-        name=name,
-        command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
-        environment=os.environ,
-        log=folder / "logs" / f"{name}.log",
-        check=lambda: health(f"{url}/metadata"),
-        entries={name: {"url": url, "health_url": f"{url}/metadata"}},
-        address=url,
     )
 
 
