@@ -43,7 +43,7 @@ class GrantItem(BaseModel):
 
     user_name: str = Field(examples=["st-elsewhere"])
     api: str = Field(examples=["patient"])
-    path: str = Field(examples=["/api_patient"])
+    path: str = Field(description="Of its route.", examples=["/api_…"])
     granted_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
 
 

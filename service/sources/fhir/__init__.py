@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from library.sources.fhir import datasets
-from library.sources.fhir.contracts import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
+from library.sources.fhir.contracts import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from service.sources.source import Parameters, Source
 
 SOURCE = Source(
@@ -18,6 +18,7 @@ SOURCE = Source(
         FileDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
         InvalidZipcode: HTTPStatus.UNPROCESSABLE_ENTITY,
         UnknownServer: HTTPStatus.UNPROCESSABLE_ENTITY,
+        FhirError: HTTPStatus.BAD_GATEWAY,  # after its special cases: the others are said of a server that was asked
     },
     parameters=Parameters(
         kept=("server", "zipcode"),
