@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from service.sources import SOURCES
+
 _SHA256 = "8a3fba491baf4e88bb64cf89f2590026c2274df6903c83e9a48e893c881baeac"
 
 
@@ -65,9 +67,11 @@ class RejectionItem(BaseModel):
     """A row that was refused."""
 
     id: int = Field(examples=[17])
-    source: str = Field(examples=["fhir"])
-    dataset: str = Field(examples=["fhir.observation"])
-    object_key: str | None = Field(description="The landed object that holds it.", examples=["landed/fhir/8a3f…"])
+    source: str = Field(examples=[SOURCES[0].name])
+    dataset: str = Field(examples=[SOURCES[0].datasets[0].name])
+    object_key: str | None = Field(
+        description="The landed object that holds it.", examples=[f"landed/{SOURCES[0].name}/8a3f…"]
+    )
     line: int | None = Field(description="Of the object, from 1.", examples=[12])
     topic: str | None = Field(description="Where it came as a record of a stream.", examples=[None])
     incarnation: int | None = Field(description="Of the topic.", examples=[None])
