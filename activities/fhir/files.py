@@ -1,4 +1,4 @@
-"""Activities of imports from NDJSON files: of an export, or landed by whoever started the run."""
+"""Activities of imports from NDJSON files: files of an export, or a file that was uploaded."""
 
 import asyncio
 import tempfile
@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
-from activities.beating import beating
 from activities.fhir.imports import landed_ndjson
-from activities.fhir.pages import FhirClients, calling
+from activities.fhir.pages import FhirClients, server_call
+from activities.heartbeats import regular_heartbeats
 from activities.staging import Stager
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
@@ -39,10 +39,10 @@ _TEXT: tuple[Kind, ...] = ("text", "empty")
 
 @dataclass(frozen=True)
 class FhirFileActivities:
-    """Files of exports are downloaded, landed and staged.
+    """Download, land and stage the files of an export.
 
     Attributes:
-        guard: of downloads elsewhere than at the servers of the settings.
+        guard: the rules for downloads from other hosts than the servers of the settings.
     """
 
     stager: Stager
@@ -50,70 +50,70 @@ class FhirFileActivities:
     guard: Guard
 
     @activity.defn(name="begin_export")
-    async def begin_export(self, asked: BeginExport) -> ObjectRef:
-        """Ask a server for an export, where the URL is that of one; keep where its state can be asked for."""
-        await self.stager.runs.enter_phase(asked.run_id, "export")
-        link = asked.url
-        client = self.clients.of_url(asked.url, asked.server)
-        if client is not None and urlsplit(asked.url).path.endswith("/$export"):
-            async with calling():
-                link = await client.begin_export(asked.url)
-        return await asyncio.to_thread(store_link, self.stager.store, asked.run_id, link)
+    async def begin_export(self, request: BeginExport) -> ObjectRef:
+        """Start an export if the URL is one of an `$export`, and store the link to its status."""
+        await self.stager.runs.enter_phase(request.run_id, "export")
+        link = request.url
+        client = self.clients.of_url(request.url, request.server)
+        if client is not None and urlsplit(request.url).path.endswith("/$export"):
+            async with server_call():
+                link = await client.begin_export(request.url)
+        return await asyncio.to_thread(store_link, self.stager.store, request.run_id, link)
 
     @activity.defn(name="fetch_manifest")
-    async def fetch_manifest(self, asked: FetchManifest) -> Manifest:
-        """The export's list of files, once it is there."""
-        link = await asyncio.to_thread(read_link, self.stager.store, asked.link)
-        client = self.clients.of_url(link, asked.server)
+    async def fetch_manifest(self, request: FetchManifest) -> Manifest:
+        """Fetch the export's list of files when it is ready."""
+        link = await asyncio.to_thread(read_link, self.stager.store, request.link)
+        client = self.clients.of_url(link, request.server)
         with tempfile.TemporaryDirectory(prefix="wardflow-manifest-") as name:
             path = Path(name) / "manifest"
             if urlsplit(link).path.endswith(SUFFIXES):
                 path.write_bytes(manifest_of_one(link))
             elif client is not None:
-                async with calling():
+                async with server_call():
                     path.write_bytes(await client.manifest(link))
             else:
-                await download(link, path, self.guard, expect=_TEXT, progress=_beat)
+                await download(link, path, self.guard, expect=_TEXT, progress=_heartbeat)
             read = read_manifest(path.read_bytes())
-            kept = await asyncio.to_thread(store_link, self.stager.store, asked.run_id, path.read_text())
+            kept = await asyncio.to_thread(store_link, self.stager.store, request.run_id, path.read_text())
         return Manifest(object=kept, files=len(read.files), at=read.at)
 
     @activity.defn(name="download_exported")
-    async def download_exported(self, asked: DownloadExported) -> ObjectRef:
-        """One file of an export, landed."""
-        await self.stager.runs.enter_phase(asked.run_id, "files")
-        manifest = await asyncio.to_thread(read_link, self.stager.store, asked.manifest)
-        url = read_manifest(manifest.encode()).files[asked.number]
-        client = self.clients.of_url(url, asked.server)
+    async def download_exported(self, request: DownloadExported) -> ObjectRef:
+        """Download one file of an export, and land it."""
+        await self.stager.runs.enter_phase(request.run_id, "files")
+        manifest = await asyncio.to_thread(read_link, self.stager.store, request.manifest)
+        url = read_manifest(manifest.encode()).files[request.number]
+        client = self.clients.of_url(url, request.server)
         with tempfile.TemporaryDirectory(prefix="wardflow-export-") as name:
             path = Path(name) / "file.ndjson"
             await self._fetch(client, url, path)
             limit = self.clients.settings.max_file_bytes
             landed = await asyncio.to_thread(land_ndjson, self.stager.store, SOURCE, path, limit)
-        return landed.model_copy(update={"landed_at": datetime.now(UTC)})  # the bytes may have been here before
+        return landed.model_copy(update={"landed_at": datetime.now(UTC)})  # the same bytes may have been landed before
 
     @activity.defn(name="stage_fhir")
-    async def stage_fhir(self, asked: StageFhir) -> Staged:
-        """Read a landed file into staged objects."""
-        return await self.stager.stage(await landed_ndjson(self.stager.pool, asked, file=True))
+    async def stage_fhir(self, request: StageFhir) -> Staged:
+        """Read a landed file, and stage its rows."""
+        return await self.stager.stage(await landed_ndjson(self.stager.pool, request, file=True))
 
     @activity.defn(name="count_patient_unknown")
-    async def count_patient_unknown(self, asked: CountPatientUnknown) -> int:
-        """Count, for the report of a run that is one file, the observations whose patient is unknown."""
+    async def count_patient_unknown(self, request: CountPatientUnknown) -> int:
+        """Count the observations whose patient is unknown, for the report of a run with one file."""
         pool = self.stager.pool
-        async with beating():
-            loads = await ledger.loads_behind(pool, asked.run_id, [asked.load_id])
+        async with regular_heartbeats():
+            loads = await ledger.loads_behind(pool, request.run_id, [request.load_id])
             unknown = await patient_unknown(pool, loads)
-        await self.stager.runs.report(asked.run_id, {PATIENT_UNKNOWN: unknown})
+        await self.stager.runs.report(request.run_id, {PATIENT_UNKNOWN: unknown})
         return unknown
 
     async def _fetch(self, client: FhirClient | None, url: str, path: Path) -> None:
         if client is None:
-            await download(url, path, self.guard, expect=(*_TEXT, "gzip"), progress=_beat)
+            await download(url, path, self.guard, expect=(*_TEXT, "gzip"), progress=_heartbeat)
         else:
-            async with calling():
-                await client.download(url, path, _beat)
+            async with server_call():
+                await client.download(url, path, _heartbeat)
 
 
-def _beat(_: int) -> None:
+def _heartbeat(_: int) -> None:
     activity.heartbeat()

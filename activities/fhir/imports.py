@@ -1,4 +1,4 @@
-"""Activities of imports beside their calls: plan, stage and load, close."""
+"""Activities of FHIR imports that call no server: plan, stage, load and finish."""
 
 import asyncio
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from temporalio import activity
 
-from activities.beating import beating, one_ahead
+from activities.heartbeats import one_ahead, regular_heartbeats
 from activities.loads import LoadActivities
 from activities.staging import Landed, Reading, Stager
 from config.fhir import FhirSettings
@@ -41,7 +41,7 @@ from library.warehouse.pool import Pool
 
 @dataclass(frozen=True)
 class FhirImportActivities:
-    """What an import does beside its calls: plan, load, close."""
+    """Plan the searches, load the pages, finish the import."""
 
     imports: FhirImports
     stager: Stager
@@ -49,34 +49,34 @@ class FhirImportActivities:
     settings: FhirSettings
 
     @activity.defn(name="plan_searches")
-    async def plan_searches(self, asked: PlanSearches) -> Plan:
-        """Part the patients that were found into searches for their observations."""
-        async with beating():
-            return await self.imports.plan(asked.run_id, asked.server, asked.zipcode, batch=self.settings.batch)
+    async def plan_searches(self, request: PlanSearches) -> Plan:
+        """Divide the patients that were found into searches for their observations."""
+        async with regular_heartbeats():
+            return await self.imports.plan(request.run_id, request.server, request.zipcode, batch=self.settings.batch)
 
     @activity.defn(name="load_pages")
-    async def load_pages(self, asked: LoadPages) -> None:
-        """Stage and load landed pages, a transaction each; searches that ended with them are complete then."""
-        for request in asked.requests:
-            await self.loads.load(request)
-        await self._load(asked.landed)
-        await self.imports.complete(asked.run_id, asked.complete)
-        counts = await self.loads.runs.totals(asked.run_id)
-        patients, remaining = await self.imports.counts(asked.run_id)
+    async def load_pages(self, request: LoadPages) -> None:
+        """Stage and load landed pages, each in its own transaction, then mark ended searches as complete."""
+        for staged in request.requests:
+            await self.loads.load(staged)
+        await self._load(request.landed)
+        await self.imports.complete(request.run_id, request.complete)
+        counts = await self.loads.runs.totals(request.run_id)
+        patients, remaining = await self.imports.counts(request.run_id)
         report: dict[str, JsonValue] = {
             "patients": patients,
             "observations": _written(counts),
             "remaining": remaining,
         }
-        await self.loads.runs.enter_progress(asked.run_id, counts, report, pages=asked.pages)
+        await self.loads.runs.enter_progress(request.run_id, counts, report, pages=request.pages)
 
     async def _load(self, pages: Sequence[StageFhir]) -> None:
-        """Load pages in their order; the next one is staged meanwhile."""
+        """Load pages in order. The next page is staged at the same time."""
         with tempfile.TemporaryDirectory(prefix="wardflow-pages-") as name:
             steps = (self._staged(page, Path(name) / str(number)) for number, page in enumerate(pages))
             async with aclosing(one_ahead(steps)) as ahead:
                 while True:
-                    async with beating():
+                    async with regular_heartbeats():
                         staged = await anext(ahead, None)
                     if staged is None:
                         return
@@ -84,61 +84,61 @@ class FhirImportActivities:
                     if isinstance(request, LoadRequest):
                         await self.loads.load(request, objects=StagedFolder(folder))
                     await asyncio.to_thread(shutil.rmtree, folder)
-                    activity.heartbeat()  # many short steps are one long one
+                    activity.heartbeat()  # pages can be too quick for the timed heartbeat, but together they take long
 
     async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
         folder.mkdir()
-        return await self.stager.stage_at_hand(await landed_ndjson(self.loads.pool, page), folder), folder
+        return await self.stager.stage_in_folder(await landed_ndjson(self.loads.pool, page), folder), folder
 
     @activity.defn(name="finish_import")
-    async def finish_import(self, asked: FinishImport) -> RunTotals:
-        """Sum up a run; of an import by zip code, keep that it was done, and remove what only the run needed."""
-        async with beating():
-            return await self._finish(asked)
+    async def finish_import(self, request: FinishImport) -> RunTotals:
+        """Sum up the run, remember that the zip code was imported, and remove the run's links and searches."""
+        async with regular_heartbeats():
+            return await self._finish(request)
 
-    async def _finish(self, asked: FinishImport) -> RunTotals:
+    async def _finish(self, request: FinishImport) -> RunTotals:
         store, pool, runs = self.loads.store, self.loads.pool, self.loads.runs
-        report = dict(asked.report)
+        report = dict(request.report)
         found = report.get("files", 0)
-        if asked.zipcode:
-            found = report["patients"] = await self.imports.patients(asked.run_id, asked.server, asked.zipcode)
-        counts, whose = await runs.totals(asked.run_id), asked.run_id
+        if request.zipcode:
+            found = report["patients"] = await self.imports.patients(request.run_id, request.server, request.zipcode)
+        counts, counted_run = await runs.totals(request.run_id), request.run_id
         outcome = LoadOutcome.ALREADY_LOADED if found and not counts else LoadOutcome.LOADED
-        if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(asked.run_id)):
-            whose, counts = before
-            report[FIGURES_OF] = whose
+        if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(request.run_id)):
+            counted_run, counts = before
+            report[FIGURES_OF] = counted_run
         if counts:
-            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, whose))
-        if asked.zipcode:
+            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, counted_run))
+        if request.zipcode:
             report |= {"observations": _written(counts), "remaining": 0}
             kept = {name: value for name, value in report.items() if isinstance(value, int)}
-            await self.imports.finish(asked.run_id, asked.server, asked.zipcode, kept)
+            await self.imports.finish(request.run_id, request.server, request.zipcode, kept)
         await asyncio.to_thread(
-            lambda: store.remove(store.keys_older_than(f"{LINKS}{asked.run_id}/", datetime.max.replace(tzinfo=UTC)))
+            lambda: store.remove(store.keys_older_than(f"{LINKS}{request.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
-        await runs.enter_progress(asked.run_id, counts, report)
+        await runs.enter_progress(request.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 
 
 def _written(counts: Mapping[str, DatasetCounts]) -> int:
-    """Observations that are new or newer."""
+    """Number of observations that were inserted or updated."""
     observations = counts.get(OBSERVATION.name, DatasetCounts())
     return observations.inserted + observations.updated
 
 
-async def landed_ndjson(pool: Pool, asked: StageFhir, *, file: bool = False) -> Landed:
-    """Landed NDJSON: a page's, or a file's, which is refused where it is none."""
-    identity = fhir_identity(asked.landed, asked.server, reload=asked.reload)
-    if asked.at is not None:
-        identity = await identity_as_of(pool, identity, asked.at, in_any_order=asked.exported)
-    return Landed(asked.landed, identity, asked.run_id, partial(_read, asked, file))
+async def landed_ndjson(pool: Pool, request: StageFhir, *, file: bool = False) -> Landed:
+    """Describe landed NDJSON for staging. A file (not a page) is refused if it does not hold resources."""
+    identity = fhir_identity(request.landed, request.server, reload=request.reload)
+    if request.at is not None:
+        identity = await identity_as_of(pool, identity, request.at, in_any_order=request.exported)
+    return Landed(request.landed, identity, request.run_id, partial(_read, request, file))
 
 
-def _read(asked: StageFhir, file: bool, source: Path, folder: Path) -> Reading:
-    stamped = asked.at or asked.landed.landed_at
+def _read(request: StageFhir, file: bool, source: Path, folder: Path) -> Reading:
+    stamped = request.at or request.landed.landed_at
     if stamped is None:
-        raise ValueError("a landed object says when it was")
-    staged = stage_ndjson(source, folder, server=asked.server, object_key=asked.landed.key, stamped=stamped)
+        raise ValueError("a landed object must have a landing time")
+    staged = stage_ndjson(source, folder, server=request.server, object_key=request.landed.key, stamped=stamped)
     if file and staged.strange:
         raise NotResources(f"The file does not hold resources, one a line. {staged.strange}")
     return Reading(staged.needed, staged.report)

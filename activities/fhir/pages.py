@@ -1,6 +1,6 @@
-"""Calls of FHIR servers: pages of searches, landed.
+"""Activities that call FHIR servers: they fetch the pages of searches and land them.
 
-Patients' ids, names and page links stay on this side: in the warehouse's bookkeeping and in the object store.
+Patients' ids, names and page links never go to Temporal. They are in the warehouse and in the object store.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from pathlib import Path
 import msgspec
 from temporalio import activity
 
-from activities.beating import beating
+from activities.heartbeats import regular_heartbeats
 from config.fhir import FhirSettings
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
-from library.sources.fhir.client import Answer, FhirClient
+from library.sources.fhir.client import FhirClient, ServerAnswer
 from library.sources.fhir.contracts import (
     NDJSON,
     FetchedPage,
@@ -30,18 +30,18 @@ from library.sources.fhir.contracts import (
     ServerRefused,
     UnknownServer,
 )
-from library.sources.fhir.imports import Asked, FhirImports
+from library.sources.fhir.imports import FhirImports, PatientSearch
 from library.sources.fhir.links import read_link, store_link
-from library.sources.fhir.page import Page, matching_patients, on_one_line, read_page, unreadable_patients
+from library.sources.fhir.page import BundlePage, matching_patients, on_one_line, read_page, unreadable_patients
 from library.sources.fhir.staging import SOURCE
 from library.warehouse.runs import RunLog
 
 _UNREADABLE = 8
-"""Tries after which an answer that cannot be read counts as what the server has to say."""
+"""After this many tries, an answer that cannot be read is an error that is not retried."""
 
 
 class FhirClients:
-    """A client for each server of the settings; made when it is first asked for."""
+    """One client for each server of the settings, created at its first use."""
 
     def __init__(self, settings: FhirSettings, *, ca_file: Path | None) -> None:
         self.settings = settings
@@ -57,20 +57,20 @@ class FhirClients:
         return self._made[name]
 
     def of_url(self, url: str, preferred: str) -> FhirClient | None:
-        """The client of the server that a URL leads to: the preferred one, if it is its own; `None`: of no server."""
+        """The client of the server that a URL belongs to, the preferred one first; `None`: no server's."""
         names = sorted(self.settings.by_name, key=lambda name: name != preferred)
         return next((self[name] for name in names if self[name].is_own(url)), None)
 
     async def close(self) -> None:
-        """Let all connections go."""
+        """Close all connections."""
         for client in self._made.values():
             await client.close()
 
 
 @asynccontextmanager
-async def calling() -> AsyncIterator[None]:
-    """Beat while a server is asked; an answer that stays unreadable ends the tries."""
-    async with beating():
+async def server_call() -> AsyncIterator[None]:
+    """Send heartbeats during a call of a server. After `_UNREADABLE` tries an unreadable answer is final."""
+    async with regular_heartbeats():
         try:
             yield
         except PageStaysUnreadable:
@@ -83,7 +83,7 @@ async def calling() -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class FhirActivities:
-    """Fetch a page and land its resources: one page, one activity, and the next page waits for nothing else."""
+    """Each activity fetches one page and lands its resources. The next page needs only this page's link."""
 
     store: ObjectStore
     runs: RunLog
@@ -91,82 +91,84 @@ class FhirActivities:
     imports: FhirImports
 
     @activity.defn(name="fetch_patient_page")
-    async def fetch_patient_page(self, asked: FetchPage) -> FetchedPage:
-        """A page of the patients of a zip code: kept are those with just this zip code in one of their addresses."""
-        client = self.clients[asked.server]
-        if asked.link is None:
-            await self.runs.enter_phase(asked.run_id, "patients")
-        async with calling():
-            answer = await self._answer(client, "Patient", [("address-postalcode", asked.zipcode)], asked.link)
+    async def fetch_patient_page(self, request: FetchPage) -> FetchedPage:
+        """Fetch a page of patients, and keep those who have exactly this zip code in one of their addresses."""
+        client = self.clients[request.server]
+        if request.link is None:
+            await self.runs.enter_phase(request.run_id, "patients")
+        async with server_call():
+            answer = await self._fetch(client, "Patient", [("address-postalcode", request.zipcode)], request.link)
             page = await asyncio.to_thread(read_page, answer.body)
-            matching = matching_patients(page, asked.zipcode)
-            await self.imports.enter_patients(asked.run_id, asked.server, [id_ for id_, _ in matching if id_])
+            matching = matching_patients(page, request.zipcode)
+            await self.imports.enter_patients(request.run_id, request.server, [id_ for id_, _ in matching if id_])
             resources = [*(raw for _, raw in matching), *unreadable_patients(page)]
-            return await self._kept(asked, client, answer, page, resources)
+            return await self._land_page(request, client, answer, page, resources)
 
     @activity.defn(name="fetch_observation_page")
-    async def fetch_observation_page(self, asked: FetchPage) -> FetchedPage:
-        """A page of the observations of a search's patients, of those that changed where the others are known."""
-        client = self.clients[asked.server]
-        if asked.link is None:
-            await self.runs.enter_phase(asked.run_id, "observations")
-        whom = await self._whom(asked) if asked.link is None else None
-        if whom is not None and not whom.patients:
-            return FetchedPage()  # done before a reset; a search for nobody would be one for everybody
-        async with calling():
+    async def fetch_observation_page(self, request: FetchPage) -> FetchedPage:
+        """Fetch a page of observations of a search's patients: all of them, or those that changed since last time."""
+        client = self.clients[request.server]
+        if request.link is None:
+            await self.runs.enter_phase(request.run_id, "observations")
+        search = await self._search(request) if request.link is None else None
+        if search is not None and not search.patients:
+            # The search was done before the workflow was reset. Without patients it would ask for all patients.
+            return FetchedPage()
+        async with server_call():
             try:
-                answer = await self._answer(client, "Observation", self._of(whom) if whom else [], asked.link)
+                parameters = self._observation_parameters(search) if search else []
+                answer = await self._fetch(client, "Observation", parameters, request.link)
                 page = await asyncio.to_thread(read_page, answer.body)
             except ServerRefused as refusal:
-                # Some servers take one patient a search, and say so by whatever status. If it was something else that
-                # they did not like, the searches for single patients are refused as well, and say it.
-                if whom is not None and len(whom.patients) > 1 and refusal.status != HTTPStatus.UNAUTHORIZED:
-                    return FetchedPage(alone=len(whom.patients))
+                # Some servers allow one patient in a search, with various statuses. So ask for each patient alone; if
+                # the reason was another one, those searches are refused too.
+                if search is not None and len(search.patients) > 1 and refusal.status != HTTPStatus.UNAUTHORIZED:
+                    return FetchedPage(alone=len(search.patients))
                 raise
-            return await self._kept(asked, client, answer, page, page.resources)
+            return await self._land_page(request, client, answer, page, page.resources)
 
     @activity.defn(name="read_patients")
-    async def read_patients(self, asked: FetchPage) -> FetchedPage:
-        """Patients that the search for their zip code did not find any more: they may have moved."""
-        client = self.clients[asked.server]
-        whom = await self._whom(asked)
+    async def read_patients(self, request: FetchPage) -> FetchedPage:
+        """Read patients by id whom the search for their zip code no longer finds: they may have moved."""
+        client = self.clients[request.server]
+        search = await self._search(request)
         found = []
-        async with calling():
-            for patient in whom.patients:
+        async with server_call():
+            for patient in search.patients:
                 if answer := await client.read("Patient", patient):
                     try:
                         found.append(on_one_line(answer.body))
                     except msgspec.DecodeError:
-                        raise PageUnreadable(f"A patient of the server {client.name} is no JSON.") from None
-            landed = await self._landed(found)
+                        raise PageUnreadable(f"A patient of the server {client.name} is not JSON.") from None
+            landed = await self._land(found)
         return FetchedPage(landed=landed, at=datetime.now(UTC), resources=len(found))
 
-    async def _whom(self, asked: FetchPage) -> Asked:
-        whom = await self.imports.asked(asked.run_id, asked.search or 0)
-        return whom if asked.patient is None else whom.alone(asked.patient)
+    async def _search(self, request: FetchPage) -> PatientSearch:
+        search = await self.imports.search(request.run_id, request.search or 0)
+        return search if request.patient is None else search.only(request.patient)
 
-    def _of(self, whom: Asked) -> list[tuple[str, str]]:
-        """Parameters of a search for the observations of patients."""
-        parameters = [("patient", ",".join(map(_escaped, whom.patients)))]
-        if whom.since is not None:
-            since = whom.since.astimezone(UTC) - timedelta(seconds=self.clients.settings.overlap)
+    def _observation_parameters(self, search: PatientSearch) -> list[tuple[str, str]]:
+        """The query parameters of a search for the patients' observations."""
+        parameters = [("patient", ",".join(map(_escaped, search.patients)))]
+        if search.since is not None:
+            since = search.since.astimezone(UTC) - timedelta(seconds=self.clients.settings.overlap)
             parameters.append(("_lastUpdated", f"ge{since:%Y-%m-%dT%H:%M:%S}Z"))
         return parameters
 
-    async def _answer(
+    async def _fetch(
         self, client: FhirClient, resource: str, parameters: list[tuple[str, str]], link: ObjectRef | None
-    ) -> Answer:
+    ) -> ServerAnswer:
         if link is None:
             return await client.search(resource, [*parameters, ("_count", str(self.clients.settings.page_size))])
         return await client.page(await asyncio.to_thread(read_link, self.store, link))
 
-    async def _kept(
-        self, asked: FetchPage, client: FhirClient, answer: Answer, page: Page, resources: Sequence[bytes]
+    async def _land_page(
+        self, request: FetchPage, client: FhirClient, answer: ServerAnswer, page: BundlePage, resources: Sequence[bytes]
     ) -> FetchedPage:
         following = client.absolute(page.next_link, at=answer.url) if page.next_link else None
         landed, next_ = await asyncio.gather(
-            self._landed(resources),
-            asyncio.to_thread(store_link, self.store, asked.run_id, following) if following else _nothing(),
+            self._land(resources),
+            asyncio.to_thread(store_link, self.store, request.run_id, following) if following else _nothing(),
         )
         time = page.server_time or answer.date
         return FetchedPage(
@@ -178,8 +180,8 @@ class FhirActivities:
             server_time=time,
         )
 
-    async def _landed(self, resources: Sequence[bytes]) -> ObjectRef | None:
-        """Land resources as NDJSON; `None` where there are none."""
+    async def _land(self, resources: Sequence[bytes]) -> ObjectRef | None:
+        """Land resources as NDJSON; `None` if there are none."""
         return await asyncio.to_thread(_land, self.store, resources) if resources else None
 
 
@@ -193,7 +195,7 @@ def _land(store: ObjectStore, resources: Sequence[bytes]) -> ObjectRef:
 
 
 def _digest(lines: Sequence[bytes]) -> str:
-    """The sha256 of lines as their file has them; a page may be too large to be joined once more."""
+    """The sha256 of the lines as one file. They are not joined, to save memory."""
     digest = sha256()
     for line in lines:
         digest.update(line)
@@ -206,5 +208,5 @@ async def _nothing() -> None:
 
 
 def _escaped(value: str) -> str:
-    """A value in a list of a search's parameter."""
+    """Escape a value for a comma-separated search parameter."""
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("|", "\\|").replace("$", "\\$")

@@ -1,9 +1,9 @@
-"""Patients and observations from NDJSON files: a landed one, or those of an export."""
+"""Imports patients and observations from NDJSON files: one landed file, or the files of an export."""
 
 from temporalio import workflow
 
 from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, IMPORT_BOOKS, STAGE
-from workflows.runs import act, loaded, recorded, together
+from workflows.runs import act, gather_or_cancel, loaded, recorded
 
 with workflow.unsafe.imports_passed_through():
     from activities.fhir.files import FhirFileActivities
@@ -22,29 +22,29 @@ with workflow.unsafe.imports_passed_through():
     )
 
 _AT_ONCE = 3
-"""Files of an export that are under way side by side."""
+"""Files of an export that are imported at the same time."""
 
 
 @workflow.defn(name="import-fhir")
 class ImportFhirWorkflow:
-    """A landed file → staged → loaded; or an export's files, each downloaded → landed → staged → loaded."""
+    """Stage and load one landed file; or download, land, stage and load each file of an export."""
 
     @workflow.run
     async def run(self, request: ImportFhir) -> LoadResult | RunTotals:
-        """Import one file, or all of an export."""
+        """Import one file, or all files of an export."""
         if request.landed is not None:
             file = request.landed
 
-            async def one(run_id: str) -> LoadResult:
+            async def import_file(run_id: str) -> LoadResult:
                 result = await _load(run_id, request, file, None)
                 if workflow.patched("count-patient-unknown"):
-                    wanted = CountPatientUnknown(run_id=run_id, load_id=result.load_id)
-                    await act(IMPORT_BOOKS, FhirFileActivities.count_patient_unknown, wanted)
+                    count = CountPatientUnknown(run_id=run_id, load_id=result.load_id)
+                    await act(IMPORT_BOOKS, FhirFileActivities.count_patient_unknown, count)
                 return result
 
-            return await recorded("fhir", file.key, one)
+            return await recorded("fhir", file.key, import_file)
 
-        async def export(run_id: str) -> RunTotals:
+        async def import_export(run_id: str) -> RunTotals:
             manifest = request.manifest or await _manifest(run_id, request)
             begin = await _files(run_id, request, manifest)
             if begin < manifest.files:
@@ -55,7 +55,7 @@ class ImportFhirWorkflow:
                 FinishImport(run_id=run_id, server=request.server, report={"files": manifest.files}),
             )
 
-        return await recorded("fhir", None, export, one_load=False)
+        return await recorded("fhir", None, import_export, one_load=False)
 
 
 async def _manifest(run_id: str, request: ImportFhir) -> Manifest:
@@ -70,10 +70,14 @@ async def _manifest(run_id: str, request: ImportFhir) -> Manifest:
 
 
 async def _files(run_id: str, request: ImportFhir, manifest: Manifest) -> int:
-    """Bring in files side by side, until none is left or the history is long; returns the first that was not begun."""
+    """Import files at the same time until all are done or the history is long.
+
+    Returns:
+        The number of the first file that was not started.
+    """
     begin = request.begin
 
-    async def one_after_the_other() -> None:
+    async def import_files() -> None:
         nonlocal begin
         info = workflow.info()
         while begin < manifest.files and info.get_current_history_length() < request.events:
@@ -85,12 +89,12 @@ async def _files(run_id: str, request: ImportFhir, manifest: Manifest) -> int:
             )
             await _load(run_id, request, landed, manifest)
 
-    await together(*(one_after_the_other() for _ in range(_AT_ONCE)))
+    await gather_or_cancel(*(import_files() for _ in range(_AT_ONCE)))
     return begin
 
 
 async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: Manifest | None) -> LoadResult:
-    wanted = StageFhir(
+    stage = StageFhir(
         run_id=run_id,
         server=request.server,
         landed=landed,
@@ -98,4 +102,4 @@ async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: M
         reload=request.reload,
         exported=manifest is not None and manifest.at is not None,
     )
-    return await loaded(await act(STAGE, FhirFileActivities.stage_fhir, wanted))
+    return await loaded(await act(STAGE, FhirFileActivities.stage_fhir, stage))

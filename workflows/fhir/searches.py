@@ -1,4 +1,4 @@
-"""Searches of a FHIR server side by side: a sliding window over them, their pages one after the other, loads beside."""
+"""Runs searches of a FHIR server: several at once, the pages of each in order, and loads at the same time."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows.policies import FETCH, LOAD_STAGED
-from workflows.runs import act, described, together
+from workflows.runs import act, described, gather_or_cancel
 
 with workflow.unsafe.imports_passed_through():
     from activities.fhir.imports import FhirImportActivities
@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 _BATCH = 20
-"""Pages that are loaded by one activity at most, a transaction each."""
+"""Most pages that one activity loads; each page is a transaction."""
 
 
 def history_is_long(pace: Pace) -> bool:
@@ -39,11 +39,14 @@ def history_is_long(pace: Pace) -> bool:
     return info.is_continue_as_new_suggested() or info.get_current_history_length() >= pace.events
 
 
-class Sliding:
-    """Runs searches until they have ended, or the history is long: then it says where each of them stands."""
+class SearchWindow:
+    """Runs up to `pace.window` searches at once until all have ended or the history is long.
+
+    The result has a cursor for each search that has not ended, so the next run can continue it.
+    """
 
     def __init__(self, run_id: str, server: str, zipcode: str, pace: Pace, searches: Searches) -> None:
-        self._whose = {"run_id": run_id, "server": server}
+        self._common = {"run_id": run_id, "server": server}
         self._zipcode = zipcode
         self._pace = pace
         self._resumed = deque(searches.open)
@@ -52,13 +55,13 @@ class Sliding:
         self._pages = searches.pages
         self._failed, self._error = searches.failed, searches.error
         self._fetched = False
-        self._walking = 0
+        self._searching = 0
         self._waiting: deque[FetchedPage | CompleteSearch] = deque()
 
     async def run(self) -> Searches:
-        """Go as far as this history reaches; all that was fetched is loaded then."""
-        self._walking = self._pace.window
-        await together(self._load(), *(self._walk() for _ in range(self._pace.window)))
+        """Run until all searches have ended or the history is long. All fetched pages are loaded then."""
+        self._searching = self._pace.window
+        await gather_or_cancel(self._load(), *(self._run_searches() for _ in range(self._pace.window)))
         return Searches(
             begin=self._begin,
             end=self._end,
@@ -68,12 +71,12 @@ class Sliding:
             error=self._error,
         )
 
-    async def _walk(self) -> None:
-        """Take one search after the other: one place of the window."""
+    async def _run_searches(self) -> None:
+        """Run one search after the other: one place of the window."""
         try:
             while cursor := self._next():
                 try:
-                    await self._to_its_end(cursor)
+                    await self._run_search(cursor)
                 except ActivityError as error:
                     if is_cancelled_exception(error) or workflow.cancellation_reason() is not None:
                         raise
@@ -81,7 +84,7 @@ class Sliding:
                 except PageLoops as error:
                     self._fail(_as_run_error(error))
         finally:
-            self._walking -= 1
+            self._searching -= 1
 
     def _next(self) -> Cursor | None:
         if self._fetched and history_is_long(self._pace):
@@ -93,10 +96,10 @@ class Sliding:
         self._begin += 1
         return Cursor(search=self._begin - 1)
 
-    async def _to_its_end(self, cursor: Cursor) -> None:
+    async def _run_search(self, cursor: Cursor) -> None:
         while not cursor.ended:
-            await workflow.wait_condition(lambda: len(self._waiting) < 2 * _BATCH)  # loading is behind
-            cursor = await self._one_page(cursor)
+            await workflow.wait_condition(lambda: len(self._waiting) < 2 * _BATCH)  # let the loads catch up
+            cursor = await self._fetch_page(cursor)
             self._fetched = True
             if not cursor.ended and history_is_long(self._pace):
                 self._open.append(cursor)
@@ -104,16 +107,16 @@ class Sliding:
         if cursor.search is not None:
             self._waiting.append(CompleteSearch(search=cursor.search, began=cursor.began))
 
-    async def _one_page(self, cursor: Cursor) -> Cursor:
-        asked = FetchPage(
-            **self._whose,
+    async def _fetch_page(self, cursor: Cursor) -> Cursor:
+        request = FetchPage(
+            **self._common,
             zipcode=self._zipcode,
             search=cursor.search,
             patient=cursor.patient if cursor.alone else None,
             link=cursor.link,
         )
         try:
-            page = await act(FETCH, _activity_of(cursor), asked)
+            page = await act(FETCH, _activity_of(cursor), request)
         except ActivityError as error:
             again = cursor.again() if described(error).type == SearchExpired.__name__ else None
             if again is None:
@@ -125,9 +128,9 @@ class Sliding:
         return following
 
     async def _load(self) -> None:
-        """Load what was fetched, in its order: a search is complete only after its pages."""
+        """Load pages in the order in which they were fetched. A search is complete after its last page."""
         while True:
-            await workflow.wait_condition(lambda: bool(self._waiting) or not self._walking)
+            await workflow.wait_condition(lambda: bool(self._waiting) or not self._searching)
             if not self._waiting:
                 return
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
@@ -136,9 +139,9 @@ class Sliding:
                 LOAD_STAGED,
                 FhirImportActivities.load_pages,
                 LoadPages(
-                    **self._whose,
+                    **self._common,
                     landed=tuple(
-                        StageFhir(**self._whose, landed=page.landed, at=page.at) for page in pages if page.landed
+                        StageFhir(**self._common, landed=page.landed, at=page.at) for page in pages if page.landed
                     ),
                     requests=tuple(page.staged for page in pages if page.staged),
                     complete=tuple(each for each in batch if isinstance(each, CompleteSearch)),
@@ -147,7 +150,7 @@ class Sliding:
             )
 
     def _fail(self, error: RunError) -> None:
-        """Keep the first error: the other searches go on, and what they bring stays."""
+        """Keep the first error. Other searches continue, and their rows stay."""
         self._failed += 1
         self._error = self._error or error
 

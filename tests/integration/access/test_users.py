@@ -8,7 +8,7 @@ import pytest
 
 from config.settings import Settings
 from library.access import passwords as passwords_module
-from library.access.gathered import Gathered
+from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, SignInsBusy
 from library.access.scopes import Scope, post_to
 from library.access.slowing import Slowing
@@ -225,7 +225,7 @@ async def test_who_asks_is_answered_by_a_question_that_was_put_afterwards() -> N
         await asyncio.sleep(0.05)
         return {"key": seen}
 
-    gathered = Gathered(ask)
+    gathered = BatchedLookup(ask)
     first = asyncio.create_task(gathered.get("key"))
     await asyncio.sleep(0.01)
     value = 1

@@ -6,8 +6,8 @@ from contextlib import aclosing
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities import beating
-from activities.beating import alongside, one_ahead
+from activities import heartbeats
+from activities.heartbeats import one_ahead, run_concurrently
 
 
 class Steps:
@@ -67,7 +67,7 @@ async def test_what_is_done_alongside_has_ended_with_the_body() -> None:
     async def small() -> None:
         await steps.take(0)
 
-    async with alongside(small()):
+    async with run_concurrently(small()):
         asyncio.get_running_loop().call_later(0.05, steps.ends[0].set)
     assert steps.ends[0].is_set()
 
@@ -82,14 +82,14 @@ async def test_the_error_of_the_body_counts_and_what_is_done_alongside_is_given_
             raise ConnectionError
 
     with pytest.raises(ZeroDivisionError):
-        async with alongside(small()):
+        async with run_concurrently(small()):
             await asyncio.sleep(0)
             raise ZeroDivisionError
     assert steps.cancelled == [0]
 
 
 async def test_a_step_that_is_soon_over_never_beats_and_a_longer_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beating, "_EVERY", 0.2)
+    monkeypatch.setattr(heartbeats, "_EVERY", 0.2)
     environment = ActivityEnvironment()
     beats: list[object] = []
     enough = asyncio.Event()
@@ -102,11 +102,11 @@ async def test_a_step_that_is_soon_over_never_beats_and_a_longer_one_does(monkey
     environment.on_heartbeat = heard
 
     async def short() -> None:
-        async with beating.beating():
+        async with heartbeats.regular_heartbeats():
             await asyncio.sleep(0)
 
     async def long() -> None:
-        async with beating.beating():
+        async with heartbeats.regular_heartbeats():
             await enough.wait()
 
     await environment.run(short)
