@@ -24,6 +24,7 @@ from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
 from library.warehouse.failures import DISCONNECTED
+from library.warehouse.revisions import is_known
 from service.addresses import kafka_server, postgres_server, store_server, temporal_server
 from service.resources import (
     WarehouseUnavailable,
@@ -84,7 +85,8 @@ async def check(settings: Settings) -> list[str]:
     problems = []
     try:
         present, needed = await schema.revisions(warehouse_dsn(settings))
-        if present is None or present < needed:  # an older program goes on with a newer schema
+        # An older program works with a newer schema, whose revision it does not have.
+        if present is None or (present != needed and is_known(present)):
             problems.append(
                 f"The warehouse's schema is at revision {present}, and {needed} is needed: run `wardflow migrate`."
             )

@@ -1,15 +1,16 @@
 """`/runs`: every run, with or without a worker up."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -18,6 +19,7 @@ from library.access.scopes import Scope
 from library.access.tokens import Principal
 from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
+from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries import runs as queries
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
@@ -36,8 +38,6 @@ _TEMPORAL_MAY_TAKE = 2.0
 _LOOK_EVERY = 0.5
 _LOOKS_UNTIL_ASKED = 10
 """Looks of an event stream until Temporal is asked again whether the run goes on."""
-_BEAT_EVERY = 15.0
-"""Seconds of silence after which an event stream says that it lives, so that no proxy ends it."""
 
 
 class RunAnswer(Run):
@@ -86,15 +86,27 @@ async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
 
 @router.get(
     "/{run_id}/events",
-    response_class=StreamingResponse,
+    response_class=EventSourceResponse,
     **needs(Scope.OPERATE, 404, media_types=["text/event-stream"], schema=RunEvent.model_json_schema()),
 )
-async def follow_run(run_id: str, api: Api, caller: Caller) -> StreamingResponse:
+async def follow_run(
+    found: Annotated[RunAnswer, Depends(get_run)], api: Api, caller: Caller, response: Response
+) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
-    first = await as_it_is(api, run_id, caller)
-    return StreamingResponse(
-        _events(api, first, caller), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+    response.headers["Cache-Control"] = "no-store"
+    sent: RunAnswer | None = None
+    for look in count(1):
+        if found != sent:
+            yield ServerSentEvent(event="run", data=found)
+            sent = found
+        if found.state is not RunState.RUNNING:
+            return
+        await asyncio.sleep(_LOOK_EVERY)
+        # A terminated workflow does not update its row, and without a worker nothing else does: ask Temporal.
+        read = as_stored if look % _LOOKS_UNTIL_ASKED else as_it_is
+        # FastAPI ends a stream that fails as if it were complete, so a look that fails is repeated.
+        with suppress(asyncpg.PostgresError, *DISCONNECTED):
+            found = await read(api, found.id, caller)
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
@@ -148,25 +160,3 @@ async def _ask_temporal(api: Context) -> None:
             await AbandonedRuns(api.pool, api.runs, api.starter.client).close(now, forgotten=False)
     except (TimeoutError, RPCError, WardflowError):
         return
-
-
-async def _events(api: Context, found: RunAnswer, caller: Principal) -> AsyncIterator[bytes]:
-    said: dict[str, Any] | None = None
-    silent = 0.0
-    for look in count(1):
-        told = found.model_dump(mode="json")
-        if told != said:
-            yield f"event: run\ndata: {json.dumps(told)}\n\n".encode()
-            said, silent = told, 0.0
-        elif silent >= _BEAT_EVERY:
-            yield b": still there\n\n"
-            silent = 0.0
-        if found.state is not RunState.RUNNING:
-            return
-        await asyncio.sleep(_LOOK_EVERY)
-        silent += _LOOK_EVERY
-        # Who terminates a workflow tells nobody: without a worker the row alone would say "running" for ever.
-        if look % _LOOKS_UNTIL_ASKED:
-            found = await as_stored(api, found.id, caller)
-        else:
-            found = await as_it_is(api, found.id, caller)
