@@ -19,6 +19,7 @@ from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
 from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.access.users import enter_apis
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
@@ -26,6 +27,7 @@ from library.warehouse import schema
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.revisions import is_known
 from service.addresses import kafka_server, postgres_server, store_server, temporal_server
+from service.posts import posting_apis
 from service.resources import (
     WarehouseUnavailable,
     kafka_connection,
@@ -119,6 +121,8 @@ async def _migrate_warehouse(settings: Settings) -> None:
             if settings.postgres.read_only_dsn is not None:
                 reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
                 await schema.grant_reader(dsn, SCHEMAS, unquote(reader.username or ""), unquote(reader.password or ""))
+            async with warehouse(settings, size=1) as pool:
+                await enter_apis(pool, {api.name: api.path for api in posting_apis()})
     except (asyncpg.PostgresError, OSError) as error:
         raise WarehouseUnavailable(f"Postgres does not answer, or refuses ({type(error).__name__}).") from error
 

@@ -16,6 +16,7 @@ from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaRefused, KafkaUnavailable, TopicMissing
 from library.reading.records import FieldError, RecordRefused
 from library.streams.producer import Outgoing, Producer
+from service.sources import modules
 
 LONGEST = 1_000
 """Records of a list at most."""
@@ -58,6 +59,11 @@ class PostingApi:
     def path(self) -> str:
         """Of its route."""
         return f"/api_{self.name}"
+
+
+def posting_apis() -> tuple[PostingApi, ...]:
+    """Every posting API of the sources."""
+    return tuple(api for module in modules("topics") for api in module.POSTING_APIS)
 
 
 class NotRecords(WardflowError):

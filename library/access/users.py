@@ -184,6 +184,18 @@ class Users:
         await self._pool.execute(statement, name, *more)
 
 
+async def enter_apis(pool: Pool, paths: Mapping[str, str]) -> None:
+    """Enter APIs that users can be granted; those that are there stay.
+
+    Args:
+        pool: of the warehouse.
+        paths: of their routes, by name.
+    """
+    await pool.executemany(
+        "INSERT INTO access.api (name, path) VALUES ($1, $2) ON CONFLICT DO NOTHING", list(paths.items())
+    )
+
+
 class SignIns:
     """Checks user names and passwords."""
 

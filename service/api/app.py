@@ -24,12 +24,13 @@ from service.api.context import Context
 from service.api.docs import add_docs
 from service.api.middleware import Around, BodyLimits
 from service.api.parts import ApiPart
-from service.api.posting import BODY, StraightThrough, opened_posts, posting_apis
+from service.api.posting import BODY, StraightThrough, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.routes import access, codec, health, quarantine, runs, streams, users, web_ui
 from service.api.security import needs
 from service.api.sessions import sessions
+from service.posts import posting_apis
 from service.readiness import parts
 from service.resources import object_store, warehouse
 from service.sources import modules

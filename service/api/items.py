@@ -1,12 +1,13 @@
 """What answers hold, for the OpenAPI document: Postgres writes the rows as JSON, and no row becomes one of these."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from service.sources import SOURCES
+from service.api.names import one_of
+from service.sources import SCOPES, SOURCES
 
 _SHA256 = "8a3fba491baf4e88bb64cf89f2590026c2274df6903c83e9a48e893c881baeac"
 
@@ -15,6 +16,20 @@ class Items[Item](BaseModel):
     """A page of a list; `Link` says where the next one is, if there is one."""
 
     items: list[Item]
+
+
+ScopeName = Annotated[str, *one_of(SCOPES)]
+"""What a token can be given."""
+
+
+class MadeToken(BaseModel):
+    """A token, shown now and never again."""
+
+    id: UUID
+    token: str = Field(examples=["wf_…"])
+    name: str
+    scopes: list[ScopeName]
+    expires_at: datetime | None
 
 
 class TokenItem(BaseModel):

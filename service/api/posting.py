@@ -22,9 +22,8 @@ from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.middleware import Around
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, refuse_unless
-from service.posts import LONGEST, PostingApi, Posts, RecordsRefused
+from service.posts import LONGEST, PostingApi, Posts, RecordsRefused, posting_apis
 from service.resources import kafka_connection
-from service.sources import modules
 
 BODY = 4 * 1024 * 1024
 """Bytes of a list of records at most."""
@@ -168,11 +167,6 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     document["properties"]["errors"] = {"type": "array", "items": RecordError.model_json_schema()}
     refused = {"content": {PROBLEM: {"schema": document}}, "description": "Bad records; nothing of them was sent."}
     return problems(401, 403, 413, 429, 503) | {422: refused}
-
-
-def posting_apis() -> tuple[PostingApi, ...]:
-    """Every posting API of the sources."""
-    return tuple(api for module in modules("topics") for api in module.POSTING_APIS)
 
 
 for _api in posting_apis():

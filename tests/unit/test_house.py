@@ -42,11 +42,19 @@ MAY_NAME_SOURCES = (
 PAGING = {"limit", "after"}
 
 
+def every_module() -> list[str]:
+    files = [file for package in PACKAGES for file in (CHECKOUT / package).rglob("*.py")]
+    return sorted(file.relative_to(CHECKOUT).as_posix() for file in files)
+
+
 def shared_modules() -> list[str]:
-    every = (
-        file.relative_to(CHECKOUT).as_posix() for package in PACKAGES for file in (CHECKOUT / package).rglob("*.py")
-    )
-    return sorted(each for each in every if not ROOM.match(each) and not each.startswith(MAY_NAME_SOURCES))
+    return [each for each in every_module() if not ROOM.match(each) and not each.startswith(MAY_NAME_SOURCES)]
+
+
+def source_of(module: str) -> str:
+    """Whose room a module lies in; empty for a shared one."""
+    found = ROOM.match(module.replace(".", "/") + "/")
+    return found[3] if found else ""
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -81,8 +89,17 @@ def workflow_names() -> set[str]:
 @pytest.mark.parametrize("module", shared_modules())
 def test_a_shared_module_imports_no_source(module: str) -> None:
     tree = ast.parse((CHECKOUT / module).read_text())
-    rooms = [each for each in imported(tree) if ROOM.match(each.replace(".", "/") + "/")]
+    rooms = [each for each in imported(tree) if source_of(each)]
     assert not rooms, f"{module} imports {rooms}: let the source declare what it needs"
+
+
+@pytest.mark.parametrize("module", [each for each in every_module() if ROOM.match(each)])
+def test_a_source_imports_no_other_source(module: str) -> None:
+    own = ROOM.match(module)
+    assert own
+    tree = ast.parse((CHECKOUT / module).read_text())
+    others = [each for each in imported(tree) if source_of(each) not in ("", own[3])]
+    assert not others, f"{module} imports {others}"
 
 
 def test_no_shared_module_has_the_name_of_a_sources_table_route_or_workflow() -> None:

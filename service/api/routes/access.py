@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from library.access.scopes import Scope
 from library.warehouse.queries import access as queries
 from service.api.context import Context, context
-from service.api.items import AuditItem, TokenItem
-from service.api.names import one_of
+from service.api.items import AuditItem, MadeToken, ScopeName, TokenItem
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Moment, Text
 from service.api.security import Caller, needs
@@ -21,7 +20,6 @@ from service.sources import SCOPES
 # Not idempotent by key: its answer would have to be kept, and a token is kept nowhere.
 router = APIRouter(prefix="/access", tags=["access"])
 Api = Annotated[Context, Depends(context)]
-ScopeName = Annotated[str, *one_of(SCOPES)]
 
 
 class NewToken(BaseModel):
@@ -32,16 +30,6 @@ class NewToken(BaseModel):
     )
     scopes: list[ScopeName] = Field(min_length=1, max_length=len(SCOPES), examples=[[SCOPES[0]]])
     days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
-
-
-class MadeToken(BaseModel):
-    """A token, shown now and never again."""
-
-    id: UUID
-    token: str = Field(examples=["wf_…"])
-    name: str
-    scopes: list[ScopeName]
-    expires_at: datetime | None
 
 
 @router.get("/tokens", **needs(Scope.ADMIN, items=TokenItem))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
 from typing import Annotated, Literal
@@ -14,10 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.abandoned import AbandonedRuns
 from library.access.scopes import Scope
-from library.access.tokens import Principal
-from library.contracts.errors import WardflowError
 from library.contracts.runs import Run, RunState
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries import runs as queries
@@ -25,25 +21,17 @@ from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL
-from service.api.patient_data import refuse_unless_seen, seen_sources
-from service.api.problems import NotFound
+from service.api.patient_data import seen_sources
+from service.api.runs import RunAnswer, as_it_is, as_stored, ask_temporal
 from service.api.security import Caller, needs
-from service.starts import RunHandle, run_id
-from service.temporal import TemporalUnavailable, history_link
+from service.temporal import TemporalUnavailable
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=Idempotent)
 Api = Annotated[Context, Depends(context)]
 
-_TEMPORAL_MAY_TAKE = 2.0
 _LOOK_EVERY = 0.5
 _LOOKS_UNTIL_ASKED = 10
 """Looks of an event stream until Temporal is asked again whether the run goes on."""
-
-
-class RunAnswer(Run):
-    """A run, and where the Web UI shows its history."""
-
-    history: str | None = Field(default=None, description="Its history in Temporal's Web UI.")
 
 
 class RunEvent(BaseModel):
@@ -51,13 +39,6 @@ class RunEvent(BaseModel):
 
     event: Literal["run"]
     data: str = Field(description="The run, as `GET /runs/{run_id}` answers it.")
-
-
-class Started(BaseModel):
-    """A run that was started, or the open one that was joined."""
-
-    run_id: str
-    state: RunState = RunState.RUNNING
 
 
 @router.get("", **needs(Scope.OPERATE, items=Run))
@@ -73,7 +54,7 @@ async def list_runs(
     after: After = None,
 ) -> Response:
     """List runs, the newest first; those that concern patients only with `read:patients` too."""
-    await _ask_temporal(api)
+    await ask_temporal(api)
     query = queries.runs(state, source, seen_sources(caller))
     return await listed(request, api.reader, query, limit=limit, after=after)
 
@@ -122,41 +103,3 @@ async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
     return await as_stored(api, run_id, caller)
-
-
-async def as_it_is(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id, after Temporal was asked what has become of open ones; raises what `as_stored` does."""
-    await _ask_temporal(api)
-    return await as_stored(api, wanted, caller)
-
-
-async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id, as its row says.
-
-    Raises:
-        NotFound: there is none.
-        Forbidden: it concerns patients, and the caller may not read of them.
-    """
-    found = await api.runs.get(wanted) if "\0" not in wanted else None
-    if found is None:
-        raise NotFound("There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
-    refuse_unless_seen(caller, found.source)
-    return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
-
-
-def accepted(response: Response, handle: RunHandle) -> Started:
-    """The answer of what starts a run: 202, and where it can be followed."""
-    response.headers["Location"] = f"/runs/{run_id(handle)}"
-    return Started(run_id=run_id(handle))
-
-
-async def _ask_temporal(api: Context) -> None:
-    """Close runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
-    now = datetime.now(UTC)
-    if not await api.runs.doubtful(now, limit=1):
-        return
-    try:
-        async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
-            await AbandonedRuns(api.pool, api.runs, api.starter.client).close(now, forgotten=False)
-    except (TimeoutError, RPCError, WardflowError):
-        return

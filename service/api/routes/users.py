@@ -13,10 +13,9 @@ from library.access.scopes import Scope
 from library.access.users import LONGEST_PASSWORD, NAME, SHORTEST_PASSWORD, Users
 from library.warehouse.queries import access as queries
 from service.api.context import Context, context
-from service.api.items import GrantItem, UserItem
+from service.api.items import GrantItem, MadeToken, UserItem
 from service.api.names import one_of
 from service.api.pages import After, Limit, listed
-from service.api.routes.access import MadeToken
 from service.api.security import Caller, needs
 from service.sources import POSTING_APIS
 

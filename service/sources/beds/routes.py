@@ -23,7 +23,7 @@ from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Day, Moment
 from service.api.parts import ApiPart
 from service.api.problems import NotFound, UnsupportedMediaType
-from service.api.routes.runs import RunAnswer, Started, accepted, as_it_is
+from service.api.runs import RunAnswer, Started, accepted, as_it_is
 from service.api.security import Caller, needs
 from service.sources.beds import READ_BEDS, items
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook

@@ -17,7 +17,7 @@ from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.problems import UnsupportedMediaType
-from service.api.routes.runs import Started, accepted
+from service.api.runs import Started, accepted
 from service.api.security import Caller, needs
 from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
 from service.starts import RunHandle, run_id

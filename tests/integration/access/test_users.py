@@ -13,7 +13,7 @@ from library.access.passwords import Passwords, SignInsBusy
 from library.access.scopes import Scope, post_to
 from library.access.slowing import Slowing
 from library.access.tokens import AccessUnknown, Principal, Tokens
-from library.access.users import NoSuchUser, NotAName, NotAPassword, SignIns, SlowedDown, UserExists, Users
+from library.access.users import NoSuchUser, NotAName, NotAPassword, SignIns, SlowedDown, UserExists, Users, enter_apis
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool, create_pool
 from service.resources import warehouse_dsn
@@ -231,3 +231,14 @@ async def test_who_asks_is_answered_by_a_question_that_was_put_afterwards() -> N
     value = 1
     later = await asyncio.gather(*(gathered.get("key") for _ in range(100)))
     assert (await first, set(later), asked) == (0, {1}, 2)
+
+
+async def test_an_api_that_is_entered_can_be_granted_and_entering_it_again_takes_no_grant_away(
+    users: Users, pool: Pool
+) -> None:
+    await users.create("clinic")
+    for _ in range(2):
+        await enter_apis(pool, {"vital_signs": "/api_vital_signs"})
+        await users.grant("clinic", "vital_signs")
+    (listed,) = await users.listed()
+    assert listed.grants == ("vital_signs",)

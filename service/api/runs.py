@@ -1,0 +1,72 @@
+"""Runs in answers: one that is asked for, and one that was started."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+from temporalio.service import RPCError
+
+from activities.abandoned import AbandonedRuns
+from library.access.tokens import Principal
+from library.contracts.errors import WardflowError
+from library.contracts.runs import Run, RunState
+from service.api.context import Context
+from service.api.patient_data import refuse_unless_seen
+from service.api.problems import NotFound
+from service.starts import RunHandle, run_id
+from service.temporal import history_link
+
+_TEMPORAL_MAY_TAKE = 2.0
+"""Seconds."""
+
+
+class RunAnswer(Run):
+    """A run, and where the Web UI shows its history."""
+
+    history: str | None = Field(default=None, description="Its history in Temporal's Web UI.")
+
+
+class Started(BaseModel):
+    """A run that was started, or the open one that was joined."""
+
+    run_id: str
+    state: RunState = RunState.RUNNING
+
+
+async def as_it_is(api: Context, wanted: str, caller: Principal) -> RunAnswer:
+    """The run with this id, after Temporal was asked what has become of open ones; raises what `as_stored` does."""
+    await ask_temporal(api)
+    return await as_stored(api, wanted, caller)
+
+
+async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
+    """The run with this id, as its row says.
+
+    Raises:
+        NotFound: there is none.
+        Forbidden: it concerns patients, and the caller may not read of them.
+    """
+    found = await api.runs.get(wanted) if "\0" not in wanted else None
+    if found is None:
+        raise NotFound("There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
+    refuse_unless_seen(caller, found.source)
+    return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
+
+
+def accepted(response: Response, handle: RunHandle) -> Started:
+    """The answer of what starts a run: 202, and where it can be followed."""
+    response.headers["Location"] = f"/runs/{run_id(handle)}"
+    return Started(run_id=run_id(handle))
+
+
+async def ask_temporal(api: Context) -> None:
+    """Close runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
+    now = datetime.now(UTC)
+    if not await api.runs.doubtful(now, limit=1):
+        return
+    try:
+        async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
+            await AbandonedRuns(api.pool, api.runs, api.starter.client).close(now, forgotten=False)
+    except (TimeoutError, RPCError, WardflowError):
+        return
