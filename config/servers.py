@@ -145,6 +145,7 @@ class StackSettings(Section):
         jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
         maven_repository: where they are fetched from; `None`: from where everybody does.
         fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
+        reload: for developers: restart worker and API when their code changes.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
@@ -161,6 +162,7 @@ class StackSettings(Section):
     api_port: int | None = None
     fhir_sandbox: bool = True
     fhir_sandbox_port: int | None = None
+    reload: bool = False
 
     @property
     def ports(self) -> dict[str, int]:
