@@ -135,6 +135,7 @@ class EmbeddedStack(Section):
             where that user cannot reach checkout and data, root itself in a user namespace.
         jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
         maven_repository: where they are fetched from; `None`: from where everybody does.
+        reload: for developers: restart worker and API when their code changes.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
 
@@ -149,6 +150,7 @@ class EmbeddedStack(Section):
     kafka_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
+    reload: bool = False
 
     @property
     def ports(self) -> dict[str, int]:

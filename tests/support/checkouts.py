@@ -90,7 +90,7 @@ def copy_code(folder: Path) -> dict[str, str]:
     for package in PACKAGES:
         shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "Makefile"):
-        shutil.copy(CHECKOUT / file, folder)
+        shutil.copy2(CHECKOUT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     # The environment's own packages lead to the checkout that is tested: the copy comes before it.
     return {"PYTHONPATH": str(folder)}
