@@ -14,7 +14,7 @@ from library.contracts.lake import Archived
 from library.warehouse.archives import Archives
 from library.warehouse.pool import Pool
 from service.temporal import connect
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.kafka import Kafka
 
 
