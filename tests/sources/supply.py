@@ -1,10 +1,10 @@
 """What a source supplies, so that the suite can try it: `tests/sources/supplies/{source}.py` holds one as `SUPPLY`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import cast
+from typing import Any, cast
 
 from tests.sources.house import House, Sent
 
@@ -13,7 +13,7 @@ SUPPLIES = "tests.sources.supplies"
 type Rows = Mapping[str, int]
 """Rows by table; a table that is not named stays empty."""
 
-type Send = Callable[[House, bytes], Awaitable[Sent]]
+type Send = Callable[[House, bytes], Coroutine[Any, Any, Sent]]
 """Sends bytes the way this source is sent to, and waits until they are loaded or refused."""
 
 

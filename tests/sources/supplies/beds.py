@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.sources.house import House, Sent
 from tests.sources.supply import RefusedWhole, Supply
-from tests.unit.sources.workbook_builder import ERA_F, SECTOR_SHEET, TRUSTS, kh03, place_of, write
+from tests.support.workbook_builder import ERA_F, SECTOR_SHEET, TRUSTS, kh03, place_of, write
 
 NAME, TITLE = "ZWETSCHGENBAUM HOSPITAL NHS TRUST", "beds open overnight, as Kunigunde counted them"
 TRUST = replace(TRUSTS[0], name=NAME, occupied=(1601.252525, 0.0, 116.75, 0.0))
