@@ -1,5 +1,6 @@
 """How a dataset is declared: once, as data. The loader knows nothing else of it, and no dataset by name."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,52 +59,58 @@ class Expectation:
     action: Action = Action.QUARANTINE
 
 
+class Strategy(ABC):
+    """How the staged rows of a dataset become stored rows: `library.datasets.strategies` has one class for each way."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns, never null, that order the versions of one key. Empty: the later load wins."""
+        return ()
+
+    @property
+    def owner(self) -> "Dataset | None":
+        """The dataset whose rows own this one's, if any does."""
+        return None
+
+    @property
+    def not_compared(self) -> frozenset[str]:
+        """Columns that say when a row came, or where from: a change of them alone is no change of the row."""
+        return frozenset()
+
+    @property
+    def alone(self) -> bool:
+        """Whether each load has the dataset's lock alone, from before the merge to the commit."""
+        return True
+
+    @abstractmethod
+    def check(self, dataset: "Dataset") -> None:
+        """Raise a ValueError if the dataset cannot be loaded this way."""
+
+    @abstractmethod
+    def merge(self, dataset: "Dataset") -> str:
+        """Write the staged rows ($1 load, $2 reader version); returns how many were inserted and updated."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A table that can be loaded.
 
     Attributes:
         model: its SQLModel; the primary key is the dataset's key.
-        order: "newer wins": columns, never null, that order the versions of one key. Empty: the later load wins.
+        strategy: how its staged rows become stored rows.
         expectations: what each row should meet, beyond the types and the not-null columns of the model.
-        parent: the dataset whose rows own this one's as a set.
-        parent_key: the columns of this one's key that name the parent, in the order of the parent's key.
-        written_once: columns that say when and whence, not what: kept from the first load, and never compared.
-        provenance: columns that say whence a row is: written whenever the row is, and never compared.
-        loads_meet: whether concurrent loads often write the same keys; if not, the first try does without a lock.
     """
 
     model: type[Loaded]
-    order: tuple[str, ...] = ()
+    strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
-    parent: "Dataset | None" = None
-    parent_key: tuple[str, ...] = ()
-    written_once: tuple[str, ...] = ()
-    provenance: tuple[str, ...] = ()
-    loads_meet: bool = True
 
     def __post_init__(self) -> None:
-        if self.parent is not None:
-            if self.parent.parent is not None:
-                raise ValueError(f"{self.name}: a parent cannot have a parent itself")
-            if self.order:
-                raise ValueError(f"{self.name}: a child goes with its parent and has no order of its own")
-            if not set(self.parent_key) <= set(self.key) or len(self.parent_key) != len(self.parent.key):
-                raise ValueError(f"{self.name}: its key must contain a column for each of {self.parent.key}")
-        names = {column.name for column in self.columns}
-        if missing := {*self.order, *self.written_once, *self.provenance} - names:
-            raise ValueError(f"{self.name}: no such columns: {sorted(missing)}")
-        nullable = {column.name for column in self.columns if column.nullable}
-        if unordered := set(self.order) & nullable:
-            raise ValueError(f"{self.name}: order columns are never null: {sorted(unordered)}")
-        if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
-            raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         if not self.key:
             raise ValueError(f"{self.name}: a dataset needs a key")
-        if both := set(self.order) & {*self.written_once, *self.provenance}:
-            raise ValueError(f"{self.name}: what orders versions changes with them: {sorted(both)}")
-        if both := set(self.written_once) & set(self.provenance):
-            raise ValueError(f"{self.name}: written once or with each version, not both: {sorted(both)}")
+        if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
+            raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
+        self.strategy.check(self)
 
     @cached_property
     def table(self) -> Table:
@@ -131,9 +138,19 @@ class Dataset:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """Names of the columns that say something: not those of the key and the order, nor those that say whence."""
-        apart = {*self.key, *self.order, *self.written_once, *self.provenance}
+        """Names of the columns that say something: neither the key, nor the order, nor where a row is from."""
+        apart = {*self.key, *self.order, *self.strategy.not_compared}
         return tuple(column.name for column in self.columns if column.name not in apart)
+
+    @property
+    def parent(self) -> "Dataset | None":
+        """The dataset whose rows own this one's, if any does."""
+        return self.strategy.owner
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns that order the versions of one key."""
+        return self.strategy.order
 
 
 def sql_type(column: "Column[Any]") -> str:

@@ -32,9 +32,8 @@ from sqlalchemy import (
 )
 
 from library.datasets.declaration import Dataset
+from library.datasets.sql import LINE, PARENT
 
-LINE = "_line"
-PARENT = "_parent"
 RAW_LIMIT = 64 * 1024
 """Bytes of a refused row that are kept; a longer one is found in the landed object, at its line."""
 

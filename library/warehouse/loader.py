@@ -19,6 +19,7 @@ from library.contracts.errors import ObjectMissing, StagedObjectMalformed
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
+from library.datasets.sql import staged_name
 from library.objects.staged import StagedObjects
 from library.staging.files import staged_columns
 from library.warehouse import ledger, statements
@@ -204,7 +205,7 @@ class Loader:
                 rows, left = await copy_salvaged(connection, load.request, dataset, salvaged)
         else:
             await connection.execute(statements.create_staged(dataset))
-            name, columns = statements.staged_name(dataset), staged_columns(dataset)
+            name, columns = staged_name(dataset), staged_columns(dataset)
             rows = left = await copied(connection, name, columns, load.chunks(entry.object, ahead))
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
@@ -229,7 +230,7 @@ class Loader:
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"object {request.landed.key}"
         )
-        await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+        await lock_datasets(connection, tallies, alone=alone)
         load_id, version = request.identity.load_id, request.identity.reader_version
         counts = await merge_staged(connection, self._catalogue, tallies, load_id, version, alone=alone)
         await ledger.replace_rejections(connection, request)

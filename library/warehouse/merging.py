@@ -9,7 +9,7 @@ import asyncpg
 from library.contracts.errors import LoadInterrupted
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
-from library.warehouse import statements
+from library.datasets.strategies import Family, Upsert
 from library.warehouse.checks import Tally, affected
 from library.warehouse.failures import MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate
 from library.warehouse.pool import Connection
@@ -86,19 +86,20 @@ async def merge_staged(
     new: set[str] = set()
     for tally in tallies:
         dataset = tally.dataset
+        strategy = dataset.strategy
         inserted = updated = deleted = 0
-        if dataset.parent is not None and dataset.parent.name in new:
-            inserted = affected(await connection.execute(statements.insert(dataset), load_id, version))
+        if isinstance(strategy, Family) and strategy.parent.name in new:
+            inserted = affected(await connection.execute(strategy.insert(dataset), load_id, version))
         else:
-            if dataset.parent is not None:
-                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
-            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+            if isinstance(strategy, Family):
+                deleted = affected(await connection.execute(strategy.delete_missing(dataset)))
+            merged = await connection.fetchrow(strategy.merge(dataset), load_id, version)
             inserted, updated = merged["inserted"], merged["updated"]
-        if catalogue.children(dataset):
+        if isinstance(strategy, Upsert) and catalogue.children(dataset):
             if inserted == tally.left and not alone:
                 new.add(dataset.name)
             else:
-                await connection.execute(statements.create_winners(dataset, version))
+                await connection.execute(strategy.create_winners(dataset, version))
         counts[dataset.name] = DatasetCounts(
             staged=tally.staged,
             rejected=tally.rejected,
@@ -112,17 +113,16 @@ async def merge_staged(
     return counts
 
 
-async def lock_datasets(connection: Connection, catalogue: Catalogue, tallies: Sequence[Tally], *, alone: bool) -> None:
+async def lock_datasets(connection: Connection, tallies: Sequence[Tally], *, alone: bool) -> None:
     """Take the transaction's advisory locks, in an order that is the same for all.
 
-    A dataset whose loads seldom meet is shared at first, and had alone when the load repeats; one that has children is
-    always had alone, since a parent that is unchanged is not written and so does not keep two loads of its children
-    apart. Children go with their parent.
+    A strategy may share the lock at first (`ConcurrentUpsert`); a load that repeats has it alone. The lock of children
+    is their parent's.
     """
     for tally in tallies:
         dataset = tally.dataset
         if dataset.parent is not None:
             continue
-        shared = not (alone or dataset.loads_meet or catalogue.children(dataset))
+        shared = not (alone or dataset.strategy.alone)
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")

@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateTable
 from sqlmodel import Field
 
 from library.datasets.declaration import Action, Catalogue, Dataset, Expectation, Loaded
+from library.datasets.strategies import ConcurrentUpsert, Family, Upsert
 
 SCHEMA = "made_up"
 
@@ -53,12 +54,11 @@ class Reading(Loaded, table=True):
     batch: UUID | None = None
 
 
-WARD = Dataset(Ward, order=("version",), written_once=("seen_first",))
-BED = Dataset(Bed, parent=WARD, parent_key=("ward_code",), expectations=(Expectation("known_kind", "kind <> 'sofa'"),))
+WARD = Dataset(Ward, Upsert(order=("version",), written_once=("seen_first",)))
+BED = Dataset(Bed, Family(WARD, key=("ward_code",)), expectations=(Expectation("known_kind", "kind <> 'sofa'"),))
 READING = Dataset(
     Reading,
-    order=("taken_at",),
-    loads_meet=False,
+    ConcurrentUpsert(order=("taken_at",)),
     expectations=(
         Expectation("value_in_range", "value IS NULL OR value BETWEEN 0 AND 1000"),
         Expectation("note_short", "note IS NULL OR length(note) < 10", Action.WARN),

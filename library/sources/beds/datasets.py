@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+from library.datasets.strategies import Family, Upsert
 
 SCHEMA = "beds"
 SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
@@ -150,13 +151,12 @@ class Specialty(Loaded, table=True):
 _NO_NEGATIVE_BEDS = Expectation("no_negative_beds", "available >= 0 AND occupied >= 0", Action.WARN)
 _NO_NEGATIVE_OCCUPIED = Expectation("no_negative_beds", "occupied >= 0", Action.WARN)
 
-EDITION = Dataset(Edition, written_once=("object_key", "object_sha256", "landed_at"))
-EDITION_ORGANISATION = Dataset(EditionOrganisation, parent=EDITION, parent_key=("edition_id",))
-OCCUPANCY = Dataset(Occupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
-SPECIALTY_OCCUPANCY = Dataset(
-    SpecialtyOccupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_OCCUPIED,)
-)
-ENGLAND_TOTAL = Dataset(EnglandTotal, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
-SPECIALTY = Dataset(Specialty, order=("named_for", "named_on"))
+EDITION = Dataset(Edition, Upsert(written_once=("object_key", "object_sha256", "landed_at")))
+_OF_EDITION = Family(parent=EDITION, key=("edition_id",))
+EDITION_ORGANISATION = Dataset(EditionOrganisation, _OF_EDITION)
+OCCUPANCY = Dataset(Occupancy, _OF_EDITION, expectations=(_NO_NEGATIVE_BEDS,))
+SPECIALTY_OCCUPANCY = Dataset(SpecialtyOccupancy, _OF_EDITION, expectations=(_NO_NEGATIVE_OCCUPIED,))
+ENGLAND_TOTAL = Dataset(EnglandTotal, _OF_EDITION, expectations=(_NO_NEGATIVE_BEDS,))
+SPECIALTY = Dataset(Specialty, Upsert(order=("named_for", "named_on")))
 
 DATASETS = (EDITION, EDITION_ORGANISATION, OCCUPANCY, SPECIALTY_OCCUPANCY, ENGLAND_TOTAL, SPECIALTY)

@@ -10,6 +10,7 @@ from sqlalchemy import DateTime, Double, Index, Integer, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Dataset
+from library.datasets.strategies import ConcurrentUpsert
 from library.datasets.streamed import ORDER, Streamed
 
 SCHEMA = "records"
@@ -76,8 +77,9 @@ class LabResult(Streamed, table=True):
 
 
 # Topics are keyed by patient, so two partitions hardly ever write the same key.
-PATIENT = Dataset(Patient, order=ORDER, loads_meet=False)
-ADMISSION = Dataset(Admission, order=ORDER, loads_meet=False)
-LAB_RESULT = Dataset(LabResult, order=ORDER, loads_meet=False)
+_NEWEST = ConcurrentUpsert(order=ORDER)
+PATIENT = Dataset(Patient, _NEWEST)
+ADMISSION = Dataset(Admission, _NEWEST)
+LAB_RESULT = Dataset(LabResult, _NEWEST)
 
 DATASETS = (PATIENT, ADMISSION, LAB_RESULT)

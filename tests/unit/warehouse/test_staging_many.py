@@ -14,6 +14,7 @@ from sqlalchemy import Date, DateTime, Double, SmallInteger, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Dataset, Loaded
+from library.datasets.strategies import Upsert
 from library.staging.files import Staging
 
 
@@ -33,7 +34,7 @@ class Sample(Loaded, table=True):
     seen: datetime = Field(sa_type=DateTime(timezone=True))
 
 
-SAMPLE = Dataset(Sample)
+SAMPLE = Dataset(Sample, Upsert())
 IDS = [UUID(int=1), UUID(int=2)]
 TEXTS = st.sampled_from(["", "plain", 'say "x"', "a,b\nc", "é"])
 NUMBERS = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, -0.0, 1, "1.5"]))
