@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import Column, Dialect, SmallInteger, Table
@@ -22,7 +22,10 @@ class Loaded(SQLModel):
     Attributes:
         load_id: the load that wrote the row last; `ingest.load` says where it came from.
         reader_version: of the reader that produced the row: at equal order, the higher one wins.
+        filled_in: names of the first columns, where they are no reader's to say (see `Streamed`).
     """
+
+    filled_in: ClassVar[tuple[str, ...]] = ()
 
     load_id: UUID = Field(nullable=False, index=False)
     reader_version: int = Field(nullable=False, sa_type=SmallInteger)
@@ -97,11 +100,14 @@ class Dataset:
 
     Attributes:
         model: its SQLModel; the primary key is the dataset's key.
+        row: what a reader hands over: a NamedTuple with the names of the columns that it fills, in their order. Its
+            fields are cells, or whole columns where the reader hands over many rows at once.
         strategy: how its staged rows become stored rows.
         expectations: what each row should meet, beyond the types and the not-null columns of the model.
     """
 
     model: type[Loaded]
+    row: type[NamedTuple]
     strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
 
@@ -110,7 +116,23 @@ class Dataset:
             raise ValueError(f"{self.name}: a dataset needs a key")
         if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
             raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
+        self._check_row()
         self.strategy.check(self)
+
+    def _check_row(self) -> None:
+        columns, filled = tuple(column.name for column in self.columns), self.model.filled_in
+        if columns[: len(filled)] != filled:
+            raise ValueError(f"{self.name}: its first columns must be {', '.join(filled)}, not {', '.join(columns)}")
+        expected, fields = columns[len(filled) :], self.row._fields
+        differences = [f"{name} is missing" for name in expected if name not in fields]
+        differences += [f"{name} is no column" for name in fields if name not in expected]
+        differences = differences or [
+            f"field {number} is {field}, and column {number} is {column}"
+            for number, (column, field) in enumerate(zip(expected, fields, strict=True), start=1)
+            if field != column
+        ]
+        if differences:
+            raise ValueError(f"{self.name}: {self.row.__name__} differs from the table: {', '.join(differences)}")
 
     @cached_property
     def table(self) -> Table:
@@ -142,12 +164,12 @@ class Dataset:
         apart = {*self.key, *self.order, *self.strategy.not_compared}
         return tuple(column.name for column in self.columns if column.name not in apart)
 
-    @property
+    @cached_property
     def parent(self) -> "Dataset | None":
         """The dataset whose rows own this one's, if any does."""
         return self.strategy.owner
 
-    @property
+    @cached_property
     def order(self) -> tuple[str, ...]:
         """The columns that order the versions of one key."""
         return self.strategy.order

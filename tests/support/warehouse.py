@@ -18,11 +18,11 @@ from library.warehouse.loader import Loader, Reached
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from tests.support.made_up import BED, CATALOGUE, READING, WARD
+from tests.support.made_up import BED, CATALOGUE, READING, WARD, BedRow, ReadingRow, WardRow
 
 LIMITS = LoadLimits(lock=6, statement=60, idle_in_transaction=2, work_mem="64MB")
 
-type Row = Sequence[object]
+type Row = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class MadeUpSource:
 
         def stage(staging: Staging) -> None:
             for line, row in enumerate(rows, start=1):
-                filled = (*row, *(None,) * (len(READING.columns) - len(row)))
-                staging.add(READING, filled, line=line, raw=repr(row).encode())
+                staging.add(READING, ReadingRow(*row), line=line, raw=repr(row).encode())
 
         return self._stage([READING], stage, landed or self.landed(), version, reload)
 
@@ -69,10 +68,9 @@ class MadeUpSource:
 
         def stage(staging: Staging) -> None:
             for line, family in enumerate(families, start=1):
-                ward = (*family.ward, *(None,) * (len(WARD.columns) - len(family.ward)))
-                staging.add(WARD, ward, line=line, raw=b"ward")
+                staging.add(WARD, WardRow(*family.ward), line=line, raw=b"ward")
                 for bed in family.beds:
-                    staging.add(BED, (family.ward[0], *bed), line=line, parent=line, raw=b"bed")
+                    staging.add(BED, BedRow(family.ward[0], *bed), line=line, parent=line, raw=b"bed")
 
         return self._stage([WARD, BED], stage, landed or self.landed(), version, 0)
 

@@ -36,6 +36,7 @@ from sqlmodel import Field, SQLModel
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
 from library.datasets.strategies import Family, Upsert
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
 
 SCHEMA = "fhir"
 
@@ -288,8 +289,10 @@ _PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL", Action.W
 
 _NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provenance=("object_key",))
 
-PATIENT = Dataset(Patient, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR))
-OBSERVATION = Dataset(Observation, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED))
-OBSERVATION_COMPONENT = Dataset(ObservationComponent, Family(parent=OBSERVATION, key=("observation_id", "server")))
+PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR))
+OBSERVATION = Dataset(Observation, ObservationRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED))
+OBSERVATION_COMPONENT = Dataset(
+    ObservationComponent, ComponentRow, Family(parent=OBSERVATION, key=("observation_id", "server"))
+)
 
 DATASETS = (PATIENT, OBSERVATION, OBSERVATION_COMPONENT)
