@@ -62,6 +62,24 @@ class Expectation:
     action: Action = Action.QUARANTINE
 
 
+@dataclass(frozen=True)
+class Step:
+    """Statements that follow the merge of a dataset in the same transaction, to bring other tables up to date.
+
+    They run after every way in which the dataset's rows are written, only if the load changed a row, and in the order
+    in which they are declared. They must not write tables that steps of another dataset write: nothing keeps the two
+    apart.
+
+    Attributes:
+        name: stands in the error if the step fails.
+        sql: one statement or several, a constant of the program without parameters. `library.datasets.sql.changed`
+            names the temporary table with the keys of the rows that the load wrote.
+    """
+
+    name: str
+    sql: str
+
+
 class Strategy(ABC):
     """How the staged rows of a dataset become stored rows: `library.datasets.strategies` has one class for each way."""
 
@@ -104,12 +122,14 @@ class Dataset:
             fields are cells, or whole columns where the reader hands over many rows at once.
         strategy: how its staged rows become stored rows.
         expectations: what each row should meet, beyond the types and the not-null columns of the model.
+        steps: what follows the merge; a dataset that has any must have its lock alone.
     """
 
     model: type[Loaded]
     row: type[NamedTuple]
     strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -118,6 +138,11 @@ class Dataset:
             raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         self._check_row()
         self.strategy.check(self)
+        if self.steps and not self.strategy.alone:
+            kind = type(self.strategy).__name__
+            raise ValueError(f"{self.name}: steps need the dataset's lock alone, and {kind} shares it")
+        if len({step.name for step in self.steps}) < len(self.steps):
+            raise ValueError(f"{self.name}: two steps have the same name")
 
     def _check_row(self) -> None:
         columns, filled = tuple(column.name for column in self.columns), self.model.filled_in

@@ -1,15 +1,19 @@
 """Names and small parts of the SQL of a load. Names are quoted; no value is ever put into a text."""
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 from sqlalchemy.dialects import postgresql
 
-from library.datasets.declaration import Dataset
+from library.datasets.declaration import Dataset, Loaded
 
 LINE = "_line"
 """Column of a staged row: its line in the landed object, or the record's offset."""
 PARENT = "_parent"
 """Column of a staged child: the line of its parent's row."""
+
+CHANGE = "_change"
+"""Column of a key that was written: `inserted`, `updated` or `deleted`."""
 
 _quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 
@@ -37,6 +41,20 @@ def staged(dataset: Dataset) -> str:
 def staged_name(dataset: Dataset) -> str:
     """The temporary table's name, unquoted."""
     return f"staged {dataset.name}"
+
+
+def changed(model: type[Loaded]) -> str:
+    """The temporary table from which the steps of a model's dataset read the keys of the rows that the load wrote.
+
+    It has the columns of the key, each key once, and `_change`: `inserted`, `updated` or `deleted`. Unchanged rows are
+    not in it.
+    """
+    return f"pg_temp.{quote(changed_name(model))}"
+
+
+def changed_name(model: type[Loaded]) -> str:
+    """The temporary table's name, unquoted."""
+    return f"changed {cast(Any, model).__table__.fullname}"
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:

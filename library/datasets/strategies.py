@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from library.datasets.declaration import Dataset, Strategy
-from library.datasets.sql import LINE, PARENT, columns, equal, quote, staged, table
+from library.datasets.sql import CHANGE, LINE, PARENT, changed, columns, equal, quote, quote_literal, staged, table
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,20 @@ class Family(Strategy):
     def insert(self, dataset: Dataset) -> str:
         """Insert the staged children of parents that are all new ($1 load, $2 reader version): none is stored yet."""
         told = [column.name for column in dataset.columns]
-        return (
+        insert = (
             f"INSERT INTO {table(dataset)} ({columns(told)}, load_id, reader_version) "
             f"SELECT {columns(told)}, $1, $2 FROM {staged(dataset)}"
         )
+        return _with_keys_kept(dataset, insert, columns(dataset.key), "inserted")
 
     def delete_missing(self, dataset: Dataset) -> str:
         """Delete stored children that their parent, which won, no longer has."""
-        return (
+        delete = (
             f"DELETE FROM {table(dataset)} t USING {_winners(self.parent)} w "
             f"WHERE {equal('t', 'w', zip(self.key, self.parent.key, strict=True))}{self._of_winners()} "
             f"AND NOT EXISTS (SELECT FROM {staged(dataset)} s WHERE {_same(dataset.key, 's', 't')})"
         )
+        return _with_keys_kept(dataset, delete, columns(dataset.key, "t"), "deleted")
 
     def staged_parent(self) -> str:
         """A query for the staged row of the parent of the staged child `s`."""
@@ -159,18 +161,35 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
     told = [column.name for column in dataset.columns]
     written = [name for name in told if name not in dataset.key and name not in kept]
     assignments = "".join(f"{quote(name)} = s.{quote(name)}, " for name in written)
-    changed = f"ROW({columns(compared, 's')}) IS DISTINCT FROM ROW({columns(compared, 't')}) OR " if compared else ""
+    differs = f"ROW({columns(compared, 's')}) IS DISTINCT FROM ROW({columns(compared, 't')}) OR " if compared else ""
+    action, keys, kept_keys = "action", "", ""
+    if dataset.steps:
+        action, keys = quote(CHANGE), f", {columns(dataset.key, 't')}"
+        change = f"CASE {action} WHEN 'INSERT' THEN 'inserted' ELSE 'updated' END"
+        kept_keys = f", kept AS ({_keep_keys(dataset, change, 'merged')})"
     return (
         f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s "
         f"ON {_same(dataset.key, 't', 's')}{among} "
-        f"WHEN MATCHED AND {wins} AND ({changed}t.reader_version < $2) "
+        f"WHEN MATCHED AND {wins} AND ({differs}t.reader_version < $2) "
         f"THEN UPDATE SET {assignments}load_id = $1, reader_version = $2 "
         f"WHEN NOT MATCHED THEN INSERT ({columns(told)}, load_id, reader_version) "
         f"VALUES ({columns(told, 's')}, $1, $2) "
-        "RETURNING merge_action() AS action) "
-        "SELECT count(*) FILTER (WHERE action = 'INSERT') AS inserted, "
-        "count(*) FILTER (WHERE action = 'UPDATE') AS updated FROM merged"
+        f"RETURNING merge_action() AS {action}{keys}){kept_keys} "
+        f"SELECT count(*) FILTER (WHERE {action} = 'INSERT') AS inserted, "
+        f"count(*) FILTER (WHERE {action} = 'UPDATE') AS updated FROM merged"
     )
+
+
+def _with_keys_kept(dataset: Dataset, statement: str, keys: str, change: str) -> str:
+    """The statement; where steps follow, one that also keeps the keys of what it wrote, and counts the same rows."""
+    if not dataset.steps:
+        return statement
+    return f"WITH written AS ({statement} RETURNING {keys}) {_keep_keys(dataset, quote_literal(change), 'written')}"
+
+
+def _keep_keys(dataset: Dataset, change: str, source: str) -> str:
+    key = columns(dataset.key)
+    return f"INSERT INTO {changed(dataset.model)} ({key}, {quote(CHANGE)}) SELECT {key}, {change} FROM {source}"
 
 
 def _same(names: Sequence[str], left: str, right: str) -> str:

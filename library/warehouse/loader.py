@@ -37,9 +37,6 @@ from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
 
-_WORTH_ANALYZING = 20_000
-"""Staged rows from which a plan without statistics costs more than gathering them (0.2 s a million)."""
-
 _FETCHED_AHEAD = 4 * 1024 * 1024
 """Bytes up to which a staged object is fetched before its turn: of small ones, the way there costs more than they."""
 
@@ -209,7 +206,7 @@ class Loader:
             rows = left = await copied(connection, name, columns, load.chunks(entry.object, ahead))
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
-        if left > _WORTH_ANALYZING:
+        if left > statements.WORTH_ANALYZING:
             await connection.execute(statements.analyze(dataset))
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 

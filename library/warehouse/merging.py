@@ -10,9 +10,11 @@ from library.contracts.errors import LoadInterrupted
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
 from library.datasets.strategies import Family, Upsert
+from library.warehouse import statements
 from library.warehouse.checks import Tally, affected
 from library.warehouse.failures import MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate
 from library.warehouse.pool import Connection
+from library.warehouse.steps import run_steps
 
 _MEETINGS = 4
 """How often a load that met another one begins its merge again before it gives its connection back."""
@@ -77,13 +79,16 @@ async def merge_staged(
     *,
     alone: bool = False,
 ) -> dict[str, DatasetCounts]:
-    """Bring the staged rows of datasets in, parents first, and say what became of them.
+    """Bring the staged rows of datasets in, parents first, run the steps that follow, and count the rows.
 
     Children whose parents are all new are inserted, since none of them can be stored: a third faster than a MERGE, and
     nothing is looked for. Should the table say otherwise, the repetition (`alone`) merges them like all others.
     """
     counts: dict[str, DatasetCounts] = {}
     new: set[str] = set()
+    followed = [tally.dataset for tally in tallies if tally.dataset.steps]
+    for dataset in followed:
+        await connection.execute(statements.keep_changed(dataset))
     for tally in tallies:
         dataset = tally.dataset
         strategy = dataset.strategy
@@ -110,6 +115,8 @@ async def merge_staged(
             deleted=deleted,
             warned=tally.warned,
         )
+    for dataset in followed:
+        await run_steps(connection, dataset, counts[dataset.name])
     return counts
 
 
@@ -119,8 +126,7 @@ async def lock_datasets(connection: Connection, tallies: Sequence[Tally], *, alo
     A strategy may share the lock at first (`ConcurrentUpsert`); a load that repeats has it alone. The lock of children
     is their parent's.
     """
-    for tally in tallies:
-        dataset = tally.dataset
+    for dataset in sorted((tally.dataset for tally in tallies), key=lambda dataset: dataset.name):
         if dataset.parent is not None:
             continue
         shared = not (alone or dataset.strategy.alone)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from library.datasets.declaration import Action, Dataset, Expectation, sql_type
-from library.datasets.sql import LINE, PARENT, columns, quote, quote_literal, staged, staged_name
+from library.datasets.sql import CHANGE, LINE, PARENT, changed_name, columns, quote, quote_literal, staged, staged_name
 from library.datasets.strategies import Family
 from library.staging.files import RAW_LIMIT
 
@@ -16,6 +16,13 @@ def create_staged(dataset: Dataset) -> str:
 def keep_staged(dataset: Dataset) -> str:
     """The same for many small loads: kept by the connection, empty after each commit, so that no catalog bloats."""
     return f"CREATE TEMP TABLE IF NOT EXISTS {_staged_form(dataset)} ON COMMIT DELETE ROWS"
+
+
+def keep_changed(dataset: Dataset) -> str:
+    """A table for the keys of the rows that a load writes; kept by the connection, empty after each commit."""
+    key = [f"{quote(name)} {sql_type(dataset.table.columns[name])} NOT NULL" for name in dataset.key]
+    form = f"{quote(changed_name(dataset.model))} ({', '.join(key)}, {quote(CHANGE)} text NOT NULL)"
+    return f"CREATE TEMP TABLE IF NOT EXISTS {form} ON COMMIT DELETE ROWS"
 
 
 def _staged_form(dataset: Dataset) -> str:
@@ -89,6 +96,10 @@ def raw_form(dataset: Dataset) -> str:
     """A staged row as the bytes of a JSON object."""
     cells = columns(column.name for column in dataset.columns)
     return f"convert_to((SELECT row_to_json(cells) FROM (SELECT {cells}) cells)::text, 'UTF8')"
+
+
+WORTH_ANALYZING = 20_000
+"""Rows of a temporary table from which a plan without statistics costs more than gathering them (0.2 s a million)."""
 
 
 def analyze(dataset: Dataset) -> str:

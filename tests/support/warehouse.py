@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from library.contracts.loads import LoadIdentity, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
-from library.datasets.declaration import Dataset
+from library.datasets.declaration import Catalogue, Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
 from library.staging.files import Staging
@@ -39,12 +39,13 @@ class MadeUpSource:
 
     pool: Pool
     store: ObjectStore
+    catalogue: Catalogue = CATALOGUE
     _numbers: Any = field(default_factory=lambda: count(1))
 
     @property
     def loader(self) -> Loader:
         """A loader of its own for each call."""
-        return Loader(self.pool, self.store, CATALOGUE, LIMITS)
+        return Loader(self.pool, self.store, self.catalogue, LIMITS)
 
     def landed(self, content: bytes = b"") -> ObjectRef:
         """A landed object; without content, one that no other call gets."""
@@ -61,7 +62,7 @@ class MadeUpSource:
             for line, row in enumerate(rows, start=1):
                 staging.add(READING, ReadingRow(*row), line=line, raw=repr(row).encode())
 
-        return self._stage([READING], stage, landed or self.landed(), version, reload)
+        return self.staged([READING], stage, landed or self.landed(), version, reload)
 
     def wards(self, *families: Family, landed: ObjectRef | None = None, version: int = 1) -> LoadRequest:
         """Wards with their beds."""
@@ -72,7 +73,7 @@ class MadeUpSource:
                 for bed in family.beds:
                     staging.add(BED, BedRow(family.ward[0], *bed), line=line, parent=line, raw=b"bed")
 
-        return self._stage([WARD, BED], stage, landed or self.landed(), version, 0)
+        return self.staged([WARD, BED], stage, landed or self.landed(), version, 0)
 
     def written(self, dataset: Dataset, csv: bytes, rows: int) -> LoadRequest:
         """A staged object with just these bytes, as no encoder of ours would write them."""
@@ -105,9 +106,15 @@ class MadeUpSource:
         """What was refused, by dataset and line."""
         return [dict(row) for row in await self.pool.fetch("SELECT * FROM ingest.rejection ORDER BY dataset, line, id")]
 
-    def _stage(
-        self, datasets: Sequence[Dataset], stage: Any, landed: ObjectRef, version: int, reload: int
+    def staged(
+        self,
+        datasets: Sequence[Dataset],
+        stage: Callable[[Staging], None],
+        landed: ObjectRef,
+        version: int = 1,
+        reload: int = 0,
     ) -> LoadRequest:
+        """What a function stages, in the store."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with Staging(folder, datasets) as staging:
