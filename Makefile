@@ -32,11 +32,12 @@ test: install-dev check ## run every check and test
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
 
-check: install-dev ## formatting, lint, types, import directions, locks
+check: install-dev ## formatting, lint, types, import directions, one newest revision of the schema
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python -m library.warehouse.revisions
 
 bench: install-dev ## measure: a table of ratios, each taken side by side in one run
 	$(PYTEST) -m benchmark tests/benchmarks -s --timeout 0

@@ -9,8 +9,8 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.abandoned import AbandonedRuns
-from activities.fhir import FhirActivities, FhirClients
-from activities.fhir_imports import FhirImportActivities
+from activities.fhir.imports import FhirImportActivities
+from activities.fhir.pages import FhirActivities, FhirClients
 from config.settings import Settings
 from library.contracts.loads import DatasetCounts
 from library.contracts.runs import RunState
@@ -20,6 +20,7 @@ from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.staging import READER_VERSION
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.sources.fhir.starts import import_zipcode
 from service.starts import run_id
 from service.worker.parts import Resources
 from tests.faults.harness import until_async
@@ -375,9 +376,9 @@ async def test_what_is_no_zip_code_and_no_server_is_not_started(
     async with imports(settings, pool, store) as importing:
         for wrong in ("2139", "02139&_count=1", "0213 9", "", "02139\n"):
             with pytest.raises(InvalidZipcode):
-                await importing.starter.import_zipcode(wrong)
+                await import_zipcode(importing.starter, wrong)
         with pytest.raises(UnknownServer):
-            await importing.starter.import_zipcode("02139", server="nowhere")
+            await import_zipcode(importing.starter, "02139", server="nowhere")
         assert await pool.fetchval("SELECT count(*) FROM ingest.run") == 0
 
 

@@ -15,11 +15,11 @@ from library.sources.fhir.concepts import (
     INTERPRETATIONS,
     LIMITS,
     REASONS,
-    Known,
+    ReadCache,
     Unreadable,
     limited,
 )
-from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.identity import ResourceOrigin, identified
 from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
 from library.sources.fhir.rows import ComponentRow, ObservationRow
 from library.sources.fhir.times import read_date_time, read_instant
@@ -48,7 +48,7 @@ class ObservationRows:
     compared first, and looked up only where they differ.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ResourceOrigin) -> None:
         self._source = source
         self._category = b""
         self._categories = CATEGORIES[b""]
@@ -108,7 +108,7 @@ class ObservationRows:
         )
 
 
-def component_cells(given: Observation, source: Source) -> list[ComponentRow]:
+def component_cells(given: Observation, source: ResourceOrigin) -> list[ComponentRow]:
     """The rows of an observation's components.
 
     Raises:
@@ -194,7 +194,7 @@ def _encounter(reference: str) -> str | None:
 
 
 _decode_component = msgspec.json.Decoder(Component).decode
-_PARTS = Known(_part, "")  # the answers of a questionnaire, the pressures that people have
+_PARTS = ReadCache(_part, "")  # the answers of a questionnaire, the pressures that people have
 _date_time = placed("effectiveDateTime", _with_text)
 _instant = placed("effectiveInstant", read_instant)
 _event = placed("effectiveTiming.event", read_date_time)

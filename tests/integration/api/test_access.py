@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from library.access.tokens import Scope
+from library.access.scopes import Scope
 from library.warehouse.pool import Pool
+from service.sources import SCOPES
 from tests.integration.api.conftest import Client
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -50,17 +51,17 @@ async def test_every_route_refuses_who_has_no_token_or_every_scope_but_its_own(a
         assert scopes, path
         if all(scope.startswith("post:") for scope in scopes):
             continue  # grants of users, which no token has: `test_records_access.py` tries them
-        assert scopes <= {str(each) for each in Scope}, path
+        assert scopes <= set(SCOPES), path
         for headers in ({}, {"Authorization": "Bearer wf_wrong"}, {"Authorization": "Basic abc"}):
             refused = await api.http.request(method, path, headers=headers)
             assert refused.status_code == 401, (method, path)
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.headers["www-authenticate"] == "Bearer"
         for scope in scopes:
-            others = await api.bearing(*(each for each in Scope if each not in (scope, Scope.ADMIN)))
+            others = await api.bearing(*(each for each in SCOPES if each not in (scope, Scope.ADMIN)))
             forbidden = await api.http.request(method, path, headers=others)
             assert forbidden.status_code == 403, (method, path)
-        own = await api.http.request(method, path, headers=await api.bearing(*map(Scope, scopes)))
+        own = await api.http.request(method, path, headers=await api.bearing(*scopes))
         assert own.status_code not in (401, 403), (method, path)
 
 
