@@ -38,11 +38,12 @@ test-unit: install-dev ## run the tests that need no server, within 90 seconds
 		failed=0; $(UNIT) tests/unit tests/replay tests/sources --ignore tests/unit/sources || failed=$$?; \
 		wait $$sources || failed=$$?; exit $$failed
 
-check: install-dev ## formatting, lint, types, import directions, locks
+check: install-dev ## formatting, lint, types, import directions, one newest revision of the schema
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python -m library.warehouse.revisions
 
 bench: install-dev ## measure: a table of ratios, each taken side by side in one run
 	$(PYTEST) -m benchmark tests/benchmarks -s --timeout 0

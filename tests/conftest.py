@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.servers import KafkaSettings, StackSettings
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings, StackSettings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool
 from service import bootstrap

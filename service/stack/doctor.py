@@ -19,10 +19,12 @@ from library.warehouse.archives import Archives
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
 from service.resources import kafka_connection, topics, warehouse
+from service.sources import STACK_PARTS
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.identity import ADVICE
 from service.stack.part import Entry, Health
 from service.stack.preflight import nearest_existing
+from service.stack.runner import of_sources
 from service.stack.state import State, elsewhere, read_state, with_addresses
 from service.waiting import waiting_for
 
@@ -30,7 +32,7 @@ ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
-OURS = ("worker", "api", "fhir_sandbox")
+OURS = ("worker", "api", *STACK_PARTS)
 """Nothing of the bootstrap needs these."""
 
 _DRAIN_STOPPED = "`wardflow streams rewind TOPIC --partition NUMBER --to …`, once it is clear to where."
@@ -97,7 +99,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
     # On real servers nobody misses it.
-    beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
+    beside = () if supervisor is None else tuple(of_sources(settings))
     names = (*PARTS, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)

@@ -1,14 +1,15 @@
-"""Worker, API and FHIR sandbox: our own processes, started with our own environment.
-
-Worker and API find their servers in `stack.json`.
-"""
+"""Worker and API: our own processes, started with our own environment. They find their servers in `stack.json`."""
 
 import os
+import shlex
 import ssl
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
 
+from config.servers import CHECKOUT
 from config.settings import Settings
 from service.stack.part import Health, Part
 from service.stack.ports import Ports
@@ -16,6 +17,11 @@ from service.stack.processes import WARDFLOW
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
+
+
+type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[Part]]
+"""Makes a process of ours that stands on none of the servers: settings, the stack's folder, its ports."""
+_CODE = ("config", "library", "activities", "workflows", "service")
 
 
 async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
@@ -26,32 +32,25 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
         f"{name.upper()}__HOST": "127.0.0.1",
         f"{name.upper()}__PORT": url.rpartition(":")[2],
     }
+    graceful = settings.worker.graceful_shutdown
+    command = (*WARDFLOW, name)
     return Part(
         name=name,
-        command=(*WARDFLOW, name),
+        command=_restarted_on_changes(command, within=graceful + 3) if settings.stack.reload else command,
         environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/health/ready"),
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
         address=url,
-        end_seconds=settings.worker.graceful_shutdown + 5,
+        end_seconds=graceful + 5,
     )
 
 
-async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> Part:
-    """Choose the port of the FHIR server with sample data, and say how to start it."""
-    name = "fhir_sandbox"
-    address = f"http://127.0.0.1:{ports.choose(name, settings.stack.fhir_sandbox_port)}"
-    url = f"{address}/fhir"
-    return Part(
-        name=name,
-        command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
-        environment=os.environ,
-        log=folder / "logs" / f"{name}.log",
-        check=lambda: health(f"{url}/metadata"),
-        entries={name: {"url": url, "health_url": f"{url}/metadata"}},
-        address=url,
-    )
+def _restarted_on_changes(command: tuple[str, ...], *, within: float) -> tuple[str, ...]:
+    """The command under watchfiles, which also waits for the next change when the code does not start."""
+    watch = (sys.executable, "-P", "-m", "watchfiles", "--filter", "python", "--verbosity", "warning")
+    patience = ("--sigint-timeout", f"{within:.0f}", "--target-type", "command")
+    return (*watch, *patience, shlex.join(command), *(str(CHECKOUT / name) for name in _CODE))
 
 
 async def health(health_url: str) -> Health:

@@ -4,7 +4,7 @@ from typing import Any
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.fhir_imports import FhirImportActivities
+from activities.fhir.imports import FhirImportActivities
 from config.settings import Settings
 from library.contracts.loads import DatasetCounts
 from library.contracts.runs import RunState

@@ -12,6 +12,7 @@ from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.sources.fhir.contracts import InvalidZipcode, UnknownServer
 from library.warehouse.pool import Pool
+from service.sources.fhir.starts import import_zipcode
 from service.starts import run_id
 from tests.faults.harness import until_async
 from tests.support.imports import imports
@@ -84,9 +85,9 @@ async def test_what_is_no_zip_code_and_no_server_is_not_started(
     async with imports(settings, pool, store) as importing:
         for wrong in ("2139", "02139&_count=1", "0213 9", "", "02139\n"):
             with pytest.raises(InvalidZipcode):
-                await importing.starter.import_zipcode(wrong)
+                await import_zipcode(importing.starter, wrong)
         with pytest.raises(UnknownServer):
-            await importing.starter.import_zipcode("02139", server="nowhere")
+            await import_zipcode(importing.starter, "02139", server="nowhere")
         assert await pool.fetchval("SELECT count(*) FROM ingest.run") == 0
 
 

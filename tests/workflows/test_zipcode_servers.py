@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.fhir import FhirActivities, FhirClients
+from activities.fhir.pages import FhirActivities, FhirClients
 from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore

@@ -15,7 +15,6 @@ from python_calamine import CalamineSheet, CalamineWorkbook, PasswordError, Shee
 from library.sources.beds.container import (
     Container,
     Extent,
-    behind_an_empty_cell,
     column_letters,
     open_container,
     sheet_too_large,
@@ -86,12 +85,13 @@ class Grid:
         Raises:
             NumberExpected: it holds something else, or a number that beds cannot have.
             FormulaWithoutValue: it holds a formula that was never calculated.
+            WorkbookDamaged: it is empty, and the sheet's XML cannot be read.
         """
         cell = self.rows[row][column]
         if isinstance(cell, str):
             content = text(cell)
             if not content:
-                hidden = behind_an_empty_cell(self.container, self.name, row, column)
+                hidden = self.container.behind_an_empty_cell(self.name, row, column)
                 if hidden == "formula":
                     raise self.error(FormulaWithoutValue, "A formula has no stored result.", row, column)
                 if hidden == "error":

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from config.sections import WorkbookSettings
+from config.beds import WorkbookSettings
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset

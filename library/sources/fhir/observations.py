@@ -15,11 +15,11 @@ from library.sources.fhir.concepts import (
     INTERPRETATIONS,
     LIMITS,
     REASONS,
-    Known,
+    ReadCache,
     Unreadable,
     limited,
 )
-from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.identity import ResourceOrigin, identified
 from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
 from library.sources.fhir.times import read_date_time, read_instant
 from library.sources.fhir.values import period_cells, placed, value_cells
@@ -45,7 +45,7 @@ class ObservationRows:
     compared first, and looked up only where they differ.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ResourceOrigin) -> None:
         self._source = source
         self._category = b""
         self._categories = CATEGORIES[b""]
@@ -103,7 +103,7 @@ class ObservationRows:
         ]
 
 
-def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]]:
+def component_cells(given: Observation, source: ResourceOrigin) -> list[tuple[Cell, ...]]:
     """The rows of an observation's components.
 
     Raises:
@@ -189,7 +189,7 @@ def _encounter(reference: str) -> str | None:
 
 
 _decode_component = msgspec.json.Decoder(Component).decode
-_PARTS = Known(_part, "")  # the answers of a questionnaire, the pressures that people have
+_PARTS = ReadCache(_part, "")  # the answers of a questionnaire, the pressures that people have
 _date_time = placed("effectiveDateTime", _with_text)
 _instant = placed("effectiveInstant", read_instant)
 _event = placed("effectiveTiming.event", read_date_time)

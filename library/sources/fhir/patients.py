@@ -5,7 +5,7 @@ from itertools import chain, islice
 
 from library.sources.fhir.concepts import Unreadable, limited, short_name
 from library.sources.fhir.datasets import search_name
-from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.identity import ResourceOrigin, identified
 from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
 from library.sources.fhir.times import Day, read_date, read_date_time
 from library.sources.fhir.values import placed
@@ -18,7 +18,7 @@ _SEARCHED_NAMES = 200
 _BEST_NAMES = ("official", "usual", None)
 
 
-def patient_cells(given: Patient, source: Source) -> tuple[Cell, ...]:
+def patient_cells(given: Patient, source: ResourceOrigin) -> tuple[Cell, ...]:
     """The row of a patient.
 
     Raises:

@@ -16,7 +16,7 @@ from library.datasets.declaration import Dataset
 from library.sources.fhir.concepts import Unreadable, misfit
 from library.sources.fhir.contracts import NotResources
 from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
-from library.sources.fhir.identity import Source
+from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
@@ -94,7 +94,7 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
     """
     if stamped.utcoffset() is None:
         raise ValueError("the time of landing needs its zone")
-    came = Source(server, object_key, stamped.isoformat())
+    came = ResourceOrigin(server, object_key, stamped.isoformat())
     with Staging(folder, DATASETS) as staging, source.open("rb", buffering=_CHUNK) as file:
         reader = _Reader(staging, came)
         reader.read(file)
@@ -122,7 +122,7 @@ class _Refusal(NamedTuple):
 class _Reader:
     """Reads the lines of one file; a line that is nothing at all is refused for the dataset of the one before it."""
 
-    def __init__(self, staging: Staging, source: Source) -> None:
+    def __init__(self, staging: Staging, source: ResourceOrigin) -> None:
         self._staging = staging
         self._source = source
         self._observations = ObservationRows(source)

@@ -15,46 +15,13 @@ from uuid import UUID
 
 import msgspec
 
+from library.reading.records import FieldError, RecordRefused
 from library.sources.records.moments import moment
 from library.sources.records.wire import Admission, Fields, LabResult, Patient, Row, Time, Wire
 
 _SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _MOST_DIGITS = 400
 """Digits beyond which a number is beyond a double, whatever they are."""
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with a field; the text never quotes what was sent.
-
-    Attributes:
-        field: its name in snake_case, as sent where we do not know it; empty: the record as a whole.
-    """
-
-    field: str
-    text: str
-
-    @property
-    def reason(self) -> str:
-        """For `ingest.rejection`."""
-        return f"{self.field}: {self.text}" if self.field else self.text
-
-
-class RecordRefused(ValueError):
-    """A record that is none.
-
-    Attributes:
-        errors: everything that speaks against it.
-    """
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("; ".join(error.reason for error in errors))
-        self.errors = errors
-
-    @property
-    def reasons(self) -> list[str]:
-        """For `ingest.rejection`."""
-        return [error.reason for error in self.errors]
 
 
 @dataclass(frozen=True)

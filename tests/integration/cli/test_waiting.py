@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from config.sections import DownloadSettings, FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
+from config.sections import DownloadSettings
 from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

@@ -6,8 +6,7 @@ from typing import Self
 
 import pytest
 
-from config.servers import KafkaSettings
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings
 from library.contracts.streams import KafkaUnavailable
 from service import readiness
 from service.readiness import Probe, kafka_probe, probed, shared

@@ -11,8 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from service.sandbox.bundle import INCLUDED
-from service.sandbox.faults import RATES, Faults
+from service.sources.fhir.sandbox.bundle import INCLUDED
+from service.sources.fhir.sandbox.faults import RATES, Faults
 from tests.support.sandbox import RunningSandbox
 from tests.unit.service.sandbox.walking import ids, next_of, walk, walked_ids
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from library.contracts.errors import ConfigurationError
-from service.sandbox.app import Options, make_app
+from service.sources.fhir.sandbox.app import Options, make_app
 from tests.support.sandbox import NO_TLS, RunningSandbox, running_sandbox
 
 JANE = {"resourceType": "Patient", "id": "jane", "address": [{"postalCode": "02139"}]}

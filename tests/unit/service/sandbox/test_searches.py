@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from service.sandbox.app import Options
+from service.sources.fhir.sandbox.app import Options
 from tests.support.sandbox import NO_TLS, RunningSandbox, running_sandbox
 from tests.unit.service.sandbox.walking import ids, next_of, walk, walked_ids
 

@@ -260,3 +260,16 @@ def test_a_formula_with_its_value_is_read() -> None:
         return part.replace(b"<v>1623.5</v>", b"<f>1623+0.5</f><v>1623.5</v>")
 
     assert read_workbook(with_parts(write(kh03()), {SECTOR_PART: calculate})) == read_workbook(write(kh03()))
+
+
+def test_a_sheet_that_declares_entities_is_refused_once_its_xml_is_searched() -> None:
+    def declare(part: bytes) -> bytes:
+        bomb = b'<!DOCTYPE w [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+        return part.replace(b"<worksheet", bomb + b"<worksheet", 1)
+
+    def empty(cells: Cells) -> None:
+        row, column = place_of(cells, "G6V2S")
+        del cells[row, column + 3]
+
+    refused(with_parts(changed(empty), {SECTOR_PART: declare}), WorkbookDamaged)
+    refused(changed(empty), TotalsDisagree)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
-from config.sections import WorkbookSettings
+from config.beds import WorkbookSettings
 from library.contracts.objects import ObjectRef
 from library.sources.beds import datasets as beds
 from library.sources.beds.contracts import CellUnreadable

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.sections import FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
 from library.contracts.errors import HostNotResolved, WardflowError
 from library.sources.fhir.client import FhirClient
 from library.sources.fhir.contracts import (

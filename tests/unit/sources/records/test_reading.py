@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from library.reading.records import FieldError, RecordRefused
 from library.sources.records.moments import moment
-from library.sources.records.reading import ADMISSION, LAB_RESULT, PATIENT, FieldError, RecordKind, RecordRefused
+from library.sources.records.reading import ADMISSION, LAB_RESULT, PATIENT, RecordKind
 from tests.support.streams import admission, encoded, lab_result, patient
 
 VALID = {
