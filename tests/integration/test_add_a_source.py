@@ -7,10 +7,11 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from config.settings import Settings
@@ -25,6 +26,8 @@ SOURCES = "service/sources/__init__.py"
 PACKAGES = ("config", "library", "activities", "workflows", "service")
 PATIENCE = 40.0
 """Seconds that one command may take: a source that does not work is tried again for hours."""
+TESTS = 240.0
+"""Seconds that its part of the suite may take; they start servers of their own."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,15 @@ class Stranger:
         """Run a block's commands, each to its end; what each of them printed."""
         return [await self._run(line) for line in commands.splitlines() if not line.startswith("make ")]
 
+    async def test(self, commands: str) -> None:
+        """Run a block's tests, on servers of their own."""
+        apart = {name: value for name, value in self.environment.items() if not name.startswith("WARDFLOW_")}
+        await replace(self, environment=apart).run(commands)
+
     async def _run(self, line: str) -> str:
         process = await self._start(line)
         try:
-            printed, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            printed, _ = await asyncio.wait_for(process.communicate(), TESTS if " pytest " in line else PATIENCE)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -108,6 +116,8 @@ async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger
     folder = tmp_path / "wardflow"
     for package in PACKAGES:
         shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHECKOUT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    (folder / "tests" / "data").symlink_to(CHECKOUT / "tests" / "data")
     shutil.copy(CHECKOUT / "pyproject.toml", folder)
     (folder / ".venv").symlink_to(sys.prefix)
     dsn, reader = warehouse_dsn(settings), settings.postgres.read_only_dsn
@@ -134,14 +144,16 @@ async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger
         await client.get_schedule_handle(settings.worker.queue_prefix + schedule).delete()
 
 
+@pytest.mark.timeout(400)
 async def test_whoever_follows_the_page_has_a_source(stranger: Stranger, pool: Pool, tmp_path: Path) -> None:
-    introduction, dataset, declaration, *files, worker = sections()
+    introduction, dataset, declaration, *files, worker, suite = sections()
     (counts,) = introduction.blocks
     rooms, model = dataset.blocks
     source, sources, revision = declaration.blocks
     part, send, commands = (block.replace("/tmp/", f"{tmp_path}/") for block in worker.blocks)  # noqa: S108
 
-    new = {dataset.file: model, declaration.file: source, worker.file: part}
+    supply, tests = suite.blocks
+    new = {dataset.file: model, declaration.file: source, worker.file: part, suite.file: supply}
     new |= {each.file: text for each in files for text in each.blocks}
     await stranger.run(rooms)
     for file, text in new.items():
@@ -164,6 +176,8 @@ async def test_whoever_follows_the_page_has_a_source(stranger: Stranger, pool: P
     await stranger.run(
         f".venv/bin/ruff format --check {changed}\n.venv/bin/ruff check {changed}\n.venv/bin/lint-imports"
     )
+
+    await stranger.test(tests)
 
     rows = await pool.fetch("SELECT ward, counted_on, occupied, note FROM census.ward_count")
     assert [tuple(row) for row in rows] == [("W1", date(2026, 1, 5), 17, None)]
