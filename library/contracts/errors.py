@@ -5,8 +5,11 @@ WardflowError
 ├── ObjectMissing, ObjectDamaged, StoreUnavailable (retryable)
 ├── LoadRejected
 │   ├── ExpectationFailed
-│   └── StagedObjectMalformed
+│   ├── StagedObjectMalformed
+│   ├── StepFailed          (library.warehouse.steps)
+│   └── BatchRefused        (library.warehouse.stream_loader)
 ├── LoadInterrupted (retryable)
+├── PostgresTooOld          (library.warehouse.server)
 ├── HostNotResolved         tried for 15 seconds before
 └── ConfigurationError
 

@@ -18,6 +18,7 @@ from library.contracts.errors import WardflowError
 from library.warehouse.archives import Archives
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
+from library.warehouse.server import PostgresTooOld, check_version
 from service.resources import kafka_connection, topics, warehouse
 from service.sources import STACK_PARTS
 from service.stack import kafka, lock, own, postgres, s3, temporal
@@ -173,11 +174,20 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
         log=log,
     )
     if not health.problem:
-        return report, None
+        return report, too_old(health.version) if name == "postgres" else None
     advice = (
         f"Read its log {log}." if log else "It is run by somebody else: check that server and the setting naming it."
     )
     return report, Problem(health.problem, advice)
+
+
+def too_old(version: str) -> Problem | None:
+    """What is wrong with a version of Postgres, if anything is."""
+    try:
+        check_version(version)
+    except PostgresTooOld as error:
+        return Problem(error.message, error.advice)
+    return None
 
 
 def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:

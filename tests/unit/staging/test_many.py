@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from sqlalchemy import Date, DateTime, Double, SmallInteger, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Dataset, Loaded
+from library.datasets.strategies import Upsert
 from library.staging.files import Staging
 
 
@@ -33,7 +34,20 @@ class Sample(Loaded, table=True):
     seen: datetime = Field(sa_type=DateTime(timezone=True))
 
 
-SAMPLE = Dataset(Sample)
+class SampleRow(NamedTuple):
+    """Cells of one row, or the columns of many."""
+
+    id: object
+    name: object
+    beds: object
+    rank: object
+    note: object
+    rate: object
+    day: object
+    seen: object
+
+
+SAMPLE = Dataset(Sample, SampleRow, Upsert())
 IDS = [UUID(int=1), UUID(int=2)]
 TEXTS = st.sampled_from(["", "plain", 'say "x"', "a,b\nc", "é"])
 NUMBERS = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([0.0, -0.0, 1, "1.5"]))
@@ -68,8 +82,8 @@ def staged(add: Callable[[Staging], bool]) -> tuple[bool, dict[str, int], int, d
         return all_taken, staging.rows, staging.refused, {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
 
-def columns_of(rows: list[tuple[Any, ...]]) -> list[list[Any]]:
-    return [[row[at] for row in rows] for at in range(len(SAMPLE.columns))]
+def columns_of(rows: list[tuple[Any, ...]]) -> SampleRow:
+    return SampleRow._make([row[at] for row in rows] for at in range(len(SAMPLE.columns)))
 
 
 @settings(max_examples=400)
@@ -83,7 +97,7 @@ def test_the_same_bytes_counts_and_rejections_come_out_of_both(
     lines = range(1, len(rows) + 1)
 
     def one_by_one(staging: Staging) -> bool:
-        taken = [staging.add(SAMPLE, row, line=line) for row, line in zip(rows, lines, strict=True)]
+        taken = [staging.add(SAMPLE, SampleRow(*row), line=line) for row, line in zip(rows, lines, strict=True)]
         return all(taken)
 
     assert staged(lambda staging: staging.add_columns(SAMPLE, columns_of(rows), lines=lines)) == staged(one_by_one)
