@@ -1,4 +1,4 @@
-"""Settings of what Wardflow itself does: its processes, its sources, its limits."""
+"""Settings of Wardflow's own processes, sources and limits."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def _regular(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return pattern
 
 
@@ -27,15 +27,15 @@ class WorkerSettings(Section):
 
     Attributes:
         queues: the task queues that it serves.
-        queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores;
-            `streams` has one for each partition and archive, of which few hold a connection at a time.
-        tuner: `slots`: as many at once as the slots say; `resources`: these are the most, and fewer steps begin while
-            the machine has less than it should have left.
-        target_cpu, target_memory: shares of the machine that `resources` fills up to.
-        graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
-        host, port: where health and metrics are served; loopback unless set, since they have no token.
-        deployment_name, build_id: worker versioning; off while `build_id` is empty.
+        queue_prefix: the beginning of each queue's name, so that tests and deployments can share a namespace.
+        *_slots: the number of steps that run at once, by queue. `load` is limited by database connections, `compute` by
+            cores. `streams` needs one for each partition and archive.
+        tuner: `slots`: always allow as many steps as there are slots; `resources`: allow fewer while the machine uses
+            more than the targets.
+        target_cpu, target_memory: the targets of `resources`, as a share of the machine.
+        graceful_shutdown: seconds that running activities have to finish when the worker shuts down.
+        host, port: the address of health and metrics. The default is loopback, since they need no token.
+        deployment_name, build_id: worker versioning; it is off if `build_id` is empty.
     """
 
     queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "fhir", "streams")
@@ -60,10 +60,10 @@ class StreamSettings(Section):
     """Draining topics into the warehouse.
 
     Attributes:
-        batch_records, batch_bytes: of one transaction at most.
-        record_bytes: a record with a larger value is refused; the record APIs accept up to 64 KiB.
-        seconds: that one activity drains before the next one does.
-        wait: seconds that a look at an idle partition waits for a record.
+        batch_records, batch_bytes: the most records and bytes of one transaction.
+        record_bytes: a record with a larger value is refused. The record APIs accept up to 64 KiB.
+        seconds: how long one activity drains.
+        wait: seconds that a read of an idle partition waits for a record.
     """
 
     batch_records: int = Field(default=20_000, ge=1)
@@ -77,7 +77,7 @@ class EncryptionSettings(Section):
     """Encryption of Temporal payloads.
 
     Attributes:
-        enabled: off only for debugging and for tests that look into histories.
+        enabled: turn it off only for debugging, and for tests that read histories.
         key_ring: a JSON file that all processes share; `None`: `keys.json` in the stack's folder.
     """
 
@@ -86,12 +86,12 @@ class EncryptionSettings(Section):
 
 
 class WorkbookSettings(Section):
-    """Limits for reading workbooks; the requirement's bounds on a sheet (5,000 rows, 300 columns) are the reader's own.
+    """Limits of reading workbooks. The limits of a sheet (5,000 rows, 300 columns) are fixed in the reader.
 
     Attributes:
-        max_bytes: of the file as it arrives.
-        max_memory: bytes that the reading process may take over what it has when it starts.
-        max_seconds: wall clock.
+        max_bytes: the largest file.
+        max_memory: bytes that the child process may use beyond what it has at its start.
+        max_seconds: time limit by the wall clock.
     """
 
     max_bytes: int = 50 * MEBIBYTE
@@ -100,13 +100,13 @@ class WorkbookSettings(Section):
 
 
 class DownloadSettings(Section):
-    """Downloads by URL; see `library.web.guard.Guard`, which these become.
+    """Downloads by URL. `library.web.guard.Guard` is made from these.
 
     Attributes:
-        hosts: that may be asked: a name, or `.name` for all names below it.
-        private_origins: servers of your own, each as host:port; none in production.
-        deadline: seconds for one download in all.
-        proxy: an egress proxy that every download goes through.
+        hosts: allowed hosts: a name, or `.name` for all names below it.
+        private_origins: your own servers, each as host:port; none in production.
+        deadline: seconds for one whole download.
+        proxy: an egress proxy for every download.
         ca_file: certificates to trust instead of the system's.
     """
 
@@ -123,14 +123,14 @@ class DownloadSettings(Section):
 
 
 class FhirServerSettings(Section):
-    """A FHIR R4 server; its base is trusted as an origin, so that it may have a private address.
+    """A FHIR R4 server. Its base URL is trusted, so it may have a private address.
 
     Attributes:
         base_url: http(s)://host[:port][/path].
         token: a bearer token; or
         client_id, client_secret, token_url, scope: OAuth client credentials.
-        next_origins: how the server calls itself behind its proxy, each as scheme://host[:port]: links of pages and
-            files with such an origin are followed at the base's.
+        next_origins: other origins in the server's links, each as scheme://host[:port], as behind a proxy. Such links
+            are followed at the origin of `base_url`.
     """
 
     base_url: str = Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")
@@ -143,26 +143,26 @@ class FhirServerSettings(Section):
 
 
 class FhirSettings(Section):
-    """FHIR servers that are read, and how.
+    """The FHIR servers, and how they are read.
 
     Attributes:
-        base_url: of a server named `default`, which is then the default one.
-        servers: by name; `hapi`, HAPI's public one, is always there.
-        default_server: the one that is asked where none is named; unless set: `default` if it has a base, else the
-            only one of `servers`, else the embedded stack's sandbox, else `hapi`.
-        sandbox_url: of the embedded stack's sandbox: the server `sandbox`.
-        zipcode: what a zip code looks like.
-        page_size: resources a page, as far as the server agrees.
-        batch: patients that are asked for in one search for observations.
-        window: searches that are under way at once.
-        large_zipcode: patients from which on parts of an import become workflows of their own.
-        part: searches that such a part has.
+        base_url: the base URL of the server `default`, which is then the default server.
+        servers: servers by name. `hapi`, HAPI's public server, always exists.
+        default_server: the server that is used if none is named. If it is not set: `default` if `base_url` is set, else
+            the only one of `servers`, else the embedded stack's sandbox, else `hapi`.
+        sandbox_url: the URL of the embedded stack's sandbox, the server `sandbox`.
+        zipcode: a regular expression for zip codes.
+        page_size: resources of a page. A server may send fewer.
+        batch: patients in one search for observations.
+        window: searches that run at once.
+        large_zipcode: an import with more searches than this is divided among child workflows.
+        part: searches of such a child workflow.
         history: events after which a workflow continues as new.
         rate: calls a second, over all workers.
-        overlap: seconds that a search for what has changed reaches back before the last one: what a server commits
-            late, it stamps early.
-        max_page_bytes: of a page, inflated.
-        max_file_bytes: of an NDJSON file.
+        overlap: seconds that a search for changes begins before the last one's start. A server may commit a resource
+            later than the time in it.
+        max_page_bytes: the largest page, decompressed.
+        max_file_bytes: the largest NDJSON file, decompressed.
         connect_timeout, read_timeout, deadline: seconds; the last one for a whole call.
     """
 
@@ -187,7 +187,7 @@ class FhirSettings(Section):
 
     @cached_property
     def by_name(self) -> dict[str, FhirServerSettings]:
-        """Every server that can be asked."""
+        """All servers by name."""
         found = {"hapi": FhirServerSettings(base_url=HAPI)}
         if self.sandbox_url:
             found["sandbox"] = FhirServerSettings(base_url=self.sandbox_url)
@@ -197,7 +197,7 @@ class FhirSettings(Section):
 
     @cached_property
     def default(self) -> str:
-        """The name of the server that is asked where none is named."""
+        """The name of the server that is used if none is named."""
         if self.default_server:
             return self.default_server
         if self.base_url:
@@ -209,9 +209,9 @@ class FhirSettings(Section):
     @model_validator(mode="after")
     def _names(self) -> Self:
         if wrong := [name for name in self.servers if not _SERVER_NAME.fullmatch(name) or name == "file"]:
-            raise ValueError(f"not a name for a server: {', '.join(wrong)}")
+            raise ValueError(f"not allowed as the name of a server: {', '.join(wrong)}")
         if self.default not in self.by_name:
-            raise ValueError(f"fhir.default_server is none of {', '.join(self.by_name)}")
+            raise ValueError(f"fhir.default_server must be one of {', '.join(self.by_name)}")
         return self
 
 
@@ -219,11 +219,11 @@ class ApiSettings(Section):
     """The REST API.
 
     Attributes:
-        host: loopback unless set: in front of other machines belongs a proxy that speaks TLS.
-        port: 0: any free one.
-        url: where people reach it, for links; `None`: the embedded stack's.
+        host: the default is loopback. Other machines should reach it through a proxy with TLS.
+        port: 0: any free port.
+        url: the API's public URL, for links; `None`: the embedded stack's.
         statement_timeout: seconds that one query may take.
-        session_hours: how long a browser stays signed in to the Web UI.
+        session_hours: how long a browser session of the Web UI lasts.
     """
 
     host: str = "127.0.0.1"
@@ -237,9 +237,9 @@ class AccessSettings(Section):
     """Passwords of users who post records.
 
     Attributes:
-        password_checks: that a process makes side by side; each takes a core for 0.25 s, and 64 MB.
-        password_checks_waiting: that may wait for their turn; beyond, sign-ins are answered with 503.
-        password_remembered: seconds for which a right password is not checked again.
+        password_checks: the most checks at once in a process; each takes a core for 0.25 s, and 64 MB.
+        password_checks_waiting: the most checks that wait. Further sign-ins get status 503.
+        password_remembered: seconds during which a correct password is not checked again.
     """
 
     password_checks: int = Field(default=1, ge=1)
@@ -248,13 +248,13 @@ class AccessSettings(Section):
 
 
 class RecordSettings(Section):
-    """Records by API.
+    """Posted records.
 
     Attributes:
-        per_second: records that one user may post, steadily; each process counts by itself.
-        burst: that one may post at once after a pause; no less than the longest list.
-        under_way: records that wait for Kafka at once in a process; beyond, posts are answered with 503.
-        deliver_within: seconds that Kafka gets to acknowledge them.
+        per_second: records a second that one user may post. Each process counts by itself.
+        burst: records that one user may post at once after a pause; at least the longest list.
+        under_way: the most records of a process that wait for Kafka. Further posts get status 503.
+        deliver_within: seconds to wait for Kafka's acknowledgement.
     """
 
     per_second: float = Field(default=1_000.0, ge=0.001, allow_inf_nan=False)
@@ -264,7 +264,7 @@ class RecordSettings(Section):
 
 
 class LogSettings(Section):
-    """Logs go to standard error: `console` for people, `json` for machines."""
+    """Logs on standard error: `console` for people, `json` for programs."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
