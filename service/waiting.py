@@ -24,7 +24,7 @@ REPORT_AFTER, REPORT_AGAIN_AFTER = 2.0, 30.0
 """Seconds until a wait is reported, and between two reports of the same wait."""
 _BETWEEN_LOOKUPS = 1.0
 
-type Report = Callable[[str], object]
+type WriteLine = Callable[[str], object]
 
 
 def log_wait(text: str) -> None:
@@ -32,14 +32,14 @@ def log_wait(text: str) -> None:
     _log.warning("waiting", what=text)
 
 
-_report: ContextVar[Report] = ContextVar("report", default=log_wait)
+_report: ContextVar[WriteLine] = ContextVar("report", default=log_wait)
 _innermost: ContextVar["Waiting | None"] = ContextVar("innermost", default=None)
 _reported_at: dict[str, float] = {}
 """When a text was reported last. Many runs that wait for one server share one line."""
 
 
-def report_waits_to(report: Report) -> None:
-    """Report the waits of this task, and of tasks that it starts, with a function instead of the log."""
+def report_waits_to(report: WriteLine) -> None:
+    """WriteLine the waits of this task, and of tasks that it starts, with a function instead of the log."""
     _report.set(report)
 
 
@@ -61,7 +61,7 @@ class Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Report the wait in two seconds. A further call, for example after progress, starts the time again."""
+        """WriteLine the wait in two seconds. A further call, for example after progress, starts the time again."""
         self._stop()
         if not self.over:
             self._timer = asyncio.get_running_loop().call_later(REPORT_AFTER, self._tell)
@@ -103,7 +103,7 @@ class Waiting:
 def waiting_for(
     what: Server | str, reason: str = "", *, seconds: float | None = None, gives_way: bool = False
 ) -> Iterator[Waiting]:
-    """Report a wait if the body takes longer than two seconds.
+    """WriteLine a wait if the body takes longer than two seconds.
 
     Args:
         what: a server, or other words that follow "Waiting for".

@@ -16,7 +16,7 @@ from config.settings import Settings
 from library.contracts.errors import WardflowError
 from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings, say
 from service.cli.output import out as console
-from service.stack.detach import Say, StackFailed, end_running, ensure_running
+from service.stack.detach import StackFailed, WriteLine, end_running, ensure_running
 from service.stack.doctor import Report, examine
 from service.stack.part import Progress
 from service.stack.runner import run_stack
@@ -38,13 +38,13 @@ def up(
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
-                start_in_background(load_settings(), say=console.print)
+                start_in_background(load_settings(), write=console.print)
             return
         with console.status("Starting the stack") as status:
             _run(load_settings(), status)
 
 
-def start_in_background(settings: Settings, say: Say) -> Settings:
+def start_in_background(settings: Settings, write: WriteLine) -> Settings:
     """Start the stack, unless it runs; return the settings with its addresses.
 
     Raises:
@@ -52,9 +52,9 @@ def start_in_background(settings: Settings, say: Say) -> Settings:
         StackFailed: it did not start, and had no chance to say why.
     """
     try:
-        return ensure_running(settings, say=say)
+        return ensure_running(settings, report=write)
     except StackFailed as error:
-        if error.told:
+        if error.already_reported:
             raise typer.Exit(1) from error
         raise
 
@@ -82,12 +82,12 @@ def _run(settings: Settings, status: Status) -> None:
 def down() -> None:
     """End the embedded stack."""
     with errors_as_sentences(), console.status("Ending the stack"):
-        end_running(load_settings(), say=console.print)
+        end_running(load_settings(), report=console.print)
 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what runs, where its data and logs are, and what is wrong."""
+    """WriteLine what runs, where its data and logs are, and what is wrong."""
 
     async def main() -> Report:
         report_waits_to(say)

@@ -1,4 +1,4 @@
-"""Worker, API and FHIR sandbox: our own processes, started with our own environment.
+"""Wardflow's own processes in the stack: worker, API and FHIR sandbox. They inherit the full environment.
 
 Worker and API find their servers in `stack.json`.
 """
@@ -10,26 +10,26 @@ from pathlib import Path
 import httpx
 
 from config.settings import Settings
-from service.stack.part import Health, Part
+from service.stack.part import Health, StackPart
 from service.stack.ports import Ports
 from service.stack.processes import WARDFLOW
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
+"""The health pages have no TLS. Without this, each check would first read all certificates of the system."""
 
 
-async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
-    """Choose the port of `worker` or `api` (command and section of the settings) and say how to start it."""
+async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> StackPart:
+    """Choose the port of `worker` or `api` (a command and a section of the settings), and return how to start it."""
     url = f"http://127.0.0.1:{ports.choose(name, getattr(settings.stack, f'{name}_port'))}"
-    told = {
+    variables = {
         "STACK__FOLDER": str(folder),
         f"{name.upper()}__HOST": "127.0.0.1",
         f"{name.upper()}__PORT": url.rpartition(":")[2],
     }
-    return Part(
+    return StackPart(
         name=name,
         command=(*WARDFLOW, name),
-        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
+        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in variables.items()},
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/health/ready"),
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
@@ -38,12 +38,12 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Par
     )
 
 
-async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> Part:
-    """Choose the port of the FHIR server with sample data, and say how to start it."""
+async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> StackPart:
+    """Choose the port of the FHIR server with sample data, and return how to start it."""
     name = "fhir_sandbox"
     address = f"http://127.0.0.1:{ports.choose(name, settings.stack.fhir_sandbox_port)}"
     url = f"{address}/fhir"
-    return Part(
+    return StackPart(
         name=name,
         command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
         environment=os.environ,
@@ -55,7 +55,7 @@ async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> P
 
 
 async def health(health_url: str) -> Health:
-    """Ready is what the worker itself calls so."""
+    """Ask the process's health page."""
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False, verify=_NO_TLS) as client:
             answer = await client.get(health_url)

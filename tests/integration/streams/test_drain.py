@@ -217,7 +217,7 @@ async def test_a_topic_made_anew_stops_its_partitions_and_a_rewind_begins_a_new_
     await stream.send(result(3), b"no json either")
 
     assert (await stream.run()).outcome is DrainOutcome.STOPPED
-    assert "made anew" in (await stream.position()).reason
+    assert "created again" in (await stream.position()).reason
     assert await stream.values() == [1, 2]
 
     await stream.control.rewind(stream.topic, "earliest")
