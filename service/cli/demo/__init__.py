@@ -24,7 +24,7 @@ def demo() -> None:
     """Start the stack, bring in workbooks, a zip code's patients and posted records; show what came of them."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
-        start_in_background(load_settings(), say=err.print)
+        start_in_background(load_settings(), write=err.print)
     up_after = time.monotonic() - began
 
     async def main(settings: Settings) -> tuple[list[Outcome], bool]:

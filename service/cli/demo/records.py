@@ -7,11 +7,11 @@ from service.addresses import postgres_server
 from service.cli.output import out, table
 from service.cli.simulate import show, show_verdicts
 from service.resources import warehouse
-from service.simulators.records import Clinics, Plan, play
+from service.simulators.records import Clinics, SimulationPlan, play
 from service.simulators.verifying import in_warehouse, verify
 from service.waiting import waiting_for
 
-PLAN = Plan(rate=25, users=3, bad=0.2, duration=4)
+PLAN = SimulationPlan(rate=25, users=3, bad=0.2, duration=4)
 _WITHIN = 30.0
 
 

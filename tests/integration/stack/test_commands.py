@@ -114,7 +114,8 @@ def test_a_start_that_fails_ends_with_the_cause_and_what_to_do(tmp_path: Path, w
     failed = wardflow(tmp_path, *words)
     assert failed.returncode == 1
     assert (failed.stdout + failed.stderr).strip().splitlines()[-2:] == [
-        f"The data in {tmp_path / 'postgres'} was written by PostgreSQL 17, but the installed version is PostgreSQL 18.",
+        f"The data in {tmp_path / 'postgres'} was written by PostgreSQL 17, "
+        "but the installed version is PostgreSQL 18.",
         "Move the data with pg_dump and the former wheel, or move the folder away to begin with empty data.",
     ]
 
