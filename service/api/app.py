@@ -36,8 +36,8 @@ from service.api import (
 from service.api.bodies import UPLOAD_OVERHEAD
 from service.api.context import Context
 from service.api.docs import add_docs
-from service.api.middleware import Around, BodyLimits
-from service.api.posting import BODY, PATHS, StraightThrough, opened_posts
+from service.api.middleware import BodyLimits, RequestLogging
+from service.api.posting import BODY, PATHS, FastPostMiddleware, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.security import needs
@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_docs(app)
     app.include_router(posting)
     app.include_router(streams.router)
-    app.ways = (StraightThrough,)
+    app.ways = (FastPostMiddleware,)
     app.include_router(health.router)
     app.include_router(runs.router)
     app.include_router(beds.router)
@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(records.router)
     app.include_router(codec.router)
     app.include_router(web_ui.router)
-    # Inside `Around`, so that its plain answer becomes a problem document too.
+    # Inside `RequestLogging`, so that its plain answer becomes a problem document too.
     app.add_middleware(
         BodyLimits,
         by_path={
@@ -129,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
             "/fhir/bulk": settings.fhir.max_file_bytes + UPLOAD_OVERHEAD,
         },
     )
-    app.add_middleware(Around)
+    app.add_middleware(RequestLogging)
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, **needs(Scope.OPERATE))
     async def metrics() -> Response:

@@ -87,7 +87,7 @@ def down() -> None:
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """WriteLine what runs, where its data and logs are, and what is wrong."""
+    """Show what runs, where its data and logs are, and what is wrong."""
 
     async def main() -> Report:
         report_waits_to(say)
