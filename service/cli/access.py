@@ -23,12 +23,12 @@ app.command()(users.ungrant)
 
 @token.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
     scope: Annotated[list[Scope], typer.Option(help="What it may do; can be given several times.")],
     days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token and show it, once."""
+    """Create a token, and show it once."""
 
     async def main(settings: Settings) -> tuple[UUID, str]:
         async with open_warehouse(settings) as pool:
@@ -42,7 +42,7 @@ def create(
 
 @token.command("list")
 def list_tokens(as_json: Json = False) -> None:
-    """List the tokens, without themselves."""
+    """List the tokens, without their secrets."""
 
     async def main(settings: Settings) -> list[TokenInfo]:
         async with open_warehouse(settings) as pool:
@@ -61,7 +61,7 @@ def list_tokens(as_json: Json = False) -> None:
 
 @token.command()
 def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.")]) -> None:
-    """Take a token back, from the next request on."""
+    """Revoke a token, from the next request on."""
 
     async def main(settings: Settings) -> None:
         async with open_warehouse(settings) as pool:

@@ -31,7 +31,7 @@ COLOURS = {"running": "green", "not answering": "red", "not running": "yellow", 
 @app.command()
 def up(
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
+        bool, typer.Option("--detach", help="Return when all parts are healthy. The stack then runs in the background.")
     ] = False,
 ) -> None:
     """Run the embedded stack: Postgres, Temporal, S3, Kafka and a FHIR sandbox, then bootstrap, worker and API."""
@@ -45,11 +45,11 @@ def up(
 
 
 def start_in_background(settings: Settings, write: WriteLine) -> Settings:
-    """Start the stack, unless it runs; return the settings with its addresses.
+    """Start the stack unless it runs, and return the settings with its addresses.
 
     Raises:
-        typer.Exit: it did not start, and its own last lines have said why and what to do.
-        StackFailed: it did not start, and had no chance to say why.
+        typer.Exit: it did not start, and the reason and advice were printed.
+        StackFailed: it did not start, and the reason was not printed.
     """
     try:
         return ensure_running(settings, report=write)
@@ -64,8 +64,8 @@ def _run(settings: Settings, status: Status) -> None:
         asyncio.run(
             run_stack(
                 settings,
-                on_progress=_Shown(status),
-                # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
+                on_progress=_ProgressLines(status),
+                # Imported here, so that `up --detach`, `down` and `doctor` start fast.
                 bootstrap=lambda running: import_module("service.bootstrap").migrate_embedded(running),
             )
         )
@@ -103,19 +103,19 @@ def doctor(as_json: Json = False) -> None:
 
 
 class SystemRefused(WardflowError):
-    """The disk is full or read-only, or a file belongs to somebody else."""
+    """The disk is full or read-only, or a file belongs to another user."""
 
-    default_advice = "Make room on the disk, or give this user the right to the file. Then start again."
+    default_advice = "Make room on the disk, or give this user permission for the file. Then start again."
 
 
 class UnexpectedError(WardflowError):
-    """An error that no part of the stack foresees."""
+    """An unexpected error of the stack."""
 
-    default_advice = "Start again. If it comes back, report it with the lines above: it is a fault of Wardflow."
+    default_advice = "Start again. If it happens again, report it with the lines above: it is a bug of Wardflow."
 
 
-class _Shown:
-    """Shows progress: a line for each thing that has happened, and on a terminal what is still awaited."""
+class _ProgressLines:
+    """Prints a line for each event, and on a terminal also the parts that are still starting."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -126,12 +126,12 @@ class _Shown:
             self._awaited.append(progress.subject)
         elif progress.state not in ("fetching", "moved") and progress.subject in self._awaited:
             self._awaited.remove(progress.subject)
-        self._show_what_is_awaited(progress)
+        self._update_status(progress)
         if progress.state != "starting" or not console.is_terminal:
             mark = MARKS.get(progress.state, "·")
             console.print(mark, f"{progress.subject}: {progress.state} {progress.detail}")
 
-    def _show_what_is_awaited(self, progress: Progress) -> None:
+    def _update_status(self, progress: Progress) -> None:
         match progress:
             case Progress("stack", "running" | "ended"):
                 self._status.stop()
