@@ -208,8 +208,6 @@ async def test_whoever_follows_the_page_has_a_source_also_where_somebody_did_so_
         again, *_ = await stranger.run(page.commands)
         once_more, *_ = await stranger.run(page.commands.replace("counts.csv", "counts.csv --reload"))
 
-    await stranger.test(tests)
-
     rows = await pool.fetch("SELECT ward, counted_on, occupied, note FROM census.ward_count")
     assert [tuple(row) for row in rows] == [("W1", date(2026, 1, 5), 17, None)]
     rejected = await pool.fetch("SELECT dataset, line, reasons, raw FROM ingest.rejection ORDER BY id LIMIT 1")
