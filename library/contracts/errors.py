@@ -10,11 +10,11 @@ Exception
     ├── ApiError
     │   ├── Forbidden
     │   ├── NotFound
-    │   ├── OnSeveralServers
     │   ├── Unauthenticated
     │   ├── UnderWay
     │   ├── Unprocessable
     │   └── UnsupportedMediaType
+    ├── CodeHasChanged
     ├── CommandFailed
     ├── ConfigurationError
     │   ├── KafkaTurnedOff
@@ -39,7 +39,8 @@ Exception
     ├── LoadRejected
     │   ├── BatchRefused
     │   ├── ExpectationFailed
-    │   └── StagedObjectMalformed
+    │   ├── StagedObjectMalformed
+    │   └── StepFailed
     ├── MachineLacks
     ├── NoSuchRejection
     ├── NoSuchRun
@@ -48,6 +49,7 @@ Exception
     ├── NotAName
     ├── NotAPassword
     ├── NotRecords
+    ├── NothingToMerge
     ├── ObjectDamaged
     ├── ObjectMissing
     ├── OffsetNotHeld
@@ -55,10 +57,11 @@ Exception
     ├── OutcomeUnknown (retryable)
     ├── PartKeepsDying
     ├── PartNotHealthy
+    ├── PostgresTooOld
     ├── QueryRefused
     ├── ReaderUnavailable (retryable)
     ├── RecordsRefused
-    ├── SandboxSilent
+    ├── SeveralHeads
     ├── SignInsBusy (retryable)
     ├── SlowedDown
     ├── StackFailed
