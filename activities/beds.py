@@ -9,7 +9,7 @@ from pathlib import Path
 from temporalio import activity
 
 from activities.staging import Landed, Reading, Stager
-from config.sections import WorkbookSettings
+from config.beds import WorkbookSettings
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.sources.beds.contracts import DownloadWorkbook, StageWorkbook, WorkbookTooLarge

@@ -1,20 +1,22 @@
-"""Sends posted records to Kafka: checks them, keys them by patient, and waits until all in-sync replicas have them."""
+"""Sends posted records to Kafka: checks and keys them, and waits until all in-sync replicas have them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
+from functools import lru_cache
 
 import msgspec
 from prometheus_client import Counter
 
+from config.settings import Settings
 from library.access.rates import Rates
-from library.access.tokens import Api, Principal
+from library.access.scopes import post_to
+from library.access.tokens import Principal
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaRefused, KafkaUnavailable, TopicMissing
-from library.sources.records import reading
-from library.sources.records.reading import FieldError, RecordKind, RecordRefused
+from library.reading.records import FieldError, RecordRefused
 from library.streams.producer import Outgoing, Producer
+from service.sources import modules
 
 LONGEST = 1_000
 """Most records of a list."""
@@ -22,20 +24,46 @@ LONGEST = 1_000
 LARGEST = 64 * 1024
 """Largest record in bytes: far more than its fields need, and far less than a topic allows."""
 
-KINDS: Mapping[Api, RecordKind] = {
-    Api.PATIENT: reading.PATIENT,
-    Api.ADMISSIONS: reading.ADMISSION,
-    Api.LAB_RESULTS: reading.LAB_RESULT,
-}
-
 RECORDS = Counter(
     "wardflow_posted_records_total", "Records posted to the API, by what became of them.", ("api", "became")
 )
 
-_ACCEPTED = {api: RECORDS.labels(api, "accepted") for api in Api}
-
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _BLANKS = b" \t\r\n"
+
+
+@dataclass(frozen=True)
+class PostingApi:
+    """An API that takes records for a topic, from users who are granted that.
+
+    Attributes:
+        name: of the API; its route is `POST /api_{name}`.
+        tag: of the route, in the OpenAPI document.
+        wire: the fields of a record, a msgspec struct: the OpenAPI document is made from it.
+        key: reads a record and returns its key: records with the same key stay in order; raises `RecordRefused`.
+        topic: its name in the cluster, from the settings.
+    """
+
+    name: str
+    tag: str
+    wire: type[msgspec.Struct]
+    key: Callable[[bytes], bytes]
+    topic: Callable[[Settings], str]
+
+    @property
+    def scope(self) -> str:
+        """What its route needs."""
+        return post_to(self.name)
+
+    @property
+    def path(self) -> str:
+        """Of its route."""
+        return f"/api_{self.name}"
+
+
+def posting_apis() -> tuple[PostingApi, ...]:
+    """Every posting API of the sources."""
+    return tuple(api for module in modules("topics") for api in module.POSTING_APIS)
 
 
 class NotRecords(WardflowError):
@@ -90,17 +118,16 @@ class Posts:
     """Sends the records of requests to Kafka.
 
     Attributes:
-        topics: the topic of each API.
         limit: the most records that wait for Kafka at once.
     """
 
     producer: Producer
-    topics: Mapping[Api, str]
+    settings: Settings
     rates: Rates
     limit: int
     _waiting: int = field(default=0, init=False)
 
-    async def post(self, api: Api, caller: Principal, body: bytes) -> list[Accepted]:
+    async def post(self, api: PostingApi, caller: Principal, body: bytes) -> list[Accepted]:
         """Send all records of a request to Kafka, or raise an error.
 
         Raises:
@@ -112,14 +139,14 @@ class Posts:
         """
         values = records_of(body)
         if seconds := self.rates.take(caller.id, len(values)):
-            RECORDS.labels(api, "too_fast").inc(len(values))
+            RECORDS.labels(api.name, "too_fast").inc(len(values))
             error = TooFast("You post more records than are allowed in this time.")
             error.retry_after = math.ceil(seconds)
             raise error
         try:
-            outgoing = checked(KINDS[api], values)
+            outgoing = checked(api, values)
         except RecordsRefused as refused:
-            RECORDS.labels(api, "refused").inc(len(refused.errors))
+            RECORDS.labels(api.name, "refused").inc(len(refused.errors))
             raise
         if self._waiting + len(outgoing) > self.limit:
             raise TooManyUnderWay("Too many records are waiting for Kafka.")
@@ -129,16 +156,16 @@ class Posts:
         finally:
             self._waiting -= len(outgoing)
 
-    async def _send(self, api: Api, outgoing: Sequence[Outgoing]) -> list[Accepted]:
-        topic = self.topics[api]
+    async def _send(self, api: PostingApi, outgoing: Sequence[Outgoing]) -> list[Accepted]:
+        topic = api.topic(self.settings)
         try:
             delivered = await self.producer.send(topic, outgoing)
         except (KafkaUnavailable, KafkaRefused, TopicMissing) as error:
-            RECORDS.labels(api, "unknown").inc(len(outgoing))
+            RECORDS.labels(api.name, "unknown").inc(len(outgoing))
             raise OutcomeUnknown(
                 f"Kafka did not acknowledge all records ({type(error).__name__}). Some may be stored."
             ) from error
-        _ACCEPTED[api].inc(len(outgoing))
+        _accepted(api.name).inc(len(outgoing))
         return [Accepted(topic, each.partition, each.offset) for each in delivered]
 
 
@@ -162,8 +189,8 @@ def records_of(body: bytes) -> list[bytes]:
     return values
 
 
-def checked(kind: RecordKind, values: Sequence[bytes]) -> list[Outgoing]:
-    """Check records, and key them by patient, so that the records of one patient stay in order.
+def checked(api: PostingApi, values: Sequence[bytes]) -> list[Outgoing]:
+    """Check records, and add their keys.
 
     Raises:
         RecordsRefused: some cannot be read; it has all errors of each.
@@ -174,12 +201,14 @@ def checked(kind: RecordKind, values: Sequence[bytes]) -> list[Outgoing]:
             errors[place] = [FieldError("", f"larger than {LARGEST:,} bytes")]
             continue
         try:
-            patient_id = kind.read(value)[0]
+            outgoing.append(Outgoing(value, key=api.key(value)))
         except RecordRefused as refused:
             errors[place] = refused.errors
-        else:
-            assert isinstance(patient_id, UUID)  # noqa: S101 - for the type checker
-            outgoing.append(Outgoing(value, key=str(patient_id).encode()))
     if errors:
         raise RecordsRefused(errors)
     return outgoing
+
+
+@lru_cache
+def _accepted(api: str) -> Counter:
+    return RECORDS.labels(api, "accepted")

@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 
 from library.access.gathered import BatchedLookup
+from library.access.scopes import POST, Scope
 from library.contracts.errors import WardflowError
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
@@ -27,31 +27,6 @@ _PRINCIPALS = (
     "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id WHERE {} AND t.revoked_at IS NULL "
     "AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL"
 )
-
-
-class Scope(StrEnum):
-    """A permission of a token."""
-
-    READ_BEDS = "read:beds"
-    READ_PATIENTS = "read:patients"
-    OPERATE = "operate"
-    ADMIN = "admin"
-
-
-class Api(StrEnum):
-    """An API for posting records. Users are granted single APIs."""
-
-    PATIENT = "patient"
-    ADMISSIONS = "admissions"
-    LAB_RESULTS = "lab_results"
-
-    @property
-    def scope(self) -> str:
-        """The permission that its route needs. It is not stored with tokens, but follows from the user's grants."""
-        return f"{_POST}{self}"
-
-
-_POST = "post:"
 
 
 class AccessUnknown(WardflowError):
@@ -89,7 +64,7 @@ class Principal:
 
     def may(self, scope: str) -> bool:
         """Whether the caller has this scope or grant, or is an administrator."""
-        if scope.startswith(_POST) and scope.removeprefix(_POST) in self.grants:
+        if scope.startswith(POST) and scope.removeprefix(POST) in self.grants:
             return True
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
@@ -121,7 +96,7 @@ class Tokens:
     async def create(
         self,
         name: str,
-        scopes: Sequence[Scope],
+        scopes: Sequence[str],
         *,
         expires_at: datetime | None = None,
         user_id: UUID | None = None,

@@ -11,7 +11,7 @@ import asyncpg
 from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, hashed
 from library.access.slowing import FailureCounter, Slowing
-from library.access.tokens import GRANTS, AccessUnknown, Api, Principal
+from library.access.tokens import GRANTS, AccessUnknown, Principal
 from library.contracts.errors import WardflowError
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
@@ -135,7 +135,7 @@ class Users:
         """
         await self._change("UPDATE access.api_user SET disabled_at = NULL WHERE name = $1", name)
 
-    async def grant(self, name: str, api: Api) -> None:
+    async def grant(self, name: str, api: str) -> None:
         """Allow a user to post to an API, from the next request on.
 
         Raises:
@@ -147,7 +147,7 @@ class Users:
             api,
         )
 
-    async def ungrant(self, name: str, api: Api) -> None:
+    async def ungrant(self, name: str, api: str) -> None:
         """Remove a grant, from the next request on.
 
         Raises:
@@ -182,6 +182,18 @@ class Users:
     async def _change(self, statement: str, name: str, *more: object) -> None:
         await self.id_of(name)
         await self._pool.execute(statement, name, *more)
+
+
+async def enter_apis(pool: Pool, paths: Mapping[str, str]) -> None:
+    """Enter APIs that users can be granted; those that are there stay.
+
+    Args:
+        pool: of the warehouse.
+        paths: of their routes, by name.
+    """
+    await pool.executemany(
+        "INSERT INTO access.api (name, path) VALUES ($1, $2) ON CONFLICT DO NOTHING", list(paths.items())
+    )
 
 
 class SignIns:

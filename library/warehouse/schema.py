@@ -13,7 +13,7 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -22,9 +22,10 @@ from sqlmodel import SQLModel
 
 from library.contracts.errors import WardflowError
 from library.datasets import access, ingest
+from library.warehouse import revisions as files
 from library.warehouse.failures import sqlstate
+from library.warehouse.server import check_version
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 METADATA: MetaData = SQLModel.metadata
 
 _log = structlog.get_logger(__name__)
@@ -67,7 +68,9 @@ class Schemas:
 
 
 async def upgrade(dsn: str, schemas: Schemas) -> str:
-    """Bring the schema to the newest revision, unless it is further; waits for another process that does the same.
+    """Bring the schema to the newest revision, unless it is at one that this program does not have.
+
+    Waits for another process that does the same.
 
     Loads go on meanwhile: whoever waits for a table keeps those out that come after, so no wait is long, and a table
     that is in use is asked for again.
@@ -76,6 +79,8 @@ async def upgrade(dsn: str, schemas: Schemas) -> str:
         The revision.
 
     Raises:
+        PostgresTooOld: the server is older than `server.OLDEST`; nothing was changed.
+        SeveralHeads: this program has more than one newest revision.
         TablesInUse: for five minutes there was always a load, or a query, at a table that a revision changes.
     """
     given_up = time.monotonic() + _PATIENCE
@@ -101,28 +106,31 @@ async def write_revision(dsn: str, schemas: Schemas, message: str) -> Path:
 
     def write(connection: Connection) -> Path:
         config = configuration(connection, schemas)
-        number = f"{int(_newest()) + 1:04d}"
-        made = cast(Script, command.revision(config, message=message, autogenerate=True, rev_id=number))
+        made = cast(Script, command.revision(config, message=message, autogenerate=True, rev_id=files.new_id()))
         return Path(made.path)
 
     return await connected(dsn, write)
 
 
 async def revisions(dsn: str) -> tuple[str | None, str]:
-    """The warehouse's present revision (`None`: none yet), and the one that this program needs."""
+    """The warehouse's present revision (`None`: none yet), and the one that this program needs.
+
+    Raises:
+        SeveralHeads: this program has more than one newest revision.
+    """
     return await connected(dsn, _revisions)
 
 
 def configuration(connection: Connection, schemas: Schemas) -> Config:
-    """Alembic's configuration, without a file."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))  # configparser gives % a meaning
+    """Alembic's configuration for a connection."""
+    config = files.configuration()
     config.attributes["connection"] = connection
     config.attributes["schemas"] = schemas
     return config
 
 
 def _upgrade(connection: Connection, schemas: Schemas) -> str:
+    check_version(str(connection.scalar(text("SHOW server_version"))))
     # The lock is the transaction's, so that it cannot outlive this process.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
     # Before the revisions: one that a developer is about to write needs its schema to be there.
@@ -130,7 +138,7 @@ def _upgrade(connection: Connection, schemas: Schemas) -> str:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}s'"))
     present, needed = _revisions(connection)
-    if present is not None and present > needed:
+    if present is not None and not files.is_known(present):
         _log.warning("the schema is newer than this program", present=present, known=needed)
         return present  # revisions are additive: what an older program needs is there
     command.upgrade(configuration(connection, schemas), "head")
@@ -139,11 +147,7 @@ def _upgrade(connection: Connection, schemas: Schemas) -> str:
 
 def _revisions(connection: Connection) -> tuple[str | None, str]:
     context = MigrationContext.configure(connection, opts={"version_table_schema": ingest.SCHEMA})
-    return context.get_current_revision(), _newest()
-
-
-def _newest() -> str:
-    return cast(str, ScriptDirectory(str(_MIGRATIONS)).get_current_head())
+    return context.get_current_revision(), files.newest()
 
 
 async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:

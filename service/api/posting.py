@@ -1,4 +1,4 @@
-"""`POST /api_patient`, `/api_admissions`, `/api_lab_results`: users with a grant post records."""
+"""`POST /api_{name}` of every posting API: users with a grant post records."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from library.access.rates import Rates
-from library.access.tokens import Api
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaTurnedOff
 from library.streams.producer import Producer
@@ -23,10 +22,9 @@ from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.middleware import RequestLogging
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, require_scope
-from service.posts import KINDS, LONGEST, Posts, RecordsRefused
-from service.resources import kafka_connection, record_topics
+from service.posts import LONGEST, PostingApi, Posts, RecordsRefused, posting_apis
+from service.resources import kafka_connection
 
-PATHS = {api: f"/api_{api}" for api in Api}
 BODY = 4 * 1024 * 1024
 """Largest list of records in bytes."""
 
@@ -76,7 +74,7 @@ class Posting(Idempotent):
         return handle
 
 
-router = APIRouter(tags=["records"], route_class=Posting)
+router = APIRouter(route_class=Posting)
 
 
 class FastPostMiddleware:
@@ -118,13 +116,13 @@ _KEY = HEADER.lower().encode()
 @asynccontextmanager
 async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
     """Open the connection to Kafka for posts. Kafka may start later."""
-    records = settings.records
-    async with Producer(kafka_connection(settings), deliver_within=records.deliver_within) as producer:
-        rates = Rates(per_second=records.per_second, burst=records.burst)
-        yield Posts(producer, record_topics(settings), rates, records.under_way)
+    limits = settings.records
+    async with Producer(kafka_connection(settings), deliver_within=limits.deliver_within) as producer:
+        rates = Rates(per_second=limits.per_second, burst=limits.burst)
+        yield Posts(producer, settings, rates, limits.under_way)
 
 
-def _endpoint(api: Api) -> Callable[[Request], Any]:
+def _endpoint(api: PostingApi) -> Callable[[Request], Any]:
     async def post(request: Request) -> Response:
         posts = context_of(request).posts
         if posts is None:
@@ -157,9 +155,9 @@ def _refused(refused: RecordsRefused) -> Response:
     return JSONResponse(document.model_dump(), status, media_type=PROBLEM)
 
 
-def _body(api: Api) -> dict[str, Any]:
+def _body(api: PostingApi) -> dict[str, Any]:
     """The request body for the OpenAPI document, made from the types that read it."""
-    wire = KINDS[api].wire
+    wire = api.wire
     _, schemas = msgspec.json.schema_components([wire])
     one = schemas[wire.__name__]
     some = {"type": "array", "items": one, "minItems": 1, "maxItems": LONGEST}
@@ -173,18 +171,19 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     return problems(401, 403, 413, 429, 503) | {422: refused}
 
 
-for _api in Api:
+for _api in posting_apis():
     router.add_api_route(
-        PATHS[_api],
+        _api.path,
         _endpoint(_api),
         methods=["POST"],
+        tags=[_api.tag],
         status_code=HTTPStatus.ACCEPTED,
         response_model=Posted,
-        summary=f"Post {_api.replace('_', ' ')}",
+        summary=f"Post {_api.name.replace('_', ' ')}",
         description=f"One record, or a list of up to {LONGEST:,}. 202 means that all in-sync replicas (at least a "
         "majority) have all records. 503 means that some may be stored; send the request again, since a record that is "
         "sent twice changes nothing.",
-        operation_id=f"post_{_api}",
+        operation_id=f"post_{_api.name}",
         responses=_responses(),
         dependencies=[Depends(bearer), Depends(basic)],  # for the OpenAPI document
         openapi_extra={"x-scope": _api.scope, "requestBody": _body(_api)},

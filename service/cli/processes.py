@@ -7,6 +7,7 @@ import typer
 
 from config.logging import configure_logging
 from config.settings import Settings
+from library.warehouse.revisions import merge as merge_revisions
 from library.warehouse.schema import write_revision
 from service.bootstrap import SCHEMAS
 from service.bootstrap import migrate as bootstrap
@@ -52,8 +53,16 @@ def migrate(
         str | None,
         typer.Option(help="For developers: write a revision with the differences between models and schema."),
     ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(help="For developers: write a revision that follows all newest ones, and change nothing else."),
+    ] = None,
 ) -> None:
     """Create or update everything that must exist: schema, role, bucket, topics, namespace, schedules."""
+    if merge:
+        with errors_as_sentences():
+            out.print(f"Written: {merge_revisions(merge)}")
+        return
     run(bootstrap)
     if write:
         out.print(f"Written: {run(lambda settings: write_revision(warehouse_dsn(settings), SCHEMAS, write))}")

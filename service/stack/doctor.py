@@ -18,11 +18,14 @@ from library.contracts.errors import WardflowError
 from library.warehouse.archives import Archives
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
+from library.warehouse.server import PostgresTooOld, check_version
 from service.resources import kafka_connection, topics, warehouse
+from service.sources import STACK_PARTS
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.identity import ADVICE
 from service.stack.part import Entry, Health
 from service.stack.preflight import nearest_existing
+from service.stack.runner import of_sources
 from service.stack.state import State, elsewhere, read_state, with_addresses
 from service.waiting import waiting_for
 
@@ -30,7 +33,7 @@ ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
-OURS = ("worker", "api", "fhir_sandbox")
+OURS = ("worker", "api", *STACK_PARTS)
 """Parts that the bootstrap does not need."""
 
 _DRAIN_STOPPED = "Decide on an offset, then run `wardflow streams rewind TOPIC --partition NUMBER --to …`."
@@ -96,9 +99,9 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Import clients first: it can take seconds, and must not count as the time in which a server answers.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
-    # The sandbox is expected only in an embedded stack.
-    sandbox = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
-    names = (*PARTS, *sandbox)
+    # Parts of sources are expected only in an embedded stack.
+    source_parts = () if supervisor is None else tuple(of_sources(settings))
+    names = (*PARTS, *source_parts)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(nearest_existing(folder)).free
@@ -171,13 +174,22 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
         log=log,
     )
     if not health.problem:
-        return report, None
+        return report, too_old(health.version) if name == "postgres" else None
     advice = (
         f"Read its log {log}."
         if log
         else "It is not part of this stack. Check the server, and the setting that names it."
     )
     return report, Finding(health.problem, advice)
+
+
+def too_old(version: str) -> Finding | None:
+    """The problem of a version of Postgres; `None` if it is new enough."""
+    try:
+        check_version(version)
+    except PostgresTooOld as error:
+        return Finding(error.message, error.advice)
+    return None
 
 
 def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
+from service.sources import STACK_PARTS, modules
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.credentials import Credentials
 from service.stack.files import make_private_folder
@@ -34,6 +35,11 @@ HEALTHY_WITHIN = 90.0
 
 class PartNotHealthy(WardflowError):
     """A part runs, but is not healthy in time."""
+
+
+def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
+    """The parts of sources that the settings turn on, by name."""
+    return {name: make for module in modules("stack") for name, make in module.parts(settings).items()}
 
 
 def ignore_progress(_: Progress) -> None:
@@ -78,7 +84,10 @@ class Stack:
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
             "kafka": partial(kafka.make, self.settings, self._folder, self._ports, self.on_progress),
             **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
-            "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
+            **{
+                name: partial(make, self.settings, self._folder, self._ports)
+                for name, make in of_sources(self.settings).items()
+            },
         }
         external = elsewhere(self.settings)
         if "kafka" in names and not self.settings.kafka.enabled:
@@ -209,8 +218,8 @@ async def run_stack(
 
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
-    # No other part needs the sandbox, so it starts at the same time as the servers.
-    sandbox = asyncio.create_task(stack.start(*(("fhir_sandbox",) if stack.settings.stack.fhir_sandbox else ())))
+    # No other part needs the parts of sources, so they start at the same time as the servers.
+    source_parts = asyncio.create_task(stack.start(*of_sources(stack.settings)))
     try:
         await stack.start(*SERVERS)
         stack.on_progress(Progress("bootstrap", "starting"))
@@ -218,10 +227,10 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
         stack.on_progress(Progress("bootstrap", "done"))
         if with_worker:
             await stack.start(*OWN)
-        await sandbox
+        await source_parts
     finally:
-        sandbox.cancel()
-        await asyncio.gather(sandbox, return_exceptions=True)
+        source_parts.cancel()
+        await asyncio.gather(source_parts, return_exceptions=True)
     stack.announce()
 
 
@@ -231,7 +240,7 @@ def _check_machine(settings: Settings, folder: Path) -> Identity:
     check(Needs(folder, first_start="postgres" not in external and not (folder / "postgres").exists()))
     unused = {"temporal_ui"} if "temporal" in external else set()
     unused |= set() if settings.kafka.enabled else {"kafka"}
-    unused |= set() if settings.stack.fhir_sandbox else {"fhir_sandbox"}
+    unused |= set(STACK_PARTS) - set(of_sources(settings))
     Ports.check({name: port for name, port in settings.stack.ports.items() if name not in (*external, *unused)})
     if "postgres" in external:
         return OURSELVES

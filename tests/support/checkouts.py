@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.servers import CHECKOUT
 
+PACKAGES = ("config", "library", "activities", "workflows", "service")
 CONFINED = CHECKOUT / "tests" / "support" / "confined.py"
 _LEFT_OUT = shutil.ignore_patterns(".git", ".wardflow", ".*_cache", ".coverage*", ".hypothesis", ".tests-*")
 _WITHOUT_PACKAGES = shutil.ignore_patterns(".git", ".wardflow", ".*_cache", ".coverage*", ".hypothesis", ".venv")
@@ -81,6 +83,17 @@ def copy_checkout(folder: Path, *, installed: bool = True, closed: bool = False)
         for place in (folder, *(each for each in folder.rglob("*") if each.is_dir() and not each.is_symlink())):
             place.chmod(0o700)
     return folder
+
+
+def copy_code(folder: Path) -> dict[str, str]:
+    """Copy the code alone, which a test may change; return the environment in which Python takes that code."""
+    for package in PACKAGES:
+        shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "Makefile"):
+        shutil.copy2(CHECKOUT / file, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
+    # The environment's own packages lead to the checkout that is tested: the copy comes before it.
+    return {"PYTHONPATH": str(folder)}
 
 
 def _link(source: str, target: str) -> None:

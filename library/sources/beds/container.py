@@ -5,7 +5,6 @@ There are two containers: a zip archive of XML parts (.xlsx, .xlsm), and a compo
 checked here (a sheet that states a wrong extent) is left to the limits of the child process.
 """
 
-import html
 import io
 import re
 import struct
@@ -13,8 +12,13 @@ import sys
 import zipfile
 import zlib
 from array import array
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse
 
 from library.sources.beds.compound_file import CompoundFile, HiddenContent
 from library.sources.beds.contracts import (
@@ -102,19 +106,29 @@ class WorkbookArchive:
 
     data: bytes
     parts: dict[str, bytes]
+    _hidden: dict[str, dict[str, HiddenContent]] = field(default_factory=dict, init=False, repr=False)
+
+    def hidden_content(self, sheet: str, row: int, column: int) -> HiddenContent | None:
+        """What a cell that reads as empty holds: a formula without a result, an error, or nothing.
+
+        Raises:
+            WorkbookDamaged: the sheet's XML is not well-formed, or declares entities.
+        """
+        if sheet not in self._hidden:
+            self._hidden[sheet] = dict(_hidden_cells(self.sheet_part(sheet)))
+        return self._hidden[sheet].get(f"{column_letters(column)}{row + 1}")
 
     def sheet_part(self, sheet: str) -> bytes:
         """The XML of the sheet with this name; empty if it is not found."""
-        workbook = self._part("xl/workbook.xml")
-        relations = self._part("xl/_rels/workbook.xml.rels")
-        for element in re.findall(rb"<(?:\w+:)?sheet\s[^>]*>", workbook):
-            if _attribute(element, "name") != sheet:
-                continue
-            identity = _attribute(element, r"\w+:id")
-            for relation in re.findall(rb"<(?:\w+:)?Relationship\s[^>]*>", relations):
-                if _attribute(relation, "Id") == identity:
-                    target = _attribute(relation, "Target")
-                    return self._part(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
+        targets = {
+            relation.get("Id"): relation.get("Target", "")
+            for relation in _elements(self._part("xl/_rels/workbook.xml.rels"), "Relationship")
+        }
+        for element in _elements(self._part("xl/workbook.xml"), "sheet"):
+            if element.get("name") == sheet:
+                identity = next((value for name, value in element.attrib.items() if _local(name) == "id"), None)
+                target = targets.get(identity, "")
+                return self._part(target.lstrip("/") if target.startswith("/") else f"xl/{target}")
         return b""
 
     def _part(self, name: str) -> bytes:
@@ -142,29 +156,29 @@ def open_container(data: bytes) -> Container:
     raise _not_a_workbook(data)
 
 
-def hidden_content(container: Container, sheet: str, row: int, column: int) -> HiddenContent | None:
-    """What an empty cell really contains (row and column from 0): a formula without a result, an error, or nothing.
-
-    It is called only for empty cells where a number is expected. It searches the raw bytes, since the spreadsheet
-    library shows all three as empty.
-    """
-    if isinstance(container, CompoundFile):
-        return container.hidden_content(sheet, row, column)
-    reference = f"{column_letters(column)}{row + 1}".encode()
-    opening = rb'<(?:\w+:)?c\s(?:[^>]*\s)?r="' + reference + rb'"([^>]*[^/>])?>(.*?)</(?:\w+:)?c>'
-    cell = re.search(opening, container.sheet_part(sheet), re.DOTALL)
-    if cell is None:
-        return None
-    kind = _attribute(cell[0].split(b">")[0], "t")
-    if kind == "e":
-        return "error"
-    return "formula" if kind != "str" and re.search(rb"<(?:\w+:)?f[\s>/]", cell[2]) else None
+def _hidden_cells(part: bytes) -> Iterator[tuple[str, HiddenContent]]:
+    for cell in _elements(part, "c"):
+        kind = cell.get("t")
+        if kind == "e":
+            yield cell.get("r", ""), "error"
+        elif kind != "str" and cell.find("{*}f") is not None:
+            yield cell.get("r", ""), "formula"
 
 
-def _attribute(element: bytes, name: str) -> str:
-    """An attribute of an XML tag; empty if it is missing."""
-    found = re.search(rf'\s{name}="([^"]*)"'.encode(), element)
-    return html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+def _elements(part: bytes, name: str) -> Iterator[Element]:
+    """The elements with a name, in any namespace. Each is cleared after its turn, to save memory."""
+    try:
+        for _, element in iterparse(io.BytesIO(part)) if part else ():
+            if _local(element.tag) == name:
+                yield element
+            element.clear()
+    except (ParseError, DefusedXmlException) as error:
+        raise WorkbookDamaged("A part of the archive is not valid XML.") from error
+
+
+def _local(name: str) -> str:
+    """A name in XML without its namespace."""
+    return name.rpartition("}")[2]
 
 
 def _not_a_workbook(data: bytes) -> NotAWorkbook | WorkbookTruncated:

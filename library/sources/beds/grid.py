@@ -16,7 +16,6 @@ from library.sources.beds.container import (
     Container,
     Extent,
     column_letters,
-    hidden_content,
     open_container,
     sheet_too_large,
 )
@@ -85,12 +84,13 @@ class Grid:
         Raises:
             NumberExpected: the cell has something else, or a number that is not possible for beds.
             FormulaWithoutValue: the cell has a formula that was never calculated.
+            WorkbookDamaged: the cell is empty, and the sheet's XML cannot be read.
         """
         cell = self.rows[row][column]
         if isinstance(cell, str):
             content = text(cell)
             if not content:
-                hidden = hidden_content(self.container, self.name, row, column)
+                hidden = self.container.hidden_content(self.name, row, column)
                 if hidden == "formula":
                     raise self.error(FormulaWithoutValue, "A formula has no stored result.", row, column)
                 if hidden == "error":

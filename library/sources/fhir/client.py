@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from config.sections import FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
 from library.sources.fhir.contracts import (
     NDJSON,
     AnotherOrigin,

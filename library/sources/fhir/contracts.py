@@ -1,6 +1,10 @@
 """Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references.
 
+ApiError
+└── OnSeveralServers                      service.sources.fhir
+
 WardflowError
+├── SandboxSilent                         service.sources.fhir
 └── FhirError
     ├── AnotherOrigin
     ├── FileDamaged

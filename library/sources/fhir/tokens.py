@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from config.sections import FhirServerSettings
+from config.fhir import FhirServerSettings
 from library.contracts.errors import ConfigurationError
 from library.sources.fhir.contracts import ServerBusy, ServerRefused
 from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve

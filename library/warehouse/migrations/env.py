@@ -1,18 +1,37 @@
-"""Alembic's entry: runs the revisions on the connection that `library.warehouse.schema` hands it."""
+"""Alembic's entry: runs revisions on the connection of `library.warehouse.schema`.
 
+`alembic downgrade` and `alembic current`, called by a developer, get a connection to the warehouse of the settings.
+"""
+
+import asyncio
 from typing import cast
 
 from alembic import context
 from sqlalchemy import Connection
 
-from library.warehouse.schema import METADATA, Schemas
+from config.settings import Settings
+from library.warehouse.schema import METADATA, Schemas, connected
 
-context.configure(
-    connection=cast(Connection, context.config.attributes["connection"]),
-    target_metadata=METADATA,
-    include_schemas=True,
-    include_name=cast(Schemas, context.config.attributes["schemas"]).compares,
-    version_table_schema="ingest",
-)
-with context.begin_transaction():
-    context.run_migrations()
+
+def run(connection: Connection) -> None:
+    """Run the revisions that the command asks for; without schemas there is nothing to compare models with."""
+    schemas = cast(Schemas | None, context.config.attributes.get("schemas"))
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA if schemas else None,
+        include_schemas=True,
+        include_name=schemas.compares if schemas else None,
+        version_table_schema="ingest",
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+connection = cast(Connection | None, context.config.attributes.get("connection"))
+dsn = Settings().postgres.dsn if connection is None else None
+if connection is not None:
+    run(connection)
+elif dsn is not None:
+    asyncio.run(connected(dsn.get_secret_value(), run))
+else:
+    raise SystemExit("No Postgres is known here: start the stack, or set WARDFLOW_POSTGRES__DSN.")

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from library.access.idempotency import Busy, Claimed, Differs, IdempotencyKeys, KeyedRequest, StoredAnswer
-from library.access.tokens import Scope
+from library.access.scopes import Scope
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import TWO, Client
 from tests.support.runs import Workbooks
 
@@ -90,7 +91,7 @@ async def test_a_key_that_cannot_be_one_is_refused(api: Client, operator: dict[s
 async def test_no_key_opens_what_its_caller_may_not_do(api: Client, operator: dict[str, str]) -> None:
     assert (await upload(api, operator, "k")).status_code == 202
     assert (await upload(api, {}, "k")).status_code == 401
-    assert (await upload(api, await api.bearing(Scope.READ_BEDS), "k")).status_code == 403
+    assert (await upload(api, await api.bearing(READ_BEDS), "k")).status_code == 403
 
 
 def attempt(principal: UUID, fingerprint: bytes = b"f") -> KeyedRequest:

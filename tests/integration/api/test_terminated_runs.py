@@ -9,8 +9,9 @@ from typing import Any
 import pytest_asyncio
 
 from config.settings import Settings
+from library.warehouse.pool import Pool
 from library.warehouse.runs import ABANDONED
-from service.api import runs
+from service.api.routes import runs
 from service.temporal import connect
 from tests.integration.api.conftest import TWO, Client
 
@@ -72,3 +73,22 @@ async def test_events_that_are_under_way_come_to_their_end(run: Open) -> None:
     await asyncio.sleep(2 * runs._LOOK_EVERY)
     await run.terminate()
     assert await states == ["running", "failed"]
+
+
+async def test_events_continue_after_postgres_has_failed_for_a_while(run: Open, pool: Pool) -> None:
+    states = asyncio.create_task(run.states())
+    await asyncio.sleep(2 * runs._LOOK_EVERY)
+    before = await failed_statements(pool)
+    await pool.execute("ALTER TABLE ingest.run RENAME TO run_away")
+    async with asyncio.timeout(20):
+        while await failed_statements(pool) == before:  # noqa: ASYNC110 - Postgres has no event for it
+            await asyncio.sleep(0.1)
+    await pool.execute("ALTER TABLE ingest.run_away RENAME TO run")
+    await run.terminate()
+    assert await states == ["running", "failed"]
+
+
+async def failed_statements(pool: Pool) -> int:
+    """How many statements have failed in this test's database."""
+    query = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    return int(await pool.fetchval(query))

@@ -11,11 +11,13 @@ import pytest_asyncio
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from config.settings import Settings
 from library.warehouse import schema
-from service.bootstrap import SCHEMAS
+from library.warehouse.server import PostgresTooOld
+from service.bootstrap import SCHEMAS, check
 from service.resources import warehouse_dsn
 from tests.faults.harness import until_async
 from tests.support.databases import drop_database, named
@@ -37,6 +39,17 @@ async def test_processes_that_migrate_at_once_make_one_schema(empty_database: st
     present, needed = await schema.revisions(empty_database)
     assert {present, *reached} == {needed}
     assert await schema.upgrade(empty_database, SCHEMAS) == needed
+
+
+async def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("library.warehouse.server.OLDEST", 1_000)  # no older server is here
+    with pytest.raises(PostgresTooOld, match="is too old: Wardflow needs version 1000 or newer"):
+        await schema.upgrade(empty_database, SCHEMAS)
+    connection = await asyncpg.connect(empty_database)
+    assert not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ingest')")
+    await connection.close()
 
 
 async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_database: str) -> None:
@@ -62,12 +75,32 @@ async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_da
         await connection.close()
 
 
-async def test_an_older_program_goes_on_with_a_newer_schema(empty_database: str) -> None:
+@pytest.mark.parametrize("revision", ["0000", "99991231T235959"])
+async def test_a_revision_that_this_program_does_not_have_is_newer_and_stays(
+    empty_database: str, settings: Settings, revision: str
+) -> None:
     await schema.upgrade(empty_database, SCHEMAS)
     connection = await asyncpg.connect(empty_database)
-    await connection.execute("UPDATE ingest.alembic_version SET version_num = '9999'")
+    await connection.execute("UPDATE ingest.alembic_version SET version_num = $1", revision)
     await connection.close()
-    assert await schema.upgrade(empty_database, SCHEMAS) == "9999"
+    assert await schema.upgrade(empty_database, SCHEMAS) == revision
+    assert await problems_of_the_schema(settings, empty_database) == []
+
+
+async def test_a_revision_that_this_program_has_and_that_is_not_the_newest_needs_migrate(
+    empty_database: str, settings: Settings
+) -> None:
+    await schema.upgrade(empty_database, SCHEMAS)
+    await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one, SCHEMAS), "0010"))
+    (problem,) = await problems_of_the_schema(settings, empty_database)
+    assert "at revision 0010" in problem
+    assert "wardflow migrate" in problem
+
+
+async def problems_of_the_schema(settings: Settings, dsn: str) -> list[str]:
+    """What `wardflow doctor` says about the schema of this database."""
+    postgres = settings.postgres.model_copy(update={"dsn": SecretStr(dsn)})
+    return [each for each in await check(settings.model_copy(update={"postgres": postgres})) if "schema" in each]
 
 
 async def test_migrations_and_models_agree(empty_database: str) -> None:
