@@ -84,9 +84,9 @@ Exception
     ├── UserExists
     └── WarehouseUnavailable (retryable)
 
-A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, in `ingest.run` and for scripts.
-So a class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are
-caught in the room that raises them. A test compares this tree with the classes.
+A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, `ingest.run` and for scripts. So a
+class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are caught
+in the room that raises them. A test compares this tree with the classes.
 """
 
 from __future__ import annotations  # the checks before an installation run on older Pythons

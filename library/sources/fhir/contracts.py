@@ -1,7 +1,10 @@
 """Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references.
 
+ApiError
+└── OnSeveralServers                      service.sources.fhir
+
 WardflowError
-├── SandboxSilent                         the sandbox does not answer `wardflow demo`
+├── SandboxSilent                         service.sources.fhir
 └── FhirError
     ├── AnotherOrigin
     ├── FileDamaged
