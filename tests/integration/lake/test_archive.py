@@ -222,7 +222,7 @@ async def test_a_partition_that_lost_what_the_table_holds_stops_and_the_others_g
     await kafka.send(topic, b"b", partition=1)
     done = await archived(kafka, storage, topic)
     assert done.positions == {0: 50, 1: 1}
-    assert "50 was to be read next" in done.stopped[0]
+    assert "the next one to read is 50" in done.stopped[0]
     assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
 
 
