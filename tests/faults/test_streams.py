@@ -1,9 +1,6 @@
 """Workers that drain are killed and frozen; every record is a row, once, whatever they were at."""
 
 import asyncio
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +12,7 @@ from library.warehouse.pool import Pool
 from service.temporal import connect
 from tests.faults.harness import Workers, environment_of
 from tests.faults.worker import Deed, Point
+from tests.support.commands import Commands
 from tests.support.kafka import Kafka
 from tests.support.streams import encoded, patient
 from workflows.policies import IO, STREAMS, WORKFLOWS
@@ -90,21 +88,14 @@ async def test_the_command_line_lists_pauses_resumes_and_rewinds(settings: Setti
     await kafka.send(topic, Outgoing(encoded(patient(1))))
     told = environment_of(settings) | {f"WARDFLOW_{name.upper()}": value for name, value in environment(kafka).items()}
 
+    commands = Commands(told)
+
     async def wardflow(*words: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            Path(sys.executable).parent / "wardflow",
-            *words,
-            env=told,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said, _ = await process.communicate()
-        return process.returncode or 0, said.decode()
+        result = await commands.call(*words)
+        return result.exit_code, result.output
 
     async def listed() -> dict[str, Any]:
-        code, said = await wardflow("streams", "list", "--json")
-        assert code == 0, said
-        found: list[dict[str, Any]] = json.loads(said)
+        found: list[dict[str, Any]] = await commands.answer("streams", "list")
         return found[0]
 
     assert (await wardflow("streams", "pause", topic))[0] == 0
