@@ -73,6 +73,7 @@ def test_each_command_runs_and_answers_what_the_page_shows(contributor: Contribu
     with Shell.opened(contributor.folder, contributor.environment, scratch) as shell:
         for command in commands():
             if command.text.endswith("wardflow down"):
+                a_replay_with_another_step_fails(contributor.folder, shell)
                 a_saved_file_restarts_the_api(contributor.folder)
             printed = shell.run(command.text.replace("/tmp/", f"{scratch}/"), within=WITHIN)  # noqa: S108
             fits = command.answer is None or answers(command.answer, printed.text)
@@ -80,6 +81,17 @@ def test_each_command_runs_and_answers_what_the_page_shows(contributor: Contribu
             assert fits, f"{command.place}: {command.text}\n{printed.text}"
     saved = (scratch / "history.json").read_text()
     assert "YmluYXJ5L2Flcy0yNTYtZ2Nt" in saved, "the payloads of the saved history are encrypted: binary/aes-256-gcm"
+
+
+def a_replay_with_another_step_fails(folder: Path, shell: Shell) -> None:
+    """Rename an activity, replay the page's run, and name the activity as before."""
+    activities = folder / "activities/beds.py"
+    text = activities.read_text()
+    activities.write_text(text.replace('name="stage_workbook"', 'name="another_step"'))
+    printed = shell.run(".venv/bin/python -m service.cli.replay $RUN", within=WITHIN)
+    activities.write_text(text)
+    assert printed.code == 1
+    assert "another_step" in printed.text
 
 
 def a_saved_file_restarts_the_api(folder: Path) -> None:
