@@ -1,4 +1,4 @@
-"""Runs whose workflow has ended without closing them: terminated, out of time, forgotten."""
+"""Closes runs whose workflow ended without closing them: terminated, timed out, or unknown to Temporal."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,24 +18,24 @@ _RUNS_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class AbandonedRuns:
-    """Closes them by what Temporal and the ledger say."""
+    """Decides from Temporal and the ledger how such a run ended."""
 
     pool: Pool
     runs: RunLog
     client: Client
 
-    async def close(self, before: datetime, *, forgotten: bool, beat: Beat = lambda: None) -> int:
-        """Ask Temporal about the open runs that began before a moment; returns how many were closed.
+    async def close(self, before: datetime, *, forgotten: bool, heartbeat: Beat = lambda: None) -> int:
+        """Ask Temporal about the open runs that began before a moment, and return how many were closed.
 
         Args:
-            before: younger runs are left alone.
-            forgotten: whether runs that Temporal does not know are closed too. Only who certainly asks the right
-                service may say so: another namespace, or another server, knows none of them.
-            beat: called for each run.
+            before: newer runs are ignored.
+            forgotten: whether runs that Temporal does not know are closed too. Use it only with the right Temporal
+                server and namespace, since another one knows none of the runs.
+            heartbeat: called for each run.
         """
         closed = 0
         for run in await self.runs.doubtful(before, limit=_RUNS_AT_ONCE):
-            beat()
+            heartbeat()
             status = await self._status(run)
             if status is WorkflowExecutionStatus.RUNNING or (status is None and not forgotten):
                 continue
@@ -44,12 +44,12 @@ class AbandonedRuns:
         return closed
 
     async def _status(self, run: Run) -> WorkflowExecutionStatus | None:
-        """How the run's workflow stands; `None` where Temporal does not know it. Of a chain the newest link counts."""
+        """The status of the newest execution of the run's chain; `None`: Temporal does not know it."""
         handle = self.client.get_workflow_handle(run.workflow_id, first_execution_run_id=run.id)
         try:
             described = await handle.describe()
             if described.raw_description.workflow_execution_info.first_run_id not in ("", run.id):
-                # Its id has a newer run by now; the run itself is asked for by its own id.
+                # The workflow id has a newer run, so ask for this run by its own id.
                 described = await self.client.get_workflow_handle(run.workflow_id, run_id=run.id).describe()
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
@@ -58,15 +58,15 @@ class AbandonedRuns:
         return described.status
 
     async def _end_of(self, run: Run, status: WorkflowExecutionStatus | None) -> RunFinished:
-        """What was committed counts, however the workflow ended."""
+        """A run whose load was committed is completed, even if its workflow was terminated."""
         if load_ids := await ledger.completing_loads(self.pool, run.id):
             return RunFinished(
                 run_id=run.id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)
             )
         if status is WorkflowExecutionStatus.CANCELED:
             return RunFinished(run_id=run.id, state=RunState.CANCELLED)
-        kept = "nothing is loaded" if run.one_load else "what it had loaded until then stays"
-        ended = "is not known to Temporal any more" if status is None else f"has ended ({status.name.lower()})"
+        kept = "nothing was loaded" if run.one_load else "rows that were loaded before stay"
+        ended = "is no longer known to Temporal" if status is None else f"has ended ({status.name.lower()})"
         error = RunError(
             type=ABANDONED,
             message=f"The run's workflow {ended} and did not close the run; {kept}.",

@@ -1,4 +1,4 @@
-"""The edge of every activity: its log lines name the run, its errors are safe to keep in a history."""
+"""Wraps every activity: log lines name the run, and errors are safe to store in a history."""
 
 import traceback
 from datetime import timedelta
@@ -15,14 +15,14 @@ _log = structlog.get_logger(__name__)
 
 
 class ErrorBoundary(Interceptor):
-    """Binds the run to the log, and translates errors, so that activities raise the library's own and stay thin."""
+    """Adds the run to log lines, and translates the library's errors into Temporal's."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the activity."""
-        return _ErrorBoundary(super().intercept_activity(next))
+        return _ActivityBoundary(super().intercept_activity(next))
 
 
-class _ErrorBoundary(ActivityInboundInterceptor):
+class _ActivityBoundary(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: ANN401 - the SDK's signature
         info = activity.info()
         with structlog.contextvars.bound_contextvars(
@@ -35,7 +35,7 @@ class _ErrorBoundary(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except WardflowError as error:
             _log.warning("activity refused", error=type(error).__name__, retryable=error.retryable)
-            # Causes stay out: the text of a driver's error may quote the very cell that was refused.
+            # The cause is dropped, since a driver's error text may quote a cell of the file.
             raise ApplicationError(
                 error.message,
                 error.advice,
@@ -46,8 +46,8 @@ class _ErrorBoundary(ActivityInboundInterceptor):
             ) from None
         except FailureError:
             raise
-        except Exception as error:  # noqa: BLE001 - it goes on, without what its text may quote
-            # The trace without its text, for the same reason.
+        except Exception as error:  # noqa: BLE001 - raised again below, without its text
+            # Log the trace without the error's text, which may quote a cell too.
             frames = [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
             _log.error("activity failed", error=type(error).__name__, frames=frames)
             raise ApplicationError(

@@ -1,4 +1,4 @@
-"""The activities of the lake: thin over `library.lake`."""
+"""Activities of the lake. The work is in `library.lake`."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,10 +22,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class LakeActivities:
-    """Fills the bronze tables and looks after them.
+    """Fill the bronze tables, and compact them.
 
     Attributes:
-        connection: asked for when it is needed: a deployment may do without Kafka.
+        connection: called when Kafka is needed, since a deployment may have no Kafka.
     """
 
     connection: Callable[[], Connection]
@@ -35,34 +35,37 @@ class LakeActivities:
     archives: Archives
 
     @activity.defn(name="archive_topic")
-    async def archive_topic(self, wanted: ArchiveTopic) -> Archived:
-        """Append what a topic has and gets, for some minutes; a worker that is told to stop appends what it has."""
-        archive = Archive(self.connection(), self.storage, wanted.topic, self.every)
-        done = await archive.go_on(
-            wanted.seconds, progress=activity.heartbeat, ending=activity.is_worker_shutdown, standing=self._enter
+    async def archive_topic(self, request: ArchiveTopic) -> Archived:
+        """Archive a topic for some minutes. A worker that shuts down appends what it has read."""
+        archive = Archive(self.connection(), self.storage, request.topic, self.every)
+        done = await archive.run(
+            request.seconds,
+            on_read=activity.heartbeat,
+            must_end=activity.is_worker_shutdown,
+            on_progress=self._store_position,
         )
         for gap in done.gaps:
-            _log.error("records were gone before they were archived", topic=wanted.topic, **gap.model_dump())
+            _log.error("records were removed before they were archived", topic=request.topic, **gap.model_dump())
         for partition, reason in done.stopped.items():
-            _log.error("a partition is not archived any more", topic=wanted.topic, partition=partition, reason=reason)
+            _log.error("a partition is no longer archived", topic=request.topic, partition=partition, reason=reason)
         return done
 
-    async def _enter(self, done: Archived) -> None:
-        """Say where the archive stands. It needs nothing of the warehouse, and goes on where that is away."""
+    async def _store_position(self, done: Archived) -> None:
+        """Store the archive's position for people. The archive continues even when the warehouse is away."""
         try:
             await self.archives.enter(done)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
-            _log.warning("the archive's position was not taken down", topic=done.topic, error=type(error).__name__)
+            _log.warning("the archive's position was not stored", topic=done.topic, error=type(error).__name__)
 
     @activity.defn(name="tidy_lake")
-    async def tidy_lake(self, wanted: TidyLake) -> LakeTidied:
-        """Compact and vacuum each table, while it is appended to."""
+    async def tidy_lake(self, request: TidyLake) -> LakeTidied:
+        """Compact and vacuum each table. Appends can run at the same time."""
         tables = []
         for topic in await asyncio.to_thread(self.store.folders, BRONZE):
             activity.heartbeat(topic)
             table = await asyncio.to_thread(BronzeTable.open, self.storage, topic)
             try:
-                tables.append(await asyncio.to_thread(table.tidy, wanted.keep_hours))
-            except LakeOvertaken:  # an earlier attempt is at it still
-                _log.warning("table is being compacted by another process", topic=topic)
+                tables.append(await asyncio.to_thread(table.tidy, request.keep_hours))
+            except LakeOvertaken:  # an earlier attempt still runs
+                _log.warning("another process compacts the table", topic=topic)
         return LakeTidied(tables=tuple(tables))

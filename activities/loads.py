@@ -1,4 +1,4 @@
-"""Activities that serve every source: load what is staged."""
+"""The activity that loads staged objects, for every source."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from temporalio import activity
 
-from activities.beating import alongside
+from activities.heartbeats import run_concurrently
 from library.contracts.errors import StoreUnavailable
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult
 from library.objects.staged import StagedObjects
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class LoadActivities:
-    """From the store into the warehouse."""
+    """Load staged objects into the warehouse."""
 
     pool: Pool
     store: ObjectStore
@@ -34,22 +34,22 @@ class LoadActivities:
 
     @activity.defn(name="load_staged")
     async def load_staged(self, request: LoadRequest) -> LoadResult:
-        """Load staged objects in one transaction; once it is committed they are not needed any more, and go."""
-        async with alongside(self.runs.enter_phase(request.run_id, "load")):
+        """Load staged objects in one transaction, and remove them after the commit."""
+        async with run_concurrently(self.runs.enter_phase(request.run_id, "load")):
             result = await self.load(request)
         if result.outcome is LoadOutcome.LOADED:
             await self._remove_staged(request)
         return result
 
     async def load(self, request: LoadRequest, *, objects: StagedObjects | None = None) -> LoadResult:
-        """One load, for activities of a source that bring several, staged in the store or in `objects`."""
+        """Run one load. Activities that run several loads call this; `objects` may be a local folder."""
         with observe_load(request) as observed:
             try:
                 result = await self.loader.load(
                     request, attempt=this_attempt(), objects=objects, beat=activity.heartbeat
                 )
             except asyncio.CancelledError:
-                # A cancellation that came while Postgres committed has come too late: what is loaded is loaded.
+                # Postgres may have committed before the cancellation came. Then the load is done.
                 done = await ledger.find(self.pool, request.identity.load_id, run_id=request.run_id)
                 if done is None:
                     raise
@@ -67,7 +67,7 @@ class LoadActivities:
 
 
 def this_attempt() -> Attempt:
-    """Attempts of one activity follow each other: a newer one ends the sessions that an older one left."""
+    """The identity of this attempt. It ends the database sessions of earlier attempts of the same activity."""
     info = activity.info()
     owner = f"{info.workflow_run_id} {info.activity_id}"
     return Attempt(owner=hashlib.sha256(owner.encode()).hexdigest()[:8], number=info.attempt)

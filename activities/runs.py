@@ -1,4 +1,4 @@
-"""Activities that keep `ingest.run` true."""
+"""Activities that write the rows of `ingest.run`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
 type ReportAtEnd = Callable[[str], Awaitable[Mapping[str, JsonValue]]]
-"""What a source adds to the report of a completed run, given the id of its load."""
+"""Returns what a source adds to the report of a completed run; its argument is the load's id."""
 
 
 @dataclass(frozen=True)
 class RunActivities:
-    """What each workflow does first and last.
+    """The first and the last step of each run's workflow.
 
     Attributes:
-        reports: what sources add to the reports of their runs, by the workflow's name.
+        reports: by workflow name, the function that adds to a run's report.
     """
 
     pool: Pool
@@ -30,12 +30,12 @@ class RunActivities:
 
     @activity.defn(name="begin_run")
     async def begin_run(self, run: RunStarted) -> None:
-        """Enter the run, if whoever started it has not."""
+        """Insert the run, unless the process that started it has done so."""
         await self.runs.begin(run)
 
     @activity.defn(name="finish_run")
     async def finish_run(self, end: RunFinished) -> None:
-        """Close the run; what was committed counts, also where the worker died before it could say so."""
+        """Close the run. If its load was committed, the run is completed, even if the worker died after that."""
         if end.state is not RunState.COMPLETED and (load_ids := await ledger.completing_loads(self.pool, end.run_id)):
             end = RunFinished(
                 run_id=end.run_id, state=RunState.COMPLETED, result=LoadOutcome.LOADED, load_ids=tuple(load_ids)

@@ -1,4 +1,4 @@
-"""What staging a landed object takes, whatever its source: a source adds its reader, and nothing else."""
+"""Staging a landed object, for every source. A source supplies only its reader."""
 
 import asyncio
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from activities.beating import alongside, beating
+from activities.heartbeats import regular_heartbeats, run_concurrently
 from library.contracts.loads import LoadIdentity, LoadRequest, LoadResult, Staged
 from library.contracts.objects import ObjectRef
 from library.objects.staged import StagedFolder, StagedObjects, upload
@@ -20,17 +20,17 @@ from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
 type Reader = Callable[[Path, Path], "Reading"]
-"""Reads the landed file at the first path and leaves `{dataset}.csv` files in the folder at the second."""
+"""Reads the landed file at the first path, and writes `{dataset}.csv` files into the folder at the second."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader left in its folder.
+    """The result of a reader.
 
     Attributes:
-        rows: by dataset: how many rows its file has.
-        report: what it says of the object as a whole; no cell of it, since it goes into histories.
-        warnings: sentences for people; they may quote cells, and are kept with the run.
+        rows: the number of rows of each dataset's file.
+        report: facts about the whole object. It goes into histories, so it must not quote cells.
+        warnings: sentences for people. They may quote cells, and are stored in the run only.
     """
 
     rows: dict[str, int]
@@ -40,11 +40,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Landed:
-    """A landed object that is to be loaded.
+    """A landed object that is to be staged.
 
     Attributes:
-        run_id: the run that asks.
-        read: its reader.
+        run_id: the run that needs it.
+        read: the source's reader.
     """
 
     object: ObjectRef
@@ -55,10 +55,10 @@ class Landed:
 
 @dataclass(frozen=True)
 class Stager:
-    """From the store, through a reader, to where a load finds it.
+    """Reads landed objects and stores the staged files for their load.
 
     Attributes:
-        threads: where the blocking parts run; as many as the queue has slots.
+        threads: for the blocking parts; as many threads as the queue has slots.
     """
 
     pool: Pool
@@ -67,23 +67,23 @@ class Stager:
     threads: Executor
 
     async def stage(self, landed: Landed) -> Staged:
-        """Stage what a run is about back into the store, unless the ledger already holds its load."""
+        """Stage an object into the store, unless the ledger already has its load."""
 
         def in_thread() -> tuple[LoadRequest, Reading]:
             with tempfile.TemporaryDirectory(prefix="wardflow-stage-") as name:
                 return self._staged(landed, Path(name), self.store)
 
-        async with alongside(self.runs.enter_phase(landed.run_id, "stage")):
+        async with run_concurrently(self.runs.enter_phase(landed.run_id, "stage")):
             if done := await self._done(landed):
                 return done
-            async with beating():
+            async with regular_heartbeats():
                 request, reading = await asyncio.get_running_loop().run_in_executor(self.threads, in_thread)
         if reading.warnings:
             await self.runs.warn(landed.run_id, reading.warnings)
         return request
 
-    async def stage_at_hand(self, landed: Landed, folder: Path) -> Staged:
-        """Stage one of many objects into a folder, for a load that follows in the same step."""
+    async def stage_in_folder(self, landed: Landed, folder: Path) -> Staged:
+        """Stage an object into a local folder, for a load in the same activity."""
         if done := await self._done(landed):
             return done
         running = asyncio.get_running_loop().run_in_executor(
@@ -92,9 +92,8 @@ class Stager:
         try:
             request, _ = await asyncio.shield(running)
         finally:
-            await asyncio.gather(
-                running, return_exceptions=True
-            )  # nobody stops a thread, and the folder goes with its owner
+            # A thread cannot be cancelled, and the caller removes the folder: wait for the thread.
+            await asyncio.gather(running, return_exceptions=True)
         return request
 
     async def _done(self, landed: Landed) -> LoadResult | None:

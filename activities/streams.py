@@ -1,4 +1,4 @@
-"""Activities of streams: drain a partition for a minute, and keep every drain and archive under way."""
+"""Activities of streams: drain a partition for a minute, and keep all drains and archives running."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,11 @@ _ARCHIVE = "archive-topic"
 
 @dataclass(frozen=True)
 class DrainStarter:
-    """Starts drains, one workflow a partition, and archives, one a topic, wherever it is started from.
+    """Starts one drain workflow for each partition, and one archive workflow for each topic.
 
     Attributes:
-        prefix: of the deployment's queues and workflow ids.
-        queue: of workflows.
+        prefix: the beginning of the deployment's queue names and workflow ids.
+        queue: the queue of workflows.
     """
 
     client: Client
@@ -34,25 +34,25 @@ class DrainStarter:
     queue: str
 
     async def start(self, topic: str, partition: int, *, resumed: bool = False) -> None:
-        """Start a partition's drain, or leave the one that is under way.
+        """Start a partition's drain, unless it runs already.
 
         Args:
-            topic: of the partition.
-            partition: its number.
-            resumed: have the one that is under way look once more before it ends: it may just have found its
-                partition paused.
+            topic: the topic's name.
+            partition: the partition's number.
+            resumed: tell a running drain to check the partition once more. It may be about to end, since it just found
+                the partition paused.
         """
-        asked = DrainTopic(topic=topic, partition=partition)
-        await self._start(_DRAIN, asked, f"drain-{topic}-{partition}", signal="resume" if resumed else None)
+        request = DrainTopic(topic=topic, partition=partition)
+        await self._start(_DRAIN, request, f"drain-{topic}-{partition}", signal="resume" if resumed else None)
 
     async def archive(self, topic: str) -> None:
-        """Start a topic's archive, or leave the one that is under way."""
+        """Start a topic's archive, unless it runs already."""
         await self._start(_ARCHIVE, ArchiveTopic(topic=topic), f"archive-{topic}")
 
-    async def _start(self, workflow: str, asked: Contract, name: str, *, signal: str | None = None) -> None:
+    async def _start(self, workflow: str, request: Contract, name: str, *, signal: str | None = None) -> None:
         await self.client.start_workflow(
             workflow,
-            asked,
+            request,
             id=self.prefix + name,
             task_queue=self.prefix + self.queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -63,10 +63,10 @@ class DrainStarter:
 
 @dataclass(frozen=True)
 class StreamActivities:
-    """From Kafka into the warehouse.
+    """Load records from Kafka into the warehouse.
 
     Attributes:
-        drain, streams: `None` where no Kafka is set.
+        drain, streams: `None` if no Kafka is set.
     """
 
     drain: Drain | None
@@ -74,34 +74,34 @@ class StreamActivities:
     starter: DrainStarter
 
     @activity.defn(name="drain_partition")
-    async def drain_partition(self, asked: DrainTopic) -> DrainDone:
-        """Drain for up to a minute; a worker that is told to stop ends after the batch that it is at."""
+    async def drain_partition(self, request: DrainTopic) -> DrainDone:
+        """Drain for up to a minute. A worker that shuts down finishes the current batch."""
         if self.drain is None:
-            raise ConfigurationError("This worker knows no Kafka.", advice="Set WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.")
+            raise ConfigurationError("This worker has no Kafka.", advice="Set WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.")
         done = await self.drain.run(
-            asked,
+            request,
             run_id=activity.info().workflow_run_id or "",
             attempt=this_attempt(),
-            beat=activity.heartbeat,
-            ending=activity.is_worker_shutdown,
+            heartbeat=activity.heartbeat,
+            must_end=activity.is_worker_shutdown,
         )
         if done.records or done.outcome is not DrainOutcome.TIME:
-            _log.info("drained", topic=asked.topic, partition=asked.partition, **done.model_dump(mode="json"))
+            _log.info("drained", topic=request.topic, partition=request.partition, **done.model_dump(mode="json"))
         return done
 
     @activity.defn(name="keep_drains")
     async def keep_drains(self, _: KeepDrains) -> KeptDrains:
-        """Start what is missing: the drain of every partition that Kafka lists, and every topic's archive."""
+        """Start the missing drains (one for each partition in Kafka) and the missing archives."""
         if self.streams is None:
             return KeptDrains()
-        archives = await self.streams.to_archive(_left_out)  # first: the lake needs nothing of the warehouse
+        archives = await self.streams.to_archive(_log_skipped)  # first, since archives do not need the warehouse
         for topic in archives:
             await self.starter.archive(topic)
-        partitions = await self.streams.to_drain(_left_out)
+        partitions = await self.streams.to_drain(_log_skipped)
         for topic, partition in partitions:
             await self.starter.start(topic, partition)
         return KeptDrains(partitions=len(partitions), archives=len(archives))
 
 
-def _left_out(topic: str, error: WardflowError) -> None:
-    _log.warning("a topic is left out for a minute", topic=topic, error=type(error).__name__, why=error.message)
+def _log_skipped(topic: str, error: WardflowError) -> None:
+    _log.warning("a topic is skipped for a minute", topic=topic, error=type(error).__name__, why=error.message)

@@ -1,4 +1,4 @@
-"""The activity behind the upkeep of each minute."""
+"""The activity of the upkeep, which cleans up each minute."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,11 +19,11 @@ from library.warehouse.sessions import end_stuck
 
 @dataclass(frozen=True)
 class UpkeepActivities:
-    """Mends what a crash or an operator's hard stop left behind.
+    """Cleans up after crashes and terminated workflows.
 
     Attributes:
-        leftovers: of the sources: each forgets what its ended runs left before a moment, and returns how many objects
-            it removed.
+        leftovers: one function for each source. It removes what runs that ended before a moment left, and returns how
+            many objects it removed.
     """
 
     pool: Pool
@@ -33,19 +33,19 @@ class UpkeepActivities:
     leftovers: Sequence[Callable[[datetime], Awaitable[int]]]
 
     @activity.defn(name="keep_up")
-    async def keep_up(self, wanted: KeepUp) -> UpkeepDone:
-        """Look once at sessions, runs, staged objects and idempotency keys."""
+    async def keep_up(self, request: KeepUp) -> UpkeepDone:
+        """Clean up sessions, runs, staged objects, idempotency keys and the ledger once."""
         now = datetime.now(UTC)
-        # First, whatever becomes of the rest: others wait for what stuck sessions hold.
-        sessions_ended = await end_stuck(self.pool, older_than=wanted.stuck_after, still_for=wanted.stuck_for)
-        left_behind = now - timedelta(seconds=wanted.staged_for)
+        # First, since other loads wait for the locks of stuck sessions.
+        sessions_ended = await end_stuck(self.pool, older_than=request.stuck_after, still_for=request.stuck_for)
+        unused_since = now - timedelta(seconds=request.staged_for)
         return UpkeepDone(
-            runs_closed=await self.abandoned.close(now - timedelta(seconds=wanted.abandoned_after), forgotten=True),
+            runs_closed=await self.abandoned.close(now - timedelta(seconds=request.abandoned_after), forgotten=True),
             objects_removed=await asyncio.to_thread(
-                lambda: self.store.remove(self.store.keys_older_than(STAGED, left_behind))
+                lambda: self.store.remove(self.store.keys_older_than(STAGED, unused_since))
             )
-            + sum([await forget(now - timedelta(seconds=wanted.abandoned_after)) for forget in self.leftovers]),
+            + sum([await forget(now - timedelta(seconds=request.abandoned_after)) for forget in self.leftovers]),
             keys_removed=await self.keys.remove_old(),
-            drains_forgotten=await ledger.forget_drains(self.pool, now - timedelta(seconds=wanted.drains_for)),
+            drains_forgotten=await ledger.forget_drains(self.pool, now - timedelta(seconds=request.drains_for)),
             sessions_ended=sessions_ended,
         )

@@ -85,7 +85,7 @@ class ObjectStoreSettings(Section):
     region: str = "us-east-1"
 
 
-class KafkaSettings(Section):
+class KafkaCluster(Section):
     """Any Kafka cluster.
 
     Attributes:
@@ -93,7 +93,6 @@ class KafkaSettings(Section):
         bootstrap_servers: host:port, several parted by commas; `None`: the embedded broker.
         sasl_mechanism, sasl_user, sasl_password: where `security_protocol` begins with SASL.
         ca_file: certificates to trust instead of the system's.
-        patient_topic, admissions_topic, lab_results_topic: names of the topics of records.
         partitions, replication: of a topic that `wardflow migrate` makes; a topic that is there is left as it is.
         request_timeout: seconds that one request may take.
     """
@@ -105,17 +104,9 @@ class KafkaSettings(Section):
     sasl_user: str | None = None
     sasl_password: SecretStr | None = None
     ca_file: Path | None = None
-    patient_topic: TopicName = "patient"
-    admissions_topic: TopicName = "admissions"
-    lab_results_topic: TopicName = "lab_results"
     partitions: int = Field(default=4, ge=1)
     replication: int = Field(default=1, ge=1)
     request_timeout: float = 15.0
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """The topics that `wardflow migrate` makes."""
-        return (self.patient_topic, self.admissions_topic, self.lab_results_topic)
 
 
 class LakeSettings(Section):
@@ -134,7 +125,7 @@ class LakeSettings(Section):
     topics: tuple[TopicName, ...] = ()
 
 
-class StackSettings(Section):
+class EmbeddedStack(Section):
     """The embedded stack.
 
     Attributes:
@@ -144,7 +135,6 @@ class StackSettings(Section):
             where that user cannot reach checkout and data, root itself in a user namespace.
         jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
         maven_repository: where they are fetched from; `None`: from where everybody does.
-        fhir_sandbox: whether a FHIR server with synthetic sample data runs beside the others.
         reload: for developers: restart worker and API when their code changes.
         *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
     """
@@ -160,8 +150,6 @@ class StackSettings(Section):
     kafka_port: int | None = None
     worker_port: int | None = None
     api_port: int | None = None
-    fhir_sandbox: bool = True
-    fhir_sandbox_port: int | None = None
     reload: bool = False
 
     @property

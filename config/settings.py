@@ -16,28 +16,38 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config import fhir
+from config.beds import WorkbookSettings
+from config.fhir import FhirSettings, SandboxSettings
+from config.records import RecordSettings, RecordTopics
 from config.sections import (
     AccessSettings,
     ApiSettings,
     DownloadSettings,
     EncryptionSettings,
-    FhirSettings,
     LogSettings,
-    RecordSettings,
     StreamSettings,
-    WorkbookSettings,
     WorkerSettings,
 )
 from config.servers import (
-    KafkaSettings,
+    EmbeddedStack,
+    KafkaCluster,
     LakeSettings,
     ObjectStoreSettings,
     PostgresSettings,
-    StackSettings,
     TemporalSettings,
 )
+from config.stack_file import SERVERS
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
+
+
+class KafkaSettings(KafkaCluster, RecordTopics):
+    """The cluster, and the topics of records on it."""
+
+
+class StackSettings(EmbeddedStack, SandboxSettings):
+    """The embedded stack, and the sandbox in it."""
 
 
 class Settings(BaseSettings):
@@ -155,25 +165,16 @@ class _StackFileSource(_LaterSource):
         except (OSError, ValueError):
             return {}
         found: dict[str, Any] = {}
-        # A part that was named by a setting is taken from there whole: half an address of each would fit neither.
-        if "postgres" in stack and not self._said("postgres", "dsn"):
-            found["postgres"] = {"dsn": stack["postgres"]["url"], "read_only_dsn": stack["postgres"]["read_only_url"]}
-        if "temporal" in stack and not self._said("temporal", "address"):
-            found["temporal"] = {
-                "address": stack["temporal"]["address"],
-                "namespace": stack["temporal"]["namespace"],
-                "ui_url": stack.get("temporal_ui", {}).get("url"),
-            }
-        if "s3" in stack and not self._said("s3", "url"):
-            found["s3"] = {name: stack["s3"][name] for name in ("url", "bucket", "access_key", "secret_key")}
-        if "kafka" in stack and not self._said("kafka", "bootstrap_servers"):
-            found["kafka"] = {"bootstrap_servers": stack["kafka"]["bootstrap_servers"]}
+        for server in SERVERS:
+            # A part that was named by a setting is taken from there whole: half an address of each would fit neither.
+            if server.part in stack and not self._said(server.section, server.address):
+                found[server.section] = server.in_settings(stack)
         if self._kafka_is_turned_off(stack):
             found["kafka"] = {"enabled": False}
         if "api" in stack and not self._said("api", "url"):
             found["api"] = {"url": stack["api"]["url"]}
-        if "fhir_sandbox" in stack:
-            found["fhir"] = {"sandbox_url": stack["fhir_sandbox"]["url"]}
+        if sandbox := fhir.from_stack(stack):
+            found["fhir"] = sandbox
         return found
 
     def _kafka_is_turned_off(self, stack: dict[str, Any]) -> bool:

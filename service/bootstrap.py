@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -13,48 +11,39 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest, UpdateNamespaceRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
-)
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
-from library.access.tokens import Scope, Tokens
+from library.access.scopes import Scope
+from library.access.tokens import Tokens
+from library.access.users import enter_apis
 from library.contracts.errors import ConfigurationError, WardflowError
-from library.contracts.lake import TidyLake
 from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.revisions import is_known
 from service.addresses import kafka_server, postgres_server, store_server, temporal_server
-from service.resources import WarehouseUnavailable, kafka_connection, object_store, warehouse, warehouse_dsn
+from service.posts import posting_apis
+from service.resources import (
+    WarehouseUnavailable,
+    kafka_connection,
+    object_store,
+    source_feeds,
+    warehouse,
+    warehouse_dsn,
+)
 from service.sources import SOURCES
 from service.temporal import connect
 from service.waiting import resolved, waiting_for
-from workflows.lake import TidyLakeWorkflow
-from workflows.policies import WORKFLOWS
+from service.worker.wiring import SCHEDULES
 from workflows.runs import SEARCH_ATTRIBUTES
-from workflows.streams import KeepDrainsWorkflow
-from workflows.upkeep import UpkeepWorkflow
 
 SCHEMAS = schema.Schemas(tuple(source.schema for source in SOURCES))
 """Of the warehouse."""
-UPKEEP = "upkeep"
-KEEP_DRAINS = "keep-drains"
-TIDY_LAKE = "tidy-lake"
-_MINUTE = timedelta(minutes=1)
 _BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 """Which of two records is newer is not for their producers' clocks to say."""
 
@@ -114,12 +103,12 @@ async def check(settings: Settings) -> list[str]:
     problems += await _check_kafka(settings)
     try:
         client = await connect(settings)
-        for schedule in (UPKEEP, TIDY_LAKE, *([KEEP_DRAINS] if settings.kafka.enabled else [])):
-            await client.get_schedule_handle(settings.worker.queue_prefix + schedule).describe()
+        for schedule in (each for each in SCHEDULES if each.wanted(settings)):
+            await client.get_schedule_handle(schedule.id(settings)).describe()
     except WardflowError as error:
         problems.append(error.message)
     except RPCError as error:
-        problems.append(f"The schedule '{schedule}' is missing ({error.status.name}): run `wardflow migrate`.")
+        problems.append(f"The schedule '{schedule.name}' is missing ({error.status.name}): run `wardflow migrate`.")
     return problems
 
 
@@ -132,6 +121,8 @@ async def _migrate_warehouse(settings: Settings) -> None:
             if settings.postgres.read_only_dsn is not None:
                 reader = urlsplit(settings.postgres.read_only_dsn.get_secret_value())
                 await schema.grant_reader(dsn, SCHEMAS, unquote(reader.username or ""), unquote(reader.password or ""))
+            async with warehouse(settings, size=1) as pool:
+                await enter_apis(pool, {api.name: api.path for api in posting_apis()})
     except (asyncpg.PostgresError, OSError) as error:
         raise WarehouseUnavailable(f"Postgres does not answer, or refuses ({type(error).__name__}).") from error
 
@@ -149,12 +140,16 @@ async def _migrate_kafka(settings: Settings) -> None:
     if kafka.enabled:
         # Without it `acks=all` means those that keep up: one, when it comes to the worst.
         options = _BY_THE_BROKER | {"min.insync.replicas": str(kafka.replication // 2 + 1)}
-        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, options) for name in kafka.topics]
+        topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, options) for name in _topics(settings)]
         connection, server = kafka_connection(settings), kafka_server(settings)
         await resolved(server)
         with waiting_for(server, "the topics are looked for"):
             async with Cluster(connection) as cluster:
                 await cluster.make_topics(topics)
+
+
+def _topics(settings: Settings) -> list[str]:
+    return [feed.topic for feed in source_feeds(settings)]
 
 
 async def _check_kafka(settings: Settings) -> list[str]:
@@ -163,7 +158,7 @@ async def _check_kafka(settings: Settings) -> list[str]:
     problems = []
     try:
         async with Cluster(kafka_connection(settings)) as cluster:
-            for name in settings.kafka.topics:
+            for name in _topics(settings):
                 try:
                     await cluster.leaders(name)
                 except TopicMissing:
@@ -182,13 +177,9 @@ async def _migrate_temporal(settings: Settings) -> None:
 async def _make_temporal(client: Client, settings: Settings) -> None:
     await _make_namespace(client, settings)
     await _register_search_attributes(client)
-    await _schedule(client, settings, UPKEEP, UpkeepWorkflow.run, _MINUTE)
-    if settings.kafka.enabled:
-        await _schedule(client, settings, KEEP_DRAINS, KeepDrainsWorkflow.run, _MINUTE)
-        # What is posted is to be queryable a moment later, on the first minute too.
-        await client.get_schedule_handle(settings.worker.queue_prefix + KEEP_DRAINS).trigger()
-    tidy = TidyLake(keep_hours=settings.lake.keep_hours)
-    await _schedule(client, settings, TIDY_LAKE, TidyLakeWorkflow.run, timedelta(hours=1), tidy)
+    for schedule in SCHEDULES:
+        if schedule.wanted(settings):
+            await schedule.make(client, settings)
 
 
 async def _make_namespace(client: Client, settings: Settings) -> None:
@@ -226,34 +217,3 @@ async def _register_search_attributes(client: Client) -> None:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
-
-
-async def _schedule(
-    client: Client,
-    settings: Settings,
-    name: str,
-    workflow: Callable[..., Awaitable[Any]],
-    every: timedelta,
-    *arguments: object,
-) -> None:
-    """One at a time: buffered by one, since a skipped run would be lost without a word."""
-    name = settings.worker.queue_prefix + name
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
-            workflow,
-            args=arguments,
-            id=name,
-            task_queue=settings.worker.queue_prefix + WORKFLOWS,
-            execution_timeout=every - timedelta(seconds=5),
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=every),
-    )
-
-    def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
-        return ScheduleUpdate(schedule=schedule)
-
-    try:
-        await client.create_schedule(name, schedule)
-    except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(name).update(anew)

@@ -1,20 +1,22 @@
-"""Posted records on their way to Kafka: read, keyed by patient, promised only once all replicas in sync have them."""
+"""Posted records on their way to Kafka: read, keyed, accepted only once all replicas in sync have them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
+from functools import lru_cache
 
 import msgspec
 from prometheus_client import Counter
 
+from config.settings import Settings
 from library.access.rates import Rates
-from library.access.tokens import Api, Principal
+from library.access.scopes import post_to
+from library.access.tokens import Principal
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaRefused, KafkaUnavailable, TopicMissing
-from library.sources.records import reading
-from library.sources.records.reading import FieldError, RecordKind, RecordRefused
+from library.reading.records import FieldError, RecordRefused
 from library.streams.producer import Outgoing, Producer
+from service.sources import modules
 
 LONGEST = 1_000
 """Records of a list at most."""
@@ -22,20 +24,46 @@ LONGEST = 1_000
 LARGEST = 64 * 1024
 """Bytes of a record at most: far beyond what its fields may hold, and far below what a topic takes."""
 
-KINDS: Mapping[Api, RecordKind] = {
-    Api.PATIENT: reading.PATIENT,
-    Api.ADMISSIONS: reading.ADMISSION,
-    Api.LAB_RESULTS: reading.LAB_RESULT,
-}
-
 RECORDS = Counter(
     "wardflow_posted_records_total", "Records posted to the API, by what became of them.", ("api", "became")
 )
 
-_ACCEPTED = {api: RECORDS.labels(api, "accepted") for api in Api}
-
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _BLANKS = b" \t\r\n"
+
+
+@dataclass(frozen=True)
+class PostingApi:
+    """An API that takes records for a topic, from users who are granted that.
+
+    Attributes:
+        name: of the API; its route is `POST /api_{name}`.
+        tag: of the route, in the OpenAPI document.
+        wire: the fields of a record, a msgspec struct: the OpenAPI document is made from it.
+        key: reads a record and returns its key: records with the same key stay in order; raises `RecordRefused`.
+        topic: its name in the cluster, from the settings.
+    """
+
+    name: str
+    tag: str
+    wire: type[msgspec.Struct]
+    key: Callable[[bytes], bytes]
+    topic: Callable[[Settings], str]
+
+    @property
+    def scope(self) -> str:
+        """What its route needs."""
+        return post_to(self.name)
+
+    @property
+    def path(self) -> str:
+        """Of its route."""
+        return f"/api_{self.name}"
+
+
+def posting_apis() -> tuple[PostingApi, ...]:
+    """Every posting API of the sources."""
+    return tuple(api for module in modules("topics") for api in module.POSTING_APIS)
 
 
 class NotRecords(WardflowError):
@@ -90,17 +118,16 @@ class Posts:
     """Takes records from requests to Kafka.
 
     Attributes:
-        topics: where each API's records go.
         most: records that may wait for Kafka at once.
     """
 
     producer: Producer
-    topics: Mapping[Api, str]
+    settings: Settings
     rates: Rates
     most: int
     _under_way: int = field(default=0, init=False)
 
-    async def post(self, api: Api, caller: Principal, body: bytes) -> list[Accepted]:
+    async def post(self, api: PostingApi, caller: Principal, body: bytes) -> list[Accepted]:
         """Bring the records of a request to Kafka: all of them, or an error.
 
         Raises:
@@ -112,14 +139,14 @@ class Posts:
         """
         values = records_of(body)
         if seconds := self.rates.take(caller.id, len(values)):
-            RECORDS.labels(api, "too_fast").inc(len(values))
+            RECORDS.labels(api.name, "too_fast").inc(len(values))
             error = TooFast("You post more records than you may in this time.")
             error.retry_after = math.ceil(seconds)
             raise error
         try:
-            outgoing = checked(KINDS[api], values)
+            outgoing = checked(api, values)
         except RecordsRefused as refused:
-            RECORDS.labels(api, "refused").inc(len(refused.errors))
+            RECORDS.labels(api.name, "refused").inc(len(refused.errors))
             raise
         if self._under_way + len(outgoing) > self.most:
             raise TooManyUnderWay("Too many records are waiting for Kafka.")
@@ -129,16 +156,16 @@ class Posts:
         finally:
             self._under_way -= len(outgoing)
 
-    async def _send(self, api: Api, outgoing: Sequence[Outgoing]) -> list[Accepted]:
-        topic = self.topics[api]
+    async def _send(self, api: PostingApi, outgoing: Sequence[Outgoing]) -> list[Accepted]:
+        topic = api.topic(self.settings)
         try:
             delivered = await self.producer.send(topic, outgoing)
         except (KafkaUnavailable, KafkaRefused, TopicMissing) as error:
-            RECORDS.labels(api, "unknown").inc(len(outgoing))
+            RECORDS.labels(api.name, "unknown").inc(len(outgoing))
             raise OutcomeUnknown(
                 f"Kafka did not acknowledge all records ({type(error).__name__}); some may be stored all the same."
             ) from error
-        _ACCEPTED[api].inc(len(outgoing))
+        _accepted(api.name).inc(len(outgoing))
         return [Accepted(topic, each.partition, each.offset) for each in delivered]
 
 
@@ -162,8 +189,8 @@ def records_of(body: bytes) -> list[bytes]:
     return values
 
 
-def checked(kind: RecordKind, values: Sequence[bytes]) -> list[Outgoing]:
-    """The records, keyed by their patient, so that what concerns one stays in order.
+def checked(api: PostingApi, values: Sequence[bytes]) -> list[Outgoing]:
+    """The records with their keys.
 
     Raises:
         RecordsRefused: some cannot be read, with all that speaks against each.
@@ -174,12 +201,14 @@ def checked(kind: RecordKind, values: Sequence[bytes]) -> list[Outgoing]:
             errors[place] = [FieldError("", f"larger than {LARGEST:,} bytes")]
             continue
         try:
-            patient_id = kind.read(value)[0]
+            outgoing.append(Outgoing(value, key=api.key(value)))
         except RecordRefused as refused:
             errors[place] = refused.errors
-        else:
-            assert isinstance(patient_id, UUID)  # noqa: S101 - for the type checker
-            outgoing.append(Outgoing(value, key=str(patient_id).encode()))
     if errors:
         raise RecordsRefused(errors)
     return outgoing
+
+
+@lru_cache
+def _accepted(api: str) -> Counter:
+    return RECORDS.labels(api, "accepted")

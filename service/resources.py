@@ -2,19 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TypedDict
 
 import asyncpg
 
 from config.settings import Settings
-from library.access.tokens import Api
 from library.contracts.errors import ConfigurationError, WardflowError
 from library.contracts.streams import KafkaTurnedOff
 from library.lake.storage import LakeStorage
 from library.objects.store import ObjectStore
-from library.sources.fhir.client import FILES_MAY_TAKE
-from library.sources.records.feeds import feeds
 from library.streams.connection import Connection
 from library.streams.control import Streams
 from library.streams.topics import Topics
@@ -25,6 +21,7 @@ from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool, create_pool
 from library.web.guard import Guard
 from service.addresses import postgres_server
+from service.sources import modules
 from service.waiting import resolved, waiting_for
 
 CONNECT_MAY_TAKE = 60.0
@@ -75,8 +72,13 @@ async def warehouse(
         await pool.close()
 
 
-def download_guard(settings: Settings) -> Guard:
+def download_guard(settings: Settings, *, max_bytes: int, deadline: float | None = None) -> Guard:
     """What may be downloaded.
+
+    Args:
+        settings: the section `downloads` counts.
+        max_bytes: of one download.
+        deadline: seconds for one download; unless given, as the settings say.
 
     Raises:
         ConfigurationError: a host, origin or proxy of the settings cannot be one.
@@ -87,19 +89,14 @@ def download_guard(settings: Settings) -> Guard:
         schemes=wanted.schemes,
         ports=wanted.ports,
         private_origins=wanted.private_origins,
-        max_bytes=settings.workbook.max_bytes,
+        max_bytes=max_bytes,
         max_redirects=wanted.max_redirects,
         connect_timeout=wanted.connect_timeout,
         read_timeout=wanted.read_timeout,
-        deadline=wanted.deadline,
+        deadline=deadline or wanted.deadline,
         proxy=wanted.proxy.get_secret_value() if wanted.proxy else None,
         ca_file=wanted.ca_file,
     )
-
-
-def file_guard(settings: Settings) -> Guard:
-    """The same for files of exports, which are larger and take longer."""
-    return replace(download_guard(settings), max_bytes=settings.fhir.max_file_bytes, deadline=FILES_MAY_TAKE)
 
 
 def object_store(settings: Settings) -> ObjectStore:
@@ -169,21 +166,14 @@ def kafka_connection(settings: Settings) -> Connection:
     )
 
 
+def source_feeds(settings: Settings) -> tuple[Feed, ...]:
+    """What the topics of all sources feed."""
+    return tuple(feed for module in modules("topics") for feed in module.feeds(settings))
+
+
 def topics(settings: Settings) -> Topics:
     """The declared topics, by the names that the settings give them."""
-    kafka = settings.kafka
-    records = feeds(patient=kafka.patient_topic, admissions=kafka.admissions_topic, lab_results=kafka.lab_results_topic)
-    return Topics((*records, *(Feed(topic, "bronze") for topic in settings.lake.topics)))
-
-
-def record_topics(settings: Settings) -> dict[Api, str]:
-    """The topic that each of the record APIs posts to."""
-    kafka = settings.kafka
-    return {
-        Api.PATIENT: kafka.patient_topic,
-        Api.ADMISSIONS: kafka.admissions_topic,
-        Api.LAB_RESULTS: kafka.lab_results_topic,
-    }
+    return Topics((*source_feeds(settings), *(Feed(topic, "bronze") for topic in settings.lake.topics)))
 
 
 def streams(settings: Settings, pool: Pool) -> Streams:

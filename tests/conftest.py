@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.servers import KafkaSettings, StackSettings
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings, StackSettings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool
 from service import bootstrap
@@ -23,6 +22,17 @@ from tests.support.sandbox import RunningSandbox, running_sandbox
 
 # No test finds the stack that may run in this folder: its worker, its topics and its rows are somebody's.
 os.environ["WARDFLOW_STACK__FOLDER"] = str(Path(tempfile.gettempdir(), f"no-stack-of-{os.getpid()}"))
+
+
+SERVERS = {"servers", "broker", "stack"}
+"""Fixtures that start a server: a test that needs one gets the marker `servers`, and `make test-unit` leaves it out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Workflows: recipes."""
+"""Temporal workflows."""

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="ingest-workbook")
 class IngestWorkbookWorkflow:
-    """A workbook, downloaded where only its URL is given → staged → loaded, unless the ledger has it already."""
+    """Download a workbook (if only its URL is given) → stage → load, unless the ledger has it already."""
 
     @workflow.run
     async def run(self, request: IngestWorkbook) -> LoadResult:
@@ -23,7 +23,7 @@ class IngestWorkbookWorkflow:
             workbook = request.workbook or await act(
                 DOWNLOAD, WorkbookActivities.download_workbook, DownloadWorkbook(run_id=run_id, url=request.url or "")
             )
-            wanted = StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload)
-            return await loaded(await act(STAGE, WorkbookActivities.stage_workbook, wanted))
+            stage = StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload)
+            return await loaded(await act(STAGE, WorkbookActivities.stage_workbook, stage))
 
         return await recorded("beds", request.workbook.key if request.workbook else None, recipe)

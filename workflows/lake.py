@@ -1,4 +1,4 @@
-"""The lake: each topic into its bronze table, for ever; all tables tidied each hour."""
+"""The lake: archives each topic without end, and compacts all tables each hour."""
 
 from temporalio import workflow
 
@@ -10,28 +10,28 @@ with workflow.unsafe.imports_passed_through():
     from library.contracts.lake import ArchiveTopic, LakeTidied, TidyLake
 
 REPEATS = 100
-"""Activities of one run: some 700 events, eight hours."""
+"""Activities before the workflow continues as new: about 700 events, eight hours."""
 
 
 @workflow.defn(name="archive-topic")
 class ArchiveTopicWorkflow:
-    """One topic. It is a service: its schedule starts it again should it ever end."""
+    """Archives one topic. It never ends by itself; `keep-drains` starts it again if it does not run."""
 
     @workflow.run
-    async def run(self, wanted: ArchiveTopic) -> None:
-        """Archive, and go on as a new run before the history grows long."""
+    async def run(self, request: ArchiveTopic) -> None:
+        """Archive, and continue as new before the history is long."""
         for _ in range(REPEATS):
-            await act(ARCHIVE, LakeActivities.archive_topic, wanted)
+            await act(ARCHIVE, LakeActivities.archive_topic, request)
         workflow.continue_as_new(
-            wanted, initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+            request, initial_versioning_behavior=workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
         )
 
 
 @workflow.defn(name="tidy-lake")
 class TidyLakeWorkflow:
-    """Compaction and vacuum, started by a schedule."""
+    """Compacts and vacuums all tables; a schedule starts it each hour."""
 
     @workflow.run
-    async def run(self, wanted: TidyLake) -> LakeTidied:
-        """Look after every table once."""
-        return await act(TIDY_LAKE, LakeActivities.tidy_lake, wanted)
+    async def run(self, request: TidyLake) -> LakeTidied:
+        """Compact and vacuum every table once."""
+        return await act(TIDY_LAKE, LakeActivities.tidy_lake, request)

@@ -1,4 +1,4 @@
-"""Time-outs, retries and task queues: constants, in one place. Without a retry policy Temporal would retry for ever."""
+"""Time-outs, retries and task queues of all activities. Without a policy, Temporal would retry forever."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,18 +15,20 @@ STREAMS = "streams"
 QUEUES = (WORKFLOWS, IO, COMPUTE, LOAD, FHIR, STREAMS)
 
 _NEVER_HELPS = ("PayloadsTooLarge",)
-"""Failures of Temporal itself that it would retry although no repeat can help."""
+"""Temporal's own failures that a retry cannot fix, but that it would retry."""
 
 
 @dataclass(frozen=True)
 class ActivityPolicy:
-    """How long an activity may take, and how often it is tried.
+    """How long an activity may take, and how it is retried.
 
     Attributes:
-        queue: what bounds it: connections (load), cores (compute), calls a second (fhir), partitions (streams).
-        attempt: of one attempt.
-        overall: of all attempts together, waiting for a worker included.
-        heartbeat: after which silence an attempt counts as lost.
+        queue: the task queue. It limits connections (load), cores (compute), calls (fhir) or partitions (streams).
+        attempt: the time of one attempt.
+        overall: the time of all attempts together, with the time spent waiting for a worker.
+        heartbeat: an attempt without a heartbeat for this time counts as lost.
+        first_retry, longest_retry: the first and the longest pause between two attempts.
+        attempts: the most attempts; 0: no limit.
     """
 
     queue: str
@@ -38,7 +40,7 @@ class ActivityPolicy:
     attempts: int = 0
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of `workflow.execute_activity`, but for the queue."""
+        """Keyword arguments of `workflow.execute_activity`, without the queue."""
         return {
             "start_to_close_timeout": self.attempt,
             "schedule_to_close_timeout": self.overall,
@@ -57,13 +59,13 @@ BOOKKEEPING: dict[str, Any] = {
     "schedule_to_close_timeout": timedelta(days=1),
     "retry_policy": RetryPolicy(maximum_interval=timedelta(seconds=30), non_retryable_error_types=_NEVER_HELPS),
 }
-"""A row of `ingest.run`, written by a local activity: a few milliseconds of work are not worth a task of their own.
-Tried for a day, so that no run stays open because a server was away."""
+"""Options of the local activities that write a row of `ingest.run`. A task of their own would cost a fifth of a
+workbook's run. They are retried for a day, so that a run is closed even if Postgres was away for hours."""
 
 IMPORT_BOOKS = ActivityPolicy(
     queue=IO, attempt=timedelta(minutes=30), overall=timedelta(days=1), heartbeat=timedelta(seconds=30)
 )
-"""What an import plans and sums up in Postgres, beside its loads: beats by the clock."""
+"""Plan and sum up an import in Postgres. Sends timed heartbeats."""
 
 DOWNLOAD = ActivityPolicy(
     queue=IO,
@@ -72,7 +74,7 @@ DOWNLOAD = ActivityPolicy(
     heartbeat=timedelta(minutes=2),
     attempts=12,
 )
-"""Fetch a URL: the download has a deadline of its own, five minutes unless set; servers say when to come again."""
+"""Download a URL. The download has its own time limit (a setting, five minutes). Servers may state when to retry."""
 
 STAGE = ActivityPolicy(
     queue=COMPUTE,
@@ -80,7 +82,7 @@ STAGE = ActivityPolicy(
     overall=timedelta(hours=12),
     heartbeat=timedelta(seconds=30),
 )
-"""Read a landed object: beats by the clock, since the reading process has a time limit of its own."""
+"""Read a landed object. Sends timed heartbeats, since the child process that reads has its own time limit."""
 
 LOAD_STAGED = ActivityPolicy(
     queue=LOAD,
@@ -88,7 +90,7 @@ LOAD_STAGED = ActivityPolicy(
     overall=timedelta(hours=12),
     heartbeat=timedelta(seconds=30),
 )
-"""COPY and MERGE: beats with every chunk, and while Postgres is seen at work."""
+"""COPY and MERGE. Sends a heartbeat with every chunk, and while Postgres works."""
 
 FETCH = ActivityPolicy(
     queue=FHIR,
@@ -97,7 +99,7 @@ FETCH = ActivityPolicy(
     heartbeat=timedelta(seconds=20),
     longest_retry=timedelta(minutes=1),
 )
-"""A page of a search: a call has a deadline of its own. Busy servers say when to come again; others get hours."""
+"""Fetch a page of a search. A call has its own time limit. Servers may state when to retry; retries last hours."""
 
 EXPORT = ActivityPolicy(
     queue=FHIR,
@@ -106,7 +108,7 @@ EXPORT = ActivityPolicy(
     heartbeat=timedelta(seconds=20),
     longest_retry=timedelta(minutes=1),
 )
-"""Ask whether an export is ready: large ones take hours."""
+"""Ask whether an export is ready. Large ones take hours."""
 
 EXPORTED_FILE = ActivityPolicy(
     queue=FHIR,
@@ -118,7 +120,7 @@ EXPORTED_FILE = ActivityPolicy(
 """Download a file of an export."""
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
-"""Once a minute: what fails is tried again in the next."""
+"""Runs once a minute, so a failure is not retried: the next run tries again."""
 
 DRAIN = ActivityPolicy(
     queue=STREAMS,
@@ -127,10 +129,10 @@ DRAIN = ActivityPolicy(
     heartbeat=timedelta(seconds=15),
     longest_retry=timedelta(seconds=10),
 )
-"""A minute of a partition: beats with every batch, every look at an idle partition, and while Postgres is at work."""
+"""Drain a partition for a minute. Sends a heartbeat with every batch and every read, and while Postgres works."""
 
 KEEP_DRAINS = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
-"""Once a minute, as the upkeep."""
+"""Runs once a minute, as the upkeep does."""
 
 ARCHIVE = ActivityPolicy(
     queue=STREAMS,
@@ -138,7 +140,7 @@ ARCHIVE = ActivityPolicy(
     overall=timedelta(days=1),
     heartbeat=timedelta(seconds=45),
 )
-"""Five minutes of a topic into the lake: beats with every read, a second apart at most, but for an append's time."""
+"""Archive a topic for five minutes. Sends a heartbeat about each second, but none during an append."""
 
 TIDY_LAKE = ActivityPolicy(
     queue=COMPUTE,
@@ -146,4 +148,4 @@ TIDY_LAKE = ActivityPolicy(
     overall=timedelta(minutes=55),
     heartbeat=timedelta(minutes=15),
 )
-"""Compaction and vacuum of every table, each hour: beats with every table."""
+"""Compact and vacuum every table, each hour. Sends a heartbeat with every table."""

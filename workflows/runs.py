@@ -1,4 +1,4 @@
-"""What every run does first and last, so that a workflow itself is a recipe."""
+"""What every run has in common: its row in `ingest.run`, its policies, and how it ends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,33 +21,33 @@ DATASET = SearchAttributeKey.for_keyword_list("Dataset")
 PERIOD = SearchAttributeKey.for_keyword("Period")
 ROWS = SearchAttributeKey.for_int("Rows")
 SEARCH_ATTRIBUTES = (SOURCE, DATASET, PERIOD, ROWS)
-"""What runs can be searched by in the Web UI; `wardflow migrate` registers them. Never patient data."""
+"""Search attributes of runs in the Web UI; `wardflow migrate` registers them. They never hold patient data."""
 
 
 async def act[A, T](
     policy: ActivityPolicy, activity: Callable[Concatenate[Any, A, ...], Awaitable[T]], argument: A
 ) -> T:
-    """Run an activity under its policy, and when cancelled wait for what became of it: it may have committed."""
+    """Run an activity under a policy. When cancelled, wait until the activity has ended: it may have committed."""
     if workflow.cancellation_reason() is not None:
-        # A cancellation is forgotten when the step that it met completes all the same: no further one begins.
+        # When an activity completes in spite of a cancellation, Temporal drops the cancellation. So stop here.
         raise asyncio.CancelledError
     result: T = await workflow.execute_activity_method(
         activity,
         argument,
-        task_queue=beside_workflows(policy.queue),
+        task_queue=deployment_queue(policy.queue),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         **policy.options(),
     )
     return result
 
 
-async def together(*steps: Awaitable[Any]) -> None:
-    """Run steps side by side; where one fails, the others are cancelled, in their order, and waited for."""
+async def gather_or_cancel(*steps: Awaitable[Any]) -> None:
+    """Run steps at the same time. If one fails, cancel the others in order, and wait for them."""
     tasks = [asyncio.ensure_future(step) for step in steps]
     try:
         await asyncio.gather(*tasks)
     except GeneratorExit:
-        raise  # its worker lets go of the run: see `recorded`
+        raise  # the worker evicts the workflow: see `recorded`
     except BaseException:
         for task in tasks:
             task.cancel()
@@ -58,13 +58,13 @@ async def together(*steps: Awaitable[Any]) -> None:
 async def recorded[R: LoadResult | RunTotals](
     source: str, object_key: str | None, recipe: Callable[[str], Awaitable[R]], *, one_load: bool = True
 ) -> R:
-    """Run a recipe as a run: entered first, closed last, whatever becomes of it.
+    """Run a recipe as a run: insert the run first, and close it at the end, also after an error.
 
     Args:
-        source: whose run it is.
-        object_key: the landed object, where there is one from the start.
-        recipe: called with the run's id.
-        one_load: whether one load is all of the run.
+        source: the name of the run's source.
+        object_key: the landed object, if there is one at the start.
+        recipe: does the work; it gets the run's id.
+        one_load: whether the run is one load.
     """
     info = workflow.info()
     run_id = info.first_execution_run_id
@@ -76,7 +76,7 @@ async def recorded[R: LoadResult | RunTotals](
                 workflow_id=info.workflow_id,
                 workflow=info.workflow_type,
                 source=source,
-                subject=info.workflow_id,  # until whoever started it says better
+                subject=info.workflow_id,  # until the process that started the run writes a better one
                 started_at=info.workflow_start_time,
                 object_key=object_key,
                 one_load=one_load,
@@ -85,12 +85,12 @@ async def recorded[R: LoadResult | RunTotals](
         )
         result = await recipe(run_id)
     except GeneratorExit:
-        raise  # its worker lets go of the run, which goes on elsewhere
+        raise  # the worker evicts the workflow, which continues on another worker
     except BaseException as error:
-        # A time-out that follows a cancellation is its consequence: a worker that was frozen or gone when it came.
+        # A time-out after a cancellation counts as cancelled: the worker was frozen or gone when it came.
         cancelled = is_cancelled_exception(error) or workflow.cancellation_reason() is not None
         if not isinstance(error, FailureError) and not cancelled:
-            raise  # a mistake in the workflow's own code: its task is repeated until the code is mended
+            raise  # a bug in the workflow's code: Temporal retries the task until the code is fixed
         if cancelled:
             await _close(RunFinished(run_id=run_id, state=RunState.CANCELLED))
             raise CancelledError("cancelled") from error
@@ -110,14 +110,14 @@ async def recorded[R: LoadResult | RunTotals](
 
 
 async def loaded(staged: Staged) -> LoadResult:
-    """Load what was staged, unless the ledger had it already."""
+    """Load staged objects, unless staging found the load in the ledger."""
     if isinstance(staged, LoadResult):
         return staged
     return await act(LOAD_STAGED, LoadActivities.load_staged, staged)
 
 
 async def _close(end: RunFinished) -> None:
-    """Close the run; a cancellation comes too late for that."""
+    """Close the run. A cancellation does not stop this."""
     closing = workflow.start_local_activity_method(RunActivities.finish_run, end, **BOOKKEEPING)
     try:
         await asyncio.shield(closing)
@@ -126,7 +126,7 @@ async def _close(end: RunFinished) -> None:
 
 
 def described(error: BaseException) -> RunError:
-    """The innermost failure, which alone says what happened: `str(ActivityError)` says nothing."""
+    """The innermost failure as a `RunError`. Only this one has the cause; the outer ones are wrappers."""
     cause: BaseException = error
     while isinstance(cause.__cause__, FailureError):
         cause = cause.__cause__
@@ -136,10 +136,10 @@ def described(error: BaseException) -> RunError:
     return RunError(
         type=type(cause).__name__,
         message=str(cause),
-        advice="The step did not finish in its time: see the run's history in the Web UI, then start the run again.",
+        advice="The step did not finish in time. See the run's history in the Web UI, then start the run again.",
     )
 
 
-def beside_workflows(queue: str) -> str:
-    """The name of another queue of the same deployment: the workflow's own queue tells the prefix."""
+def deployment_queue(queue: str) -> str:
+    """The full name of a queue of this deployment, with the prefix of the workflow's own queue."""
     return workflow.info().task_queue.removesuffix(WORKFLOWS) + queue

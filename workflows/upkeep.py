@@ -1,4 +1,4 @@
-"""What has to be looked after each minute, started by a schedule."""
+"""The upkeep: cleans up each minute; a schedule starts it."""
 
 from temporalio import workflow
 
@@ -12,9 +12,9 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="upkeep")
 class UpkeepWorkflow:
-    """Ends stuck sessions, closes runs whose workflow is gone, removes staged objects that nobody took and old keys."""
+    """Ends stuck sessions, closes abandoned runs, removes unused staged objects and old idempotency keys."""
 
     @workflow.run
     async def run(self) -> UpkeepDone:
-        """Look once."""
+        """Clean up once."""
         return await act(UPKEEP, UpkeepActivities.keep_up, KeepUp())

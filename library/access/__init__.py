@@ -1,1 +1,1 @@
-"""Payload encryption: key ring and cipher."""
+"""Access: encryption of payloads, tokens, users, sessions, idempotency keys and the audit."""

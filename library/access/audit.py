@@ -1,26 +1,26 @@
-"""The audit: who did what to what, and when."""
+"""The audit: who did what, and when."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from library.access.gathered import Gathered
+from library.access.gathered import BatchedLookup
 from library.warehouse.pool import Pool
 
 LOCAL = "local"
-"""The actor of a command on the machine itself."""
+"""The actor of commands that run on the machine itself."""
 
 UNKNOWN = "unknown"
-"""The actor whose credentials did not count."""
+"""The actor of requests without valid credentials."""
 
 
 @dataclass(frozen=True, eq=False)
-class Refusal:
-    """A request that was not carried out since its caller may not have it.
+class RefusedRequest:
+    """A request that was refused because of its caller's credentials or scopes.
 
     Attributes:
-        actor: as in the audit.
-        route: its template, never an address with parameters.
+        actor: the caller's name in the audit.
+        route: the route's template, never a URL with parameters.
     """
 
     actor: str
@@ -31,14 +31,14 @@ class Refusal:
 
 
 class Audit:
-    """Adds to the audit; nothing changes it."""
+    """Adds rows to the audit. Rows are never changed."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._refusals = Gathered(self._write)
+        self._refusals = BatchedLookup(self._write)
 
     async def record(self, actor: str, action: str, subject: str, **detail: Any) -> None:  # noqa: ANN401 - JSON values
-        """Write down what was done; ids and parameters, never patient data."""
+        """Write an action with ids and parameters, but never patient data."""
         await self._pool.execute(
             "INSERT INTO access.audit (actor, action, subject, detail) VALUES ($1, $2, $3, $4)",
             actor,
@@ -47,11 +47,11 @@ class Audit:
             detail,
         )
 
-    async def refused(self, refusal: Refusal) -> None:
-        """Write down a refusal; many at once are written together, since whoever is refused may go on trying."""
+    async def refused(self, refusal: RefusedRequest) -> None:
+        """Write a refused request. Many at once are written in one statement, since an attacker may send very many."""
         await self._refusals.get(refusal)
 
-    async def _write(self, refusals: Sequence[Refusal]) -> Mapping[Refusal, None]:
+    async def _write(self, refusals: Sequence[RefusedRequest]) -> Mapping[RefusedRequest, None]:
         await self._pool.execute(
             "INSERT INTO access.audit (actor, action, subject, detail) "
             "SELECT actor, 'refused', subject, detail FROM unnest($1::text[], $2::text[], $3::jsonb[]) "

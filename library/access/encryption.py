@@ -1,7 +1,7 @@
-"""Encryption of payloads: AES-256-GCM under a key ring that all processes share.
+"""Encryption of payloads: AES-256-GCM with a key ring that all processes share.
 
-The ring is a JSON file: `{"current": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}`. To change keys, add one to the
-file everywhere first, and only then make it `current`: every process can then read what any of them writes.
+The ring is a JSON file: `{"current": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}`. To change keys, first add the new
+key to the file on every machine. Then make it `current`. So every process can always read what another one wrote.
 """
 
 import base64
@@ -22,14 +22,14 @@ _NONCE_BYTES = 12
 
 
 class UnreadablePayload(WardflowError):
-    """A payload that was encrypted with a key that this process does not have, or that was altered."""
+    """A payload cannot be decrypted: this process does not have its key, or the payload was changed."""
 
     default_advice = "Add the key that encrypted it to this process's key ring."
 
 
 @dataclass(frozen=True)
 class KeyRing:
-    """Keys by name; `current` encrypts, all decrypt."""
+    """Keys by name. `current` encrypts; all keys decrypt."""
 
     current: str
     keys: Mapping[str, bytes] = field(repr=False)
@@ -42,10 +42,10 @@ class KeyRing:
 
     @classmethod
     def read(cls, file: Path) -> "KeyRing":
-        """The ring in a file.
+        """Read the ring from a file.
 
         Raises:
-            ConfigurationError: there is none, or it is not of the form above.
+            ConfigurationError: the file is missing, or does not have the form above.
         """
         try:
             ring = json.loads(file.read_text())
@@ -58,12 +58,12 @@ class KeyRing:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(
                 f"The key ring at {file} cannot be read: {type(error).__name__}.",
-                advice="Restore it from a backup: without its keys, the histories of runs cannot be read any more.",
+                advice="Restore it from a backup. Without its keys, the histories of runs can no longer be read.",
             ) from None
 
     @classmethod
     def read_or_make(cls, file: Path) -> "KeyRing":
-        """The ring in a file, made with one new key where there is none; two processes at once make one ring."""
+        """Read the ring from a file, or create it with one new key. Two processes at once create one ring."""
         if not file.exists():
             key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
             name = f"k{secrets.token_hex(4)}"
@@ -75,7 +75,7 @@ class KeyRing:
                 stream.flush()
                 os.fsync(stream.fileno())
             try:
-                os.link(new, file)  # fails where the other process was first; a rename would replace its ring
+                os.link(new, file)  # fails if another process was first; a rename would replace that process's ring
             except FileExistsError:
                 pass
             finally:
@@ -83,40 +83,44 @@ class KeyRing:
         return cls.read(file)
 
     def encrypt(self, plain: bytes, *, label: bytes = b"") -> tuple[str, bytes]:
-        """The current key's name, and nonce and ciphertext; name and label are authenticated with them."""
+        """Encrypt with the current key.
+
+        Returns:
+            The key's name, and the nonce with the ciphertext. Name and label are authenticated, too.
+        """
         nonce = secrets.token_bytes(_NONCE_BYTES)
         bound = self.current.encode() + label
         return self.current, nonce + AESGCM(self.keys[self.current]).encrypt(nonce, plain, bound)
 
     def decrypt(self, name: str, sealed: bytes, *, label: bytes = b"") -> bytes:
-        """What was encrypted under this label.
+        """Decrypt bytes that were encrypted with this label.
 
         Raises:
-            UnreadablePayload: the key is not in the ring, or the bytes are not what it encrypted.
+            UnreadablePayload: the key is not in the ring, or the bytes or the label do not match.
         """
         if name not in self.keys:
             raise UnreadablePayload(f"A payload was encrypted with the key '{name}', which is not in the key ring.")
         try:
             return AESGCM(self.keys[name]).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode() + label)
-        except (InvalidTag, ValueError):  # the latter where there are fewer bytes than a nonce has
+        except (InvalidTag, ValueError):  # ValueError: the bytes are shorter than a nonce
             raise UnreadablePayload(
-                "A payload does not match its key: it was altered, or encrypted elsewhere."
+                "A payload does not match its key: it was changed, or encrypted with another key of this name."
             ) from None
 
 
 class KeyRingFile:
-    """The key ring as its file has it: read again when something names a key that was added since."""
+    """A key ring that reads its file again when a payload names an unknown key."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._ring = KeyRing.read(file)
 
     def encrypt(self, data: bytes, *, label: bytes = b"") -> tuple[str, bytes]:
-        """As the ring does."""
+        """See `KeyRing.encrypt`."""
         return self._ring.encrypt(data, label=label)
 
     def decrypt(self, name: str, sealed: bytes, *, label: bytes = b"") -> bytes:
-        """As the ring does."""
+        """See `KeyRing.decrypt`."""
         if name not in self._ring.keys:
             self._ring = KeyRing.read(self._file)
         return self._ring.decrypt(name, sealed, label=label)

@@ -1,48 +1,48 @@
-"""Many callers' questions asked as one: what is asked while a question is under way waits for the next one."""
+"""Combines the look-ups of many callers: those that come during a query wait for the next query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 
 
-class Gathered[Key, Value]:
-    """Asks for many keys at once.
+class BatchedLookup[Key, Value]:
+    """Looks up many keys with one query.
 
-    Nobody is handed what was found before they asked: a caller's key is in a question that is put after the call. So
-    this is no cache, and what was revoked a moment ago is revoked.
+    A caller's key is always in a query that begins after the call. So this is no cache: a token that was revoked a
+    moment ago is not found.
 
     Args:
-        ask: finds what there is for some keys; a key that it does not answer has no value.
+        query: returns the values of some keys. A key that is missing in the result has no value.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
-        self._ask = ask
+    def __init__(self, query: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value]]]) -> None:
+        self._query = query
         self._waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: Key) -> Value | None:
-        """What there is for a key, from now on; raises what asking raised."""
+        """The value of a key, or `None`. Errors of the query are raised here."""
         answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_all())
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run_queries())
         return await answer
 
-    async def _ask_all(self) -> None:
+    async def _run_queries(self) -> None:
         while self._waiting:
-            asked, self._waiting = self._waiting, {}
+            batch, self._waiting = self._waiting, {}
             try:
-                found = await self._ask(list(asked))
+                found = await self._query(list(batch))
             except asyncio.CancelledError:
-                for answer in chain.from_iterable(asked.values()):
+                for answer in chain.from_iterable(batch.values()):
                     answer.cancel()
                 raise
-            except Exception as error:  # noqa: BLE001 - everybody who asked is told
-                for answer in chain.from_iterable(asked.values()):
-                    if not answer.done():  # whoever asked may have gone
+            except Exception as error:  # noqa: BLE001 - every caller gets it
+                for answer in chain.from_iterable(batch.values()):
+                    if not answer.done():  # the caller may have been cancelled
                         answer.set_exception(error)
             else:
-                for key, answers in asked.items():
+                for key, answers in batch.items():
                     for answer in answers:
                         if not answer.done():
                             answer.set_result(found.get(key))

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that is repeated with its key is carried out once, and answered the same."""
+"""Idempotency keys: a request that is sent twice with one key is executed once, with the same answer."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -7,20 +7,20 @@ from uuid import UUID, uuid4
 from library.warehouse.pool import Pool
 
 KEPT = timedelta(hours=24)
-"""How long an answer can be had again."""
+"""How long an answer is stored."""
 
 LEASE = timedelta(seconds=15)
-"""How long a claim holds unless it is renewed: a process that died does not lock its keys for longer."""
+"""How long a claim is valid without renewal. So a process that died does not lock its keys for longer."""
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A request that wants to be carried out under a key.
+class KeyedRequest:
+    """A request with an idempotency key.
 
     Attributes:
-        principal: whose key it is; the same key of another caller is another key.
-        fingerprint: of all that makes the request what it is.
-        claim: of this attempt alone.
+        principal: the id of the caller. The same key of another caller is another key.
+        fingerprint: a hash of the request: route, parameters and body.
+        claim: a random id of this attempt.
     """
 
     principal: UUID
@@ -30,8 +30,8 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a request was answered."""
+class StoredAnswer:
+    """The answer to a request."""
 
     status: int
     headers: dict[str, str]
@@ -39,28 +39,28 @@ class Answer:
 
 
 class Claimed:
-    """The attempt is the one that carries the request out."""
+    """This request must be executed."""
 
 
 class Busy:
-    """Another attempt is carrying it out."""
+    """The same request is being executed by another attempt."""
 
 
 class Differs:
-    """The key was used for another request."""
+    """The key was used for a different request."""
 
 
 class IdempotencyKeys:
-    """Claims keys, and keeps answers."""
+    """Claims keys, and stores answers."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def claim(self, attempt: Attempt) -> Answer | Claimed | Busy | Differs:
-        """Take a key, or learn what became of it.
+    async def claim(self, attempt: KeyedRequest) -> StoredAnswer | Claimed | Busy | Differs:
+        """Claim a key, or return the state of the earlier request with it.
 
-        One statement decides, so of two attempts at once one is told `Claimed`. A claim whose process fell silent
-        is taken over, and so is an answer that is too old.
+        One statement decides, so only one of two requests at once is `Claimed`. A claim that was not renewed, and an
+        answer that is too old, are taken over.
         """
         taken = await self._pool.fetchval(
             """
@@ -88,13 +88,13 @@ class IdempotencyKeys:
             attempt.key,
         )
         if found is None or (found["status"] is None and found["fingerprint"] == attempt.fingerprint):
-            return Busy()  # none: given back a moment ago; whoever asks again finds it free
+            return Busy()  # no row: the key was given back a moment ago, so the next retry can claim it
         if found["fingerprint"] != attempt.fingerprint:
             return Differs()
-        return Answer(found["status"], found["headers"], found["body"])
+        return StoredAnswer(found["status"], found["headers"], found["body"])
 
-    async def renew(self, attempt: Attempt) -> None:
-        """Say that the request is still being carried out."""
+    async def renew(self, attempt: KeyedRequest) -> None:
+        """Renew the claim while the request is executed."""
         await self._pool.execute(
             "UPDATE access.idempotency SET claimed_at = now() WHERE principal = $1 AND key = $2 AND claim = $3",
             attempt.principal,
@@ -102,8 +102,8 @@ class IdempotencyKeys:
             attempt.claim,
         )
 
-    async def keep(self, attempt: Attempt, answer: Answer) -> None:
-        """Keep the answer for those who ask again."""
+    async def keep(self, attempt: KeyedRequest, answer: StoredAnswer) -> None:
+        """Store the answer for retries."""
         await self._pool.execute(
             "UPDATE access.idempotency SET status = $4, headers = $5, body = $6 "
             "WHERE principal = $1 AND key = $2 AND claim = $3",
@@ -115,8 +115,8 @@ class IdempotencyKeys:
             answer.body,
         )
 
-    async def give_back(self, attempt: Attempt) -> None:
-        """Forget the key: nothing was done, so a repeat may try again."""
+    async def give_back(self, attempt: KeyedRequest) -> None:
+        """Remove the claim, since nothing was done. A retry can claim the key again."""
         await self._pool.execute(
             "DELETE FROM access.idempotency WHERE principal = $1 AND key = $2 AND claim = $3 AND status IS NULL",
             attempt.principal,
@@ -125,7 +125,7 @@ class IdempotencyKeys:
         )
 
     async def remove_old(self) -> int:
-        """Remove what is older than answers are kept; returns how many."""
+        """Remove keys that are older than `KEPT`, and return their number."""
         removed: int = await self._pool.fetchval(
             "WITH gone AS (DELETE FROM access.idempotency WHERE created_at < now() - $1::interval RETURNING 1) "
             "SELECT count(*) FROM gone",

@@ -1,12 +1,12 @@
-"""How the audit names a patient."""
+"""Names of patients in the audit."""
 
 import hashlib
 
 
 def pseudonym(patient_id: str) -> str:
-    """What the audit calls a patient: who asks for one finds all who read it, and no list of patients comes about.
+    """The hash of a patient's id. With a patient's id one can find who read it, but the audit does not list ids.
 
-    Ids of some servers are short numbers, which can be tried one after the other: this is no secret, and the audit is
-    for administrators only.
+    It is not secret: the ids of some servers are short numbers, so their hashes can be tried. Only administrators can
+    read the audit.
     """
     return hashlib.sha256(f"patient {patient_id}".encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Sessions of browsers: a text that seals a token's id, never the token, and says until when it counts."""
+"""Browser sessions: an encrypted text with a token's id (never the token) and the time when the session ends."""
 
 import base64
 import json
@@ -9,14 +9,14 @@ from uuid import UUID
 from library.access.encryption import KeyRing, KeyRingFile, UnreadablePayload
 
 _LABEL = b"|session"
-"""Authenticated with what is sealed: no payload of Temporal's can pass as a session, and no session as a payload."""
+"""The label of the encryption. It makes sure that a payload of Temporal cannot be used as a session, or the reverse."""
 
 
 class Sessions:
-    """Seals and opens sessions; all processes that share the key ring know each other's.
+    """Encrypts and decrypts sessions. Processes with the same key ring accept each other's sessions.
 
     Attributes:
-        seconds: how long a session lasts at most; it ends at once when its token is revoked.
+        seconds: how long a session lasts. It ends sooner when its token is revoked.
     """
 
     def __init__(self, ring: KeyRing | KeyRingFile, *, seconds: float) -> None:
@@ -24,16 +24,17 @@ class Sessions:
         self.seconds = seconds
 
     def seal(self, token_id: UUID) -> str:
-        """Begin a session."""
-        told = json.dumps({"token": str(token_id), "until": time.time() + self.seconds}).encode()
-        name, sealed = self._ring.encrypt(told, label=_LABEL)
+        """Begin a session, and return its text."""
+        content = json.dumps({"token": str(token_id), "until": time.time() + self.seconds}).encode()
+        name, sealed = self._ring.encrypt(content, label=_LABEL)
         return f"{name}.{base64.urlsafe_b64encode(sealed).decode()}"
 
     def token_id(self, session: str) -> UUID | None:
-        """Whose session it is; `None` for one that was not sealed here, or is over."""
+        """The id of the session's token; `None`: the session is not valid, or has ended."""
         name, _, sealed = session.partition(".")
         try:
-            told: dict[str, Any] = json.loads(self._ring.decrypt(name, base64.urlsafe_b64decode(sealed), label=_LABEL))
+            plain = self._ring.decrypt(name, base64.urlsafe_b64decode(sealed), label=_LABEL)
+            content: dict[str, Any] = json.loads(plain)
         except (UnreadablePayload, ValueError):
             return None
-        return UUID(told["token"]) if told["until"] > time.time() else None
+        return UUID(content["token"]) if content["until"] > time.time() else None

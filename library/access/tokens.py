@@ -1,25 +1,25 @@
-"""Tokens with scopes: shown once, stored as hashes, expiring and revocable at once."""
+"""Tokens with scopes. They are shown once, stored as hashes, can expire, and can be revoked at once."""
 
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 
-from library.access.gathered import Gathered
+from library.access.gathered import BatchedLookup
+from library.access.scopes import POST, Scope
 from library.contracts.errors import WardflowError
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 
 _PREFIX = "wf_"
 _BYTES = 32
-_PATIENCE = 5.0
-"""Seconds that Postgres gets to say whose a token is: everybody waits for that."""
+_QUERY_TIMEOUT = 5.0
+"""Seconds to wait for Postgres when a token is checked. Every request waits for this."""
 
 GRANTS = "ARRAY(SELECT g.api FROM access.api_grant g WHERE g.user_id = u.id) AS grants"
 _PRINCIPALS = (
@@ -29,51 +29,26 @@ _PRINCIPALS = (
 )
 
 
-class Scope(StrEnum):
-    """What the bearer of a token may do."""
-
-    READ_BEDS = "read:beds"
-    READ_PATIENTS = "read:patients"
-    OPERATE = "operate"
-    ADMIN = "admin"
-
-
-class Api(StrEnum):
-    """An API that users may be granted: what they may post."""
-
-    PATIENT = "patient"
-    ADMISSIONS = "admissions"
-    LAB_RESULTS = "lab_results"
-
-    @property
-    def scope(self) -> str:
-        """What a route of it needs: no token stores this, it is the user's grant."""
-        return f"{_POST}{self}"
-
-
-_POST = "post:"
-
-
 class AccessUnknown(WardflowError):
-    """Postgres does not answer, so nobody knows who may do what."""
+    """Postgres does not answer, so permissions cannot be checked."""
 
     retryable = True
     default_advice = "Try again; see `wardflow doctor`."
 
 
 class NoSuchToken(WardflowError):
-    """No token has this id."""
+    """There is no token with this id."""
 
     default_advice = "`wardflow access token list` shows the tokens and their ids."
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks.
+    """The caller of a request.
 
     Attributes:
-        token_id: of what was shown: a token's id, or the user's who gave a password.
-        grants: the APIs that the user may post to, at this moment.
+        token_id: the token's id; for a password, the user's id.
+        grants: the APIs that the user may post to now.
     """
 
     token_id: UUID
@@ -84,22 +59,22 @@ class Principal:
 
     @property
     def id(self) -> UUID:
-        """The same for all of a user's tokens, and for the password."""
+        """The caller's id. It is the same for all tokens of a user and for the password."""
         return self.user_id or self.token_id
 
     def may(self, scope: str) -> bool:
-        """Whether one of its scopes or grants is this one, or it may do everything."""
-        if scope.startswith(_POST) and scope.removeprefix(_POST) in self.grants:
+        """Whether the caller has this scope or grant, or is an administrator."""
+        if scope.startswith(POST) and scope.removeprefix(POST) in self.grants:
             return True
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """A token, without itself.
+    """The description of a token, without its secret.
 
     Attributes:
-        user: the name of the user whose token it is.
+        user: the name of the user that the token belongs to.
     """
 
     id: UUID
@@ -112,27 +87,27 @@ class TokenInfo:
 
 
 class Tokens:
-    """Makes, checks and revokes tokens."""
+    """Creates, checks and revokes tokens."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._by_digest = Gathered(self._bearers)
+        self._by_digest = BatchedLookup(self._bearers)
 
     async def create(
         self,
         name: str,
-        scopes: Sequence[Scope],
+        scopes: Sequence[str],
         *,
         expires_at: datetime | None = None,
         user_id: UUID | None = None,
     ) -> tuple[UUID, str]:
-        """Make a token; returns its id, and the token itself, which nobody can see again.
+        """Create a token, and return its id and the token, which cannot be shown again.
 
         Args:
-            name: whom it is for, or what.
-            scopes: what its bearer may do; none for a user's, who may do what is granted.
-            expires_at: from when on it counts no more.
-            user_id: whose it is.
+            name: what the token is for.
+            scopes: its permissions; none for a user's token, since grants apply.
+            expires_at: when it expires.
+            user_id: the user that it belongs to.
         """
         token_id, token = uuid4(), _PREFIX + secrets.token_urlsafe(_BYTES)
         await self._pool.execute(
@@ -148,7 +123,7 @@ class Tokens:
         return token_id, token
 
     async def verify(self, token: str) -> Principal | None:
-        """Whose token it is; `None` for one that is unknown, expired or revoked, or whose user is disabled.
+        """The caller with this token; `None`: it is unknown, expired or revoked, or its user is disabled.
 
         Raises:
             AccessUnknown: Postgres does not answer.
@@ -156,7 +131,7 @@ class Tokens:
         return await self._by_digest.get(digest(token))
 
     async def bearer(self, token_id: UUID) -> Principal | None:
-        """Whose token has this id; `None` where it counts no more.
+        """The caller with the token of this id; `None`: the token is no longer valid.
 
         Raises:
             AccessUnknown: Postgres does not answer.
@@ -166,27 +141,27 @@ class Tokens:
     async def _bearers(self, digests: Sequence[bytes]) -> Mapping[bytes, Principal]:
         return await self._found("t.digest = ANY ($1::bytea[])", digests)
 
-    async def _found(self, condition: str, wanted: object) -> Mapping[bytes, Principal]:
+    async def _found(self, condition: str, value: object) -> Mapping[bytes, Principal]:
         try:
-            rows = await self._pool.fetch(_PRINCIPALS.format(condition), wanted, timeout=_PATIENCE)
+            rows = await self._pool.fetch(_PRINCIPALS.format(condition), value, timeout=_QUERY_TIMEOUT)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
-            raise AccessUnknown(f"Whose token this is cannot be looked up ({type(error).__name__}).") from error
+            raise AccessUnknown(f"The token cannot be looked up ({type(error).__name__}).") from error
         return {row["digest"]: _principal(row) for row in rows}
 
     async def revoke(self, token_id: UUID) -> None:
-        """Take a token back, from the next request on.
+        """Revoke a token, from the next request on.
 
         Raises:
-            NoSuchToken: there is none with this id.
+            NoSuchToken: there is no token with this id.
         """
         found = await self._pool.fetchval(
             "UPDATE access.token SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING true", token_id
         )
         if not found:
-            raise NoSuchToken(f"No token has the id {token_id}.")
+            raise NoSuchToken(f"There is no token with the id {token_id}.")
 
     async def listed(self) -> list[TokenInfo]:
-        """All tokens, the newest first."""
+        """All tokens, newest first."""
         rows = await self._pool.fetch(
             "SELECT t.id, t.name, t.scopes, u.name AS user, t.created_at, t.expires_at, t.revoked_at "
             "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id ORDER BY t.created_at DESC, t.id"
@@ -195,7 +170,7 @@ class Tokens:
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a token. It has 256 random bits, so a fast hash cannot be guessed back."""
+    """The stored hash of a token. A token has 256 random bits, so a fast hash is safe."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 

@@ -1,1 +1,1 @@
-"""What crosses a boundary: inputs, results, references and errors. Imports pydantic and the standard library only."""
+"""Types that cross a boundary: inputs, results, references and errors. Only pydantic and the standard library."""

@@ -1,4 +1,4 @@
-"""Draining topics into the warehouse: what is asked, where it stands, what came of it."""
+"""Draining topics into the warehouse: inputs, positions, results and errors."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,7 @@ class DrainTopic(Contract):
 
     @property
     def session(self) -> UUID:
-        """By which the database sessions of the partition's drains are found."""
+        """The id in the names of the partition's database sessions."""
         return uuid5(LOADS, f"{self.topic}/{self.partition}")
 
 
@@ -25,22 +25,22 @@ class DrainOutcome(StrEnum):
     """Why a drain's activity ended."""
 
     TIME = "time"
-    """Its minute is over, or its worker ends: the next one goes on."""
+    """Its minute is over, or its worker shuts down. The next activity continues."""
     SUPERSEDED = "superseded"
-    """Somebody else moved the offset: another attempt, a rewind, a pause. The next one looks anew."""
+    """Another attempt, a rewind or a pause changed the offset. The next activity reads it again."""
     PAUSED = "paused"
-    """Nobody goes on until it is resumed."""
+    """The partition waits until it is resumed."""
     STOPPED = "stopped"
-    """Nobody can go on until it is rewound; `GET /streams` has the reason."""
+    """The partition cannot be drained until it is rewound. `GET /streams` has the reason."""
 
 
 class DrainDone(Contract):
     """What one activity of a drain did.
 
     Attributes:
-        records: that it loaded or refused.
-        batches: transactions that it committed.
-        next_offset: where the next one goes on, as far as this one knows.
+        records: how many records were loaded or refused.
+        batches: how many transactions were committed.
+        next_offset: where the next activity continues, as far as this one knows.
     """
 
     outcome: DrainOutcome
@@ -50,7 +50,7 @@ class DrainDone(Contract):
 
 
 class DrainIdentity(Contract):
-    """What makes a drain's row in the ledger its own: no two activities begin at one offset of one generation."""
+    """The identity of a drain's row in the ledger. No two activities begin at one offset of one generation."""
 
     source: str
     topic: str
@@ -70,7 +70,7 @@ class DrainIdentity(Contract):
 
     @property
     def text(self) -> str:
-        """The identity as it stands in the ledger."""
+        """The identity as it is written in the ledger."""
         return f"{self.source}|{self.scope}|generation {self.generation}|offset {self.first_offset}"
 
     @property
@@ -84,12 +84,12 @@ class StreamState(StrEnum):
 
     DRAINING = "draining"
     PAUSED = "paused"
-    """Only of a status; a row of `ingest.stream_offset` says it apart, and can be stopped as well."""
+    """Used in a status only. A row of `ingest.stream_offset` has a column `paused`, and can be stopped too."""
     STOPPED = "stopped"
 
 
 class StreamPosition(Contract):
-    """How far a partition is drained: a row of `ingest.stream_offset`."""
+    """How far a partition is drained: one row of `ingest.stream_offset`."""
 
     topic: str
     partition: int
@@ -110,10 +110,10 @@ class StreamStatus(StreamPosition):
     """A partition as `GET /streams` shows it.
 
     Attributes:
-        lag: offsets between the next one to load and the end; those of marks of transactions are among them.
+        lag: offsets between the next one to load and the end. Kafka's transaction markers count too.
         rate: records a second, over the last five minutes.
-        freshness: seconds by which the warehouse is behind: the age of the last record that was loaded, and 0 where
-            none is waiting; `None`: nothing was loaded yet.
+        freshness: seconds that the warehouse is behind: the age of the last loaded record, or 0 if no record waits.
+            `None`: nothing was loaded yet.
     """
 
     lag: int
@@ -129,8 +129,8 @@ class KeptDrains(Contract):
     """What `keep_drains` found.
 
     Attributes:
-        partitions: whose drains are under way now.
-        archives: topics whose archive is.
+        partitions: number of partitions that are drained now.
+        archives: number of topics that are archived now.
     """
 
     partitions: int = 0
@@ -138,12 +138,12 @@ class KeptDrains(Contract):
 
 
 class StreamUnknown(WardflowError):
-    """No topic is declared under this name, or nothing is known of its partitions yet."""
+    """No topic is declared under this name, or its partitions are not known yet."""
 
-    default_advice = "`wardflow streams list` names them."
+    default_advice = "`wardflow streams list` shows the topics."
 
 
 class OffsetNotHeld(WardflowError):
-    """A partition does not hold the offset to which it was to be rewound."""
+    """A partition does not hold the offset that a rewind asked for."""
 
     default_advice = "Rewind to an offset or a time that the partition holds, or to `earliest` or `latest`."

@@ -5,8 +5,11 @@ WardflowError
 ├── ObjectMissing, ObjectDamaged, StoreUnavailable (retryable)
 ├── LoadRejected
 │   ├── ExpectationFailed
-│   └── StagedObjectMalformed
+│   ├── StagedObjectMalformed
+│   ├── StepFailed          (library.warehouse.steps)
+│   └── BatchRefused        (library.warehouse.stream_loader)
 ├── LoadInterrupted (retryable)
+├── PostgresTooOld          (library.warehouse.server)
 ├── HostNotResolved         tried for 15 seconds before
 └── ConfigurationError
 
@@ -19,17 +22,17 @@ from __future__ import annotations  # the checks before an installation run on o
 from typing import ClassVar
 
 MESSAGE_LIMIT = 8_000
-"""Characters that an error's text may have: it is stored in histories, whose size is limited."""
+"""Longest text of an error, in characters. The text is stored in histories, and their size is limited."""
 
 
 class WardflowError(Exception):
-    """What went wrong, where, and (as `advice`) what to do about it. Never holds patient data or a cell's content.
+    """What went wrong, where, and what to do about it. It never holds patient data or a cell's content.
 
     Attributes:
-        message: one sentence for a person.
+        message: one sentence for people.
         advice: what the reader of the message can do.
-        retryable: whether the same call may succeed later without anybody changing anything.
-        retry_after: seconds to wait before, where somebody said so.
+        retryable: whether the same call may succeed later, with no change of file or settings.
+        retry_after: seconds to wait before the retry, if the server stated them.
     """
 
     retryable: ClassVar[bool] = False
@@ -43,19 +46,19 @@ class WardflowError(Exception):
 
 
 class ConfigurationError(WardflowError):
-    """A setting is missing, contradicts another or points at nothing."""
+    """A setting is missing, contradicts another one, or names something that does not exist."""
 
 
 class HostNotResolved(WardflowError):
     """The name of a host has not resolved for 15 seconds."""
 
-    default_advice = "Check how the host's name is written, and the DNS of this machine."
+    default_advice = "Check the spelling of the host's name, and the DNS of this machine."
 
 
 class ObjectMissing(WardflowError):
     """An object that a run refers to is not in the store."""
 
-    default_advice = "Send the file again: that lands and stages it anew."
+    default_advice = "Send the file again. It is then landed and staged again."
 
 
 class ObjectDamaged(WardflowError):
@@ -65,7 +68,7 @@ class ObjectDamaged(WardflowError):
 
 
 class LoadRejected(WardflowError):
-    """A load that cannot succeed by being repeated; nothing of it was loaded."""
+    """The load was refused and rolled back. A retry would fail in the same way."""
 
 
 class ExpectationFailed(LoadRejected):
@@ -77,22 +80,22 @@ class ExpectationFailed(LoadRejected):
 
 
 class StagedObjectMalformed(LoadRejected):
-    """What was staged does not fit its datasets: columns, rows, a dataset that is unknown, missing or there twice."""
+    """A staged file does not fit its dataset (columns, rows), or a dataset is unknown, missing or given twice."""
 
     default_advice = (
-        "The reader and the dataset's declaration disagree: raise the reader's version once they agree again."
+        "The reader and the dataset's declaration do not match. Correct one of them and raise the reader's version."
     )
 
 
 class LoadInterrupted(WardflowError):
-    """A load that did not come to its commit and may succeed when repeated: a lock not granted, a lost connection."""
+    """The load ended before its commit and can be retried: a lock was not granted, or the connection broke."""
 
     retryable = True
-    default_advice = "Nothing to do: the load is repeated by itself."
+    default_advice = "Nothing to do. The load is retried automatically."
 
 
 class StoreUnavailable(WardflowError):
-    """The object store cannot be reached or refuses to work."""
+    """The object store does not answer, or refuses a request."""
 
     retryable = True
-    default_advice = "A run repeats its step until the store is back, a command for two minutes. See `wardflow doctor`."
+    default_advice = "A run retries until the store is back, a command for two minutes. See `wardflow doctor`."

@@ -1,9 +1,4 @@
-"""The lake: what its activities are asked and answer, and what can go wrong with it.
-
-WardflowError
-├── LakeUnavailable (retryable)
-└── LakeOvertaken (retryable)
-"""
+"""The lake: inputs and results of its activities, and its errors."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,8 +11,8 @@ class ArchiveTopic(Contract):
     """Append a topic's records to its bronze table.
 
     Attributes:
-        topic: any; it need not be one that is drained into the warehouse.
-        seconds: how long one activity goes on with it.
+        topic: any topic; it need not be drained into the warehouse.
+        seconds: how long one activity works on it.
     """
 
     topic: str
@@ -25,7 +20,7 @@ class ArchiveTopic(Contract):
 
 
 class Gap(Contract):
-    """Offsets that the topic no longer held when it was their turn: retention had passed them."""
+    """Offsets that Kafka's retention removed before they were archived: `first` up to, not including, `end`."""
 
     partition: int
     first: int
@@ -33,14 +28,14 @@ class Gap(Contract):
 
 
 class Archived(Contract):
-    """What one activity has done.
+    """What one activity of an archive did.
 
     Attributes:
-        incarnation: which one of the topic this is: 1, and one more each time it was made anew.
+        incarnation: counts how often the topic was created: 1, and one more after each deletion.
         size: bytes of keys, values and headers.
-        positions: by partition, the offset that the table goes on from.
-        gaps: also in the table's history, at the append that follows them.
-        stopped: by partition, why it does not go on.
+        positions: by partition, the next offset to archive.
+        gaps: the gaps that were found; the table's history has them too, at the append that follows.
+        stopped: by partition, the reason why it is no longer archived.
     """
 
     topic: str
@@ -64,10 +59,10 @@ class ArchiveStatus(Contract):
     """A partition of a bronze table as `GET /streams` shows it.
 
     Attributes:
-        next_offset: of the first record that is not in the table yet.
-        lag: offsets between it and the partition's end; `None`: Kafka did not answer.
-        reason: why a stopped one does not go on.
-        updated_at: when its archive last said so: with each append, and every few minutes.
+        next_offset: offset of the first record that is not in the table yet.
+        lag: offsets between `next_offset` and the partition's end; `None`: Kafka did not answer.
+        reason: why the partition is stopped.
+        updated_at: when the archive last wrote this: at each append, and every few minutes.
     """
 
     topic: str
@@ -81,17 +76,17 @@ class ArchiveStatus(Contract):
 
 
 class TidyLake(Contract):
-    """Look after every bronze table.
+    """Compact every bronze table and remove its old files.
 
     Attributes:
-        keep_hours: for how long files that no longer belong to a table stay, for those who still read an older version.
+        keep_hours: how long a file stays after it left the table, since a query may still read an older version.
     """
 
     keep_hours: int = 168
 
 
 class TableTidied(Contract):
-    """What was done for one table."""
+    """What was done with one table."""
 
     topic: str
     files_compacted: int
@@ -100,7 +95,7 @@ class TableTidied(Contract):
 
 
 class LakeTidied(Contract):
-    """What was done for every table."""
+    """What was done with every table."""
 
     tables: tuple[TableTidied, ...]
 
@@ -109,11 +104,11 @@ class LakeUnavailable(WardflowError):
     """The lake's store does not answer, or refuses to work."""
 
     retryable = True
-    default_advice = "The archive goes on by itself once the store is back. See `wardflow doctor`."
+    default_advice = "The archive continues automatically when the store is back. See `wardflow doctor`."
 
 
 class LakeOvertaken(WardflowError):
-    """Another process has committed what this one was about to commit: nothing of it was written twice."""
+    """Another process committed first. This commit was refused, so no record was written twice."""
 
     retryable = True
-    default_advice = "Nothing to do: the next attempt goes on from what the table says."
+    default_advice = "Nothing to do. The next attempt continues at the offset that the table states."

@@ -1,4 +1,4 @@
-"""What is asked of the loader, and what it answers."""
+"""Requests to the loader, and its results."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,19 +10,19 @@ from library.contracts.base import Contract
 from library.contracts.objects import ObjectRef
 
 LOADS = UUID("6f7c2f6e-8f43-4b5e-9a68-1f3c0c6f2a11")
-"""Namespace of load ids; changing it would make every load a new one."""
+"""Namespace of load ids. With another one, every file would be loaded again."""
 
 
 class LoadIdentity(Contract):
-    """What makes a load the same load: repeat it, and nothing happens.
+    """The identity of a load. A second load with the same identity changes nothing.
 
     Attributes:
-        source: `beds`.
-        scope: what else tells two loads of the same bytes apart: a server, a day.
+        source: the source's name, such as `beds`.
+        scope: tells loads of the same bytes apart where needed: a server, a day.
         sha256: of the landed object.
-        reader_version: of the reader: what was read wrongly is loaded again after the fix.
+        reader_version: of the reader; a corrected reader has a higher one, so the file is loaded again.
         reload: raised by one with each `--reload`.
-        as_of: of bytes that came again, as of a later time, and count anew (ISO 8601): see `warehouse.fhir_loads`.
+        as_of: set when the same bytes came again later and must count again (ISO 8601).
     """
 
     source: str
@@ -34,7 +34,7 @@ class LoadIdentity(Contract):
 
     @property
     def text(self) -> str:
-        """The identity as it stands in the ledger."""
+        """The identity as it is written in the ledger."""
         again = (f"as of {self.as_of}",) if self.as_of else ()
         return "|".join(
             (self.source, self.scope, self.sha256, f"reader {self.reader_version}", f"reload {self.reload}", *again)
@@ -47,7 +47,7 @@ class LoadIdentity(Contract):
 
 
 class StagedObject(Contract):
-    """Rows of one dataset as CSV, in the store or at hand: `_line`, for a child `_parent`, then its columns."""
+    """Rows of one dataset as a CSV file: `_line`, `_parent` (for a child dataset), then the dataset's columns."""
 
     dataset: str
     object: ObjectRef
@@ -55,14 +55,14 @@ class StagedObject(Contract):
 
 
 class LoadRequest(Contract):
-    """One load: staged objects that come from one landed object and are committed together.
+    """One load: the staged objects of one landed object, committed in one transaction.
 
     Attributes:
         landed: the object that the rows were read from.
-        staged: one for each dataset; for a parent's dataset, its children's too, even if empty.
+        staged: one for each dataset. A parent's dataset comes with those of its children, even empty ones.
         rejections: rows that the reader refused, as CSV: dataset, line, reasons, raw.
-        run_id: the run that asks for it.
-        report: what the reader says of the object as a whole; kept in the ledger and returned with each repeat.
+        run_id: the run that this load belongs to.
+        report: what the reader states about the whole object; stored in the ledger and returned by each retry.
     """
 
     identity: LoadIdentity
@@ -74,15 +74,15 @@ class LoadRequest(Contract):
 
 
 class DatasetCounts(Contract):
-    """What became of the staged rows of a dataset: staged = rejected + repeated + inserted + updated + unchanged.
+    """Counts of a dataset's rows: staged = rejected + repeated + inserted + updated + unchanged.
 
     Attributes:
-        staged: rows that the reader gave, those that it refused among them.
-        rejected: refused, by the reader or by the loader; see `ingest.rejection`.
-        repeated: the same key came again in the same load, newer or later.
-        unchanged: changed nothing: what is stored is equal, or newer.
-        deleted: stored children that their parent no longer has; not among the staged.
-        warned: rows that did not meet an expectation whose action is `warn`, by its name.
+        staged: rows that the reader found, including those that it refused.
+        rejected: rows that the reader or the loader refused; see `ingest.rejection`.
+        repeated: rows whose key came again in the same load; the newer or later row was used.
+        unchanged: rows that changed nothing, since the stored row is equal or newer.
+        deleted: stored children that their parent no longer has. They do not count as staged.
+        warned: rows that broke an expectation whose action is `warn`, by the expectation's name.
     """
 
     staged: int = 0
@@ -95,7 +95,7 @@ class DatasetCounts(Contract):
     warned: dict[str, int] = Field(default_factory=dict)
 
     def __add__(self, other: "DatasetCounts") -> "DatasetCounts":
-        """What became of both loads' rows."""
+        """The sums of both loads' counts."""
         warned = {name: self.warned.get(name, 0) + other.warned.get(name, 0) for name in {*self.warned, *other.warned}}
         numbers = {
             name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields if name != "warned"
@@ -111,7 +111,7 @@ class LoadOutcome(StrEnum):
 
 
 class LoadResult(Contract):
-    """What the ledger holds of a load, and whether this call or an earlier one brought it there."""
+    """A load as the ledger has it, and whether this call or an earlier one committed it."""
 
     load_id: UUID
     outcome: LoadOutcome
@@ -122,4 +122,4 @@ class LoadResult(Contract):
 
 
 type Staged = LoadRequest | LoadResult
-"""What staging a landed object gives: a load to run, or the load that the ledger already holds."""
+"""The result of staging: a load to run, or the result of the load if the ledger already has it."""

@@ -10,14 +10,14 @@ class ObjectRef(Contract):
     """An immutable object in the store, named by its content.
 
     Attributes:
-        key: the object's name in the bucket; it contains the sha256, so that the same bytes are one object. Of a staged
-            file at hand: its name.
+        key: the object's name in the bucket. It contains the sha256, so the same bytes are one object. For a staged
+            file in a folder: the file's name.
         size: bytes, uncompressed.
         sha256: of the uncompressed bytes, lower-case hexadecimal.
         content_type: the media type.
-        landed_at: of a landed object: when these bytes were first stored (UTC), by the store's clock; of NDJSON, whose
-            bytes may have been here before, when they came.
-        compression: how the store keeps the bytes; whoever reads them through it does not notice.
+        landed_at: when a landed object was first stored (UTC, the store's clock). For NDJSON, whose bytes may be in
+            the store already: when they came this time.
+        compression: how the store keeps the bytes. Reading through the store returns them uncompressed.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Why a file is not loaded: errors of readers and of the processes that read."""
+"""Errors of readers, and of the child processes in which readers run."""
 
 from typing import ClassVar
 
@@ -6,26 +6,26 @@ from library.contracts.errors import WardflowError
 
 
 class FileRejected(WardflowError):
-    """A file is not loaded because of what is in it. Each source has its own subclasses.
+    """A file cannot be loaded because of its content. Each source has its own subclasses.
 
     Attributes:
-        details: names of further attributes, texts or numbers, that the reading process hands over with the error.
+        details: names of further attributes (texts or numbers) that the child process sends with the error.
     """
 
     details: ClassVar[tuple[str, ...]] = ()
-    default_advice = "Compare the file with the one at its source, and send the right one."
+    default_advice = "Compare the file with the original, and send the correct one."
 
 
 class ReaderDied(FileRejected):
-    """The process that read the file passed its limit of memory, or crashed."""
+    """The child process that read the file used too much memory, or crashed."""
 
 
 class ReaderTimedOut(FileRejected):
-    """The process that read the file passed its limit of time."""
+    """The child process that read the file took too long."""
 
 
 class ReaderUnavailable(WardflowError):
-    """No process could be started to read a file: no fault of the file."""
+    """No child process could be started to read the file. The file is not the cause."""
 
     retryable = True
-    default_advice = "A run tries again by itself; see the worker's log, and what its machine has left."
+    default_advice = "A run retries automatically. See the worker's log, and the free memory of its machine."

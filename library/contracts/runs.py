@@ -1,4 +1,4 @@
-"""A run as a user sees it."""
+"""Runs as users see them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,14 +9,14 @@ from library.contracts.base import Contract
 from library.contracts.loads import DatasetCounts, LoadOutcome
 
 NOTE = "note"
-"""In a run's report: a sentence for people, true when the run ended."""
+"""Key in a run's report: a sentence for people, true when the run ended."""
 
 FIGURES_OF = "figures_of"
-"""In the report of a run that found nothing new: the earlier run whose figures it shows."""
+"""Key in the report of a run that found nothing new: the id of the earlier run whose counts it shows."""
 
 
 class RunState(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -39,13 +39,13 @@ class RunError(Contract):
 
 
 class RunStarted(Contract):
-    """A run as it begins.
+    """A run that begins.
 
     Attributes:
         run_id: the first run id of the execution chain.
-        subject: what it is about, for people; never patient data.
-        object_key: the landed object that it reads, where there is one.
-        one_load: whether one load is all of it, so that the run is done once that was committed.
+        subject: what the run loads, for people; never patient data.
+        object_key: the landed object that the run reads, if there is one.
+        one_load: whether the run is one load, so that it is done when that load is committed.
     """
 
     run_id: str
@@ -59,10 +59,10 @@ class RunStarted(Contract):
 
 
 class RunFinished(Contract):
-    """How a run ended; what the ledger holds of its loads is looked up there.
+    """How a run ended. The counts of its loads are looked up in the ledger.
 
     Attributes:
-        load_ids: of a run with one load; those of many are found in the ledger, by the run's id.
+        load_ids: the load of a run with `one_load`. Other loads are found in the ledger by the run's id.
     """
 
     run_id: str
@@ -73,12 +73,12 @@ class RunFinished(Contract):
 
 
 class RunTotals(Contract):
-    """What a run of many loads has brought: the sums over its rows of the ledger.
+    """The totals of a run with many loads: the sums over its rows in the ledger.
 
     Attributes:
-        outcome: `already_loaded` where the ledger had all of it before; the counts are then those of the newest earlier
+        outcome: `already_loaded` if the ledger had every load before. The counts are then those of the newest earlier
             run of the same work that loaded something.
-        report: what the run says of itself as a whole; no patient data.
+        report: what the run states as a whole; no patient data.
     """
 
     outcome: LoadOutcome
@@ -87,7 +87,7 @@ class RunTotals(Contract):
 
 
 class Run(Contract):
-    """A row of `ingest.run`."""
+    """One row of `ingest.run`."""
 
     id: str
     workflow_id: str

@@ -1,15 +1,4 @@
-"""Topics as Kafka states them, and what can go wrong with a stream.
-
-WardflowError
-├── KafkaUnavailable (retryable)
-│   └── LeaderMissing
-├── KafkaRefused
-│   └── RecordTooLarge
-├── KafkaTurnedOff          (a ConfigurationError)
-├── TopicMissing
-├── TopicMadeAnew
-└── OffsetOutOfRange
-"""
+"""Topics as Kafka describes them, and the errors of streams."""
 
 from uuid import UUID
 
@@ -18,11 +7,11 @@ from library.contracts.errors import ConfigurationError, WardflowError
 
 
 class PartitionRange(Contract):
-    """What a partition holds.
+    """The offsets that a partition holds.
 
     Attributes:
-        beginning: offset of the oldest record that is still there, or would be.
-        end: offset from which on nothing is committed yet.
+        beginning: offset of the oldest record that is still there; the end if there is none.
+        end: offset that the next committed record gets.
     """
 
     partition: int
@@ -31,12 +20,12 @@ class PartitionRange(Contract):
 
 
 class TopicInfo(Contract):
-    """A topic as Kafka knows it now.
+    """A topic as Kafka describes it now.
 
     Attributes:
-        topic_id: Kafka's own, made at random with the topic: a topic made anew by the same name has another.
-        partitions: in their order; those that have a leader.
-        leaderless: the others: a broker is away, and nothing is known of them at this moment.
+        topic_id: Kafka's random id. A topic that is deleted and created again has another one.
+        partitions: the partitions that have a leader, in order.
+        leaderless: the partitions that have none now, since their broker is away. Their offsets are unknown.
     """
 
     name: str
@@ -46,31 +35,31 @@ class TopicInfo(Contract):
 
 
 class KafkaUnavailable(WardflowError):
-    """Kafka does not answer, or has no leader for a partition at this moment.
+    """Kafka does not answer, or has no leader for a partition now.
 
-    Of records that were being sent it says nothing: they may have arrived all the same.
+    Records that were being sent may have arrived, or may not.
     """
 
     retryable = True
-    default_advice = "Streams go on by themselves once Kafka is back. See `wardflow doctor`."
+    default_advice = "Streams continue automatically when Kafka is back. See `wardflow doctor`."
 
 
 class LeaderMissing(KafkaUnavailable):
-    """A partition has no leader at this moment: its broker is away. The topic's others go on."""
+    """A partition has no leader now, since its broker is away. The other partitions continue."""
 
     def __init__(self, topic: str, *partitions: int) -> None:
         which = ", ".join(map(str, sorted(partitions)))
-        super().__init__(f"Of the topic {topic} nobody leads partition {which} at this moment.")
+        super().__init__(f"The topic {topic} has no leader for partition {which} now.")
 
 
 class KafkaRefused(WardflowError):
-    """Kafka answers, and does not do what was asked: credentials, permissions, a limit."""
+    """Kafka answers, but refuses the request: credentials, permissions or a limit."""
 
-    default_advice = "Compare the settings WARDFLOW_KAFKA__* with those of the cluster, and ask for the permissions."
+    default_advice = "Compare the settings WARDFLOW_KAFKA__* with the cluster's, and ask for the missing permissions."
 
 
 class KafkaTurnedOff(ConfigurationError):
-    """Kafka is turned off by a setting: there are no streams, and records cannot be posted."""
+    """A setting turns Kafka off: there are no streams, and records cannot be posted."""
 
     default_advice = (
         "Records and streams need Kafka: remove WARDFLOW_KAFKA__ENABLED=false, or set it to true, and start the stack, "
@@ -82,36 +71,36 @@ class KafkaTurnedOff(ConfigurationError):
 
 
 class RecordTooLarge(KafkaRefused):
-    """A record is larger than its topic takes; it was not stored."""
+    """A record is larger than its topic allows. It was not stored."""
 
     default_advice = "Send a smaller record, or raise `max.message.bytes` of the topic."
 
 
 class TopicMissing(WardflowError):
-    """The cluster has no topic, or no partition, of that name."""
+    """The cluster does not have this topic or partition."""
 
-    default_advice = "`wardflow migrate` makes the topics of the settings; another one is made by whoever owns it."
+    default_advice = "`wardflow migrate` creates the topics of the settings. The owner of another topic creates it."
 
 
 class TopicMadeAnew(WardflowError):
-    """The topic was deleted and made anew since: its offsets mean other records now."""
+    """The topic was deleted and created again. Its offsets now belong to other records."""
 
-    default_advice = "Begin a new generation of the stream; what was read before stays."
+    default_advice = "Rewind the stream: that begins a new generation. Loaded rows stay."
 
 
 class OffsetOutOfRange(WardflowError):
-    """The partition does not hold the offset to go on from: retention has passed it, or records were lost.
+    """The partition does not hold the next offset: retention removed it, or records were lost.
 
     Attributes:
-        partition, offset: that were asked for.
+        partition, offset: what was to be read.
         beginning, end: what the partition holds.
     """
 
-    default_advice = "Find out what was lost, then rewind the stream to an offset that is there."
+    default_advice = "Find out which records were lost. Then rewind the stream to an offset that the partition holds."
 
     def __init__(self, topic: str, partition: int, offset: int, *, beginning: int, end: int) -> None:
         super().__init__(
             f"Partition {partition} of the topic {topic} holds offsets {beginning} to {end}; "
-            f"{offset} was to be read next."
+            f"the next one to read is {offset}."
         )
         self.partition, self.offset, self.beginning, self.end = partition, offset, beginning, end

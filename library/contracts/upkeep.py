@@ -1,4 +1,4 @@
-"""The upkeep of each minute: what it looks for, and what it mended."""
+"""The upkeep: the input and the result of the clean-up that runs each minute."""
 
 from library.contracts.base import Contract
 
@@ -8,10 +8,10 @@ class KeepUp(Contract):
 
     Attributes:
         stuck_after: how old a load's transaction must be before its COPY can count as stuck.
-        stuck_for: how long its COPY must have received nothing; longer than a read from the store may take.
+        stuck_for: how long its COPY must have received no data. It is longer than a read from the store may take.
         abandoned_after: how old an open run must be before Temporal is asked about it.
-        staged_for: how old a staged object must be before it counts as left behind.
-        drains_for: how long the ledger keeps rows of drains; the rows that they loaded keep their place in the topic.
+        staged_for: how old a staged object must be before it is removed.
+        drains_for: how long the ledger keeps rows of drains. Loaded rows keep their topic, partition and offset.
     """
 
     stuck_after: float = 60.0
@@ -22,14 +22,14 @@ class KeepUp(Contract):
 
 
 class UpkeepDone(Contract):
-    """Counts of what was mended.
+    """What the upkeep did, as counts.
 
     Attributes:
-        sessions_ended: loads whose process no longer fed them.
-        runs_closed: runs whose workflow had ended without saying so.
-        objects_removed: staged objects that no load took.
-        keys_removed: idempotency keys that are a day old.
-        drains_forgotten: rows of the ledger.
+        sessions_ended: sessions of stuck loads that were ended.
+        runs_closed: open runs whose workflow had ended.
+        objects_removed: staged objects that no load used.
+        keys_removed: idempotency keys that were a day old.
+        drains_forgotten: rows of drains that were removed from the ledger.
     """
 
     sessions_ended: int = 0

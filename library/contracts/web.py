@@ -1,45 +1,36 @@
-"""Errors of downloads by URL. No text of theirs holds a URL's query, its fragment or credentials.
-
-WardflowError
-├── UrlNotAllowed          the URL itself shows it, without any network (HTTP 422)
-├── AddressNotAllowed      what its name leads to
-├── DownloadTooLarge
-├── UnexpectedContent      an answer, and not the file
-├── DownloadRefused        4xx, endless redirects, a certificate of somebody else
-└── DownloadUnavailable    (retryable) the network, 5xx, 408, 425, 429
-"""
+"""Errors of downloads by URL. Their texts never hold a URL's query, its fragment or credentials."""
 
 from library.contracts.errors import WardflowError
 
-_BY_HAND = "Open the URL in a browser; if the file is there, save it and upload it."
+_BY_HAND = "Open the URL in a browser. If the file is there, save it and upload it."
 
 
 class UrlNotAllowed(WardflowError):
-    """A URL, given or redirected to, that is not downloaded from whatever it would answer."""
+    """The URL, or one that it redirects to, must not be downloaded. Checked without any network (HTTP 422)."""
 
     default_advice = "Give the https URL of the file at one of the allowed hosts, or upload the file."
 
 
 class AddressNotAllowed(WardflowError):
-    """The URL's host leads to an address that is not a public one."""
+    """The URL's host resolves to an address that is not public."""
 
-    default_advice = "Check the host's DNS records. A server of your own has to be listed in the settings."
+    default_advice = "Check the host's DNS records. A server of your own must be listed in the settings."
 
 
 class DownloadTooLarge(WardflowError):
-    """The file is larger than the limit; it was not read to its end."""
+    """The file is larger than the limit. The download was stopped."""
 
-    default_advice = "Check that the URL is the one of the right file; the limit is a setting."
+    default_advice = "Check that the URL is correct. The limit is a setting."
 
 
 class UnexpectedContent(WardflowError):
-    """The server answered with something else than the kind of file that was asked for."""
+    """The server's answer is not a file of the expected kind."""
 
     default_advice = _BY_HAND
 
 
 class DownloadRefused(WardflowError):
-    """The server does not give the file out, and would not at a second try.
+    """The server refuses the file for good: 4xx, too many redirects, or a wrong certificate.
 
     Attributes:
         status: the HTTP status, where that is the reason.
@@ -53,16 +44,16 @@ class DownloadRefused(WardflowError):
 
 
 class DownloadUnavailable(WardflowError):
-    """The file could not be had now: no connection, a broken one, a busy server, no time left.
+    """The download failed for now: the network, a time-out, or an answer 5xx, 408, 425 or 429.
 
     Attributes:
         status: the HTTP status, where that is the reason.
-        retry_after: seconds that the server asks to wait, bounded; `None` where it says nothing.
+        retry_after: seconds that the server asks to wait, up to a limit; `None` if it states none.
     """
 
     retryable = True
     default_advice = (
-        "The download is repeated for some minutes; where its run has failed, start it again, or upload the file."
+        "The download is retried for some minutes. If its run has failed, start it again, or upload the file."
     )
 
     def __init__(

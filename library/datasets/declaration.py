@@ -1,10 +1,11 @@
 """How a dataset is declared: once, as data. The loader knows nothing else of it, and no dataset by name."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import Column, Dialect, SmallInteger, Table
@@ -21,7 +22,10 @@ class Loaded(SQLModel):
     Attributes:
         load_id: the load that wrote the row last; `ingest.load` says where it came from.
         reader_version: of the reader that produced the row: at equal order, the higher one wins.
+        filled_in: names of the first columns, where they are no reader's to say (see `Streamed`).
     """
+
+    filled_in: ClassVar[tuple[str, ...]] = ()
 
     load_id: UUID = Field(nullable=False, index=False)
     reader_version: int = Field(nullable=False, sa_type=SmallInteger)
@@ -59,51 +63,101 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Statements that follow the merge of a dataset in the same transaction, to bring other tables up to date.
+
+    They run after every way in which the dataset's rows are written, only if the load changed a row, and in the order
+    in which they are declared. They must not write tables that steps of another dataset write: nothing keeps the two
+    apart.
+
+    Attributes:
+        name: stands in the error if the step fails.
+        sql: one statement or several, a constant of the program without parameters. `library.datasets.sql.changed`
+            names the temporary table with the keys of the rows that the load wrote.
+    """
+
+    name: str
+    sql: str
+
+
+class Strategy(ABC):
+    """How the staged rows of a dataset become stored rows: `library.datasets.strategies` has one class for each way."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns, never null, that order the versions of one key. Empty: the later load wins."""
+        return ()
+
+    @property
+    def owner(self) -> "Dataset | None":
+        """The dataset whose rows own this one's, if any does."""
+        return None
+
+    @property
+    def not_compared(self) -> frozenset[str]:
+        """Columns that say when a row came, or where from: a change of them alone is no change of the row."""
+        return frozenset()
+
+    @property
+    def alone(self) -> bool:
+        """Whether each load has the dataset's lock alone, from before the merge to the commit."""
+        return True
+
+    @abstractmethod
+    def check(self, dataset: "Dataset") -> None:
+        """Raise a ValueError if the dataset cannot be loaded this way."""
+
+    @abstractmethod
+    def merge(self, dataset: "Dataset") -> str:
+        """Write the staged rows ($1 load, $2 reader version); returns how many were inserted and updated."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A table that can be loaded.
 
     Attributes:
         model: its SQLModel; the primary key is the dataset's key.
-        order: "newer wins": columns, never null, that order the versions of one key. Empty: the later load wins.
+        row: what a reader hands over: a NamedTuple with the names of the columns that it fills, in their order. Its
+            fields are cells, or whole columns where the reader hands over many rows at once.
+        strategy: how its staged rows become stored rows.
         expectations: what each row should meet, beyond the types and the not-null columns of the model.
-        parent: the dataset whose rows own this one's as a set.
-        parent_key: the columns of this one's key that name the parent, in the order of the parent's key.
-        written_once: columns that say when and whence, not what: kept from the first load, and never compared.
-        provenance: columns that say whence a row is: written whenever the row is, and never compared.
-        loads_meet: whether concurrent loads often write the same keys; if not, the first try does without a lock.
+        steps: what follows the merge; a dataset that has any must have its lock alone.
     """
 
     model: type[Loaded]
-    order: tuple[str, ...] = ()
+    row: type[NamedTuple]
+    strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
-    parent: "Dataset | None" = None
-    parent_key: tuple[str, ...] = ()
-    written_once: tuple[str, ...] = ()
-    provenance: tuple[str, ...] = ()
-    loads_meet: bool = True
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.parent is not None:
-            if self.parent.parent is not None:
-                raise ValueError(f"{self.name}: a parent cannot have a parent itself")
-            if self.order:
-                raise ValueError(f"{self.name}: a child goes with its parent and has no order of its own")
-            if not set(self.parent_key) <= set(self.key) or len(self.parent_key) != len(self.parent.key):
-                raise ValueError(f"{self.name}: its key must contain a column for each of {self.parent.key}")
-        names = {column.name for column in self.columns}
-        if missing := {*self.order, *self.written_once, *self.provenance} - names:
-            raise ValueError(f"{self.name}: no such columns: {sorted(missing)}")
-        nullable = {column.name for column in self.columns if column.nullable}
-        if unordered := set(self.order) & nullable:
-            raise ValueError(f"{self.name}: order columns are never null: {sorted(unordered)}")
-        if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
-            raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         if not self.key:
             raise ValueError(f"{self.name}: a dataset needs a key")
-        if both := set(self.order) & {*self.written_once, *self.provenance}:
-            raise ValueError(f"{self.name}: what orders versions changes with them: {sorted(both)}")
-        if both := set(self.written_once) & set(self.provenance):
-            raise ValueError(f"{self.name}: written once or with each version, not both: {sorted(both)}")
+        if len(f"winners {self.name}".encode()) > IDENTIFIER_LIMIT:
+            raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
+        self._check_row()
+        self.strategy.check(self)
+        if self.steps and not self.strategy.alone:
+            kind = type(self.strategy).__name__
+            raise ValueError(f"{self.name}: steps need the dataset's lock alone, and {kind} shares it")
+        if len({step.name for step in self.steps}) < len(self.steps):
+            raise ValueError(f"{self.name}: two steps have the same name")
+
+    def _check_row(self) -> None:
+        columns, filled = tuple(column.name for column in self.columns), self.model.filled_in
+        if columns[: len(filled)] != filled:
+            raise ValueError(f"{self.name}: its first columns must be {', '.join(filled)}, not {', '.join(columns)}")
+        expected, fields = columns[len(filled) :], self.row._fields
+        differences = [f"{name} is missing" for name in expected if name not in fields]
+        differences += [f"{name} is no column" for name in fields if name not in expected]
+        differences = differences or [
+            f"field {number} is {field}, and column {number} is {column}"
+            for number, (column, field) in enumerate(zip(expected, fields, strict=True), start=1)
+            if field != column
+        ]
+        if differences:
+            raise ValueError(f"{self.name}: {self.row.__name__} differs from the table: {', '.join(differences)}")
 
     @cached_property
     def table(self) -> Table:
@@ -131,9 +185,19 @@ class Dataset:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """Names of the columns that say something: not those of the key and the order, nor those that say whence."""
-        apart = {*self.key, *self.order, *self.written_once, *self.provenance}
+        """Names of the columns that say something: neither the key, nor the order, nor where a row is from."""
+        apart = {*self.key, *self.order, *self.strategy.not_compared}
         return tuple(column.name for column in self.columns if column.name not in apart)
+
+    @cached_property
+    def parent(self) -> "Dataset | None":
+        """The dataset whose rows own this one's, if any does."""
+        return self.strategy.owner
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The columns that order the versions of one key."""
+        return self.strategy.order
 
 
 def sql_type(column: "Column[Any]") -> str:

@@ -1,11 +1,15 @@
 """What every dataset has whose rows come from a Kafka topic: the place of the record, and the order of the records."""
 
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy import BigInteger, DateTime, Integer, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Loaded
+
+STREAMED = ("topic", "partition", "offset", "event_at", "generation")
+"""The columns in the order in which a row has them."""
 
 
 class Streamed(Loaded):
@@ -17,15 +21,14 @@ class Streamed(Loaded):
         generation: of the partition: raised when it is rewound, so that a replay counts as newer.
     """
 
+    filled_in: ClassVar[tuple[str, ...]] = STREAMED
+
     topic: str = Field(sa_type=Text)
     partition: int = Field(sa_type=Integer)
     offset: int = Field(sa_type=BigInteger)
     event_at: datetime = Field(sa_type=DateTime(timezone=True))
     generation: int = Field(sa_type=Integer)
 
-
-STREAMED = ("topic", "partition", "offset", "event_at", "generation")
-"""The columns in the order in which a row has them."""
 
 ORDER = ("event_at", "generation", "partition", "offset")
 """The newest record of a key counts, in whatever order records are drained."""

@@ -1,1 +1,1 @@
-"""Delta tables on the object store: every record of every topic, as it came, each once."""
+"""Delta tables in the object store: every record of every topic, unchanged, exactly once."""

@@ -1,11 +1,11 @@
-"""A topic's bronze table: appended to exactly once, since the table itself says how far it has come.
+"""A topic's bronze table. Each record is appended exactly once, since the table stores the next offsets.
 
-Each append carries, for each partition in it, a Delta transaction (application id: topic/incarnation/partition;
-version: the offset to go on from). Whoever appends begins at the versions of the snapshot that it holds, and writes
-from that same snapshot: delta-rs refuses a commit when another one of the same application ids came in between. So a
-killed append has either happened or not, and of two processes at the same records one is refused.
+Each append holds one Delta transaction for each partition (application id: topic/incarnation/partition; version: the
+next offset). The process takes its offsets from a snapshot and commits against the same snapshot. delta-rs refuses the
+commit when another one with the same application id came in between. So a killed append has happened or has not, and
+of two processes with the same records one is refused.
 
-All methods block, and belong on a thread.
+All methods block, so call them in a thread.
 """
 
 import json
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         pa.field("headers", pa.list_(_HEADER)),
     ]
 )
-"""Keys and values are bytes: what they mean is for silver to say."""
+"""Keys and values stay bytes. A silver table would decode them."""
 
 _CONFIGURATION: Mapping[str, str | None] = {
     "delta.appendOnly": "true",
@@ -45,14 +45,14 @@ _CONFIGURATION: Mapping[str, str | None] = {
 }
 _WRITER = WriterProperties(compression="ZSTD")
 _FILE_BYTES = 128 * 1024 * 1024
-"""Of a compacted file."""
+"""Size of a compacted file."""
 
 _WORTH_COMPACTING = 8
-"""Small files from which on compaction pays."""
+"""Compact only when there are this many small files."""
 
 
 class BronzeTable:
-    """One snapshot of a topic's table, which follows the appends that are made through it."""
+    """A snapshot of a topic's table. Appends through this object update it."""
 
     def __init__(self, topic: str, table: DeltaTable) -> None:
         self.topic = topic
@@ -60,7 +60,7 @@ class BronzeTable:
 
     @classmethod
     def open(cls, storage: LakeStorage, topic: str) -> Self:
-        """The table as it is now, made where it is missing.
+        """Open the table, and create it if it is missing.
 
         Raises:
             LakeUnavailable: the store does not answer.
@@ -77,12 +77,12 @@ class BronzeTable:
             return cls(topic, DeltaTable(location, storage_options=options))
 
     def incarnation(self, topic_id: UUID) -> int:
-        """Which incarnation a topic of this id is; one that the table does not know is the next."""
+        """The incarnation of the topic with this id. A new id gets the next number."""
         known = self._table.transaction_version(f"{self.topic}/{topic_id}")
         return known or (self._table.transaction_version(self.topic) or 0) + 1
 
     def next_offset(self, incarnation: int, partition: int) -> int | None:
-        """The offset that the table goes on from; `None`: it holds nothing of that partition."""
+        """The next offset to append; `None`: the table has nothing of this partition."""
         return self._table.transaction_version(f"{self.topic}/{incarnation}/{partition}")
 
     def append(
@@ -92,40 +92,40 @@ class BronzeTable:
         spans: Mapping[int, tuple[int, int]],
         gaps: Sequence[Gap] = (),
     ) -> None:
-        """Add rows and the offsets that they lead to, or nothing at all.
+        """Add rows and the next offsets in one commit.
 
         Args:
-            topic_id: whose records these are.
-            rows: of `SCHEMA`.
-            spans: by partition, the offset that its rows were read from, and the one to go on from.
-            gaps: what lies between an earlier end and these rows.
+            topic_id: the topic of the records.
+            rows: batches of `SCHEMA`.
+            spans: by partition, the offset where reading began, and the next offset.
+            gaps: offsets that are missing between the rows of the table and these rows.
 
         Raises:
-            LakeOvertaken: another process has appended to one of these partitions meanwhile.
-            LakeUnavailable: the store does not answer; the append may have happened all the same.
+            LakeOvertaken: another process has appended to one of these partitions.
+            LakeUnavailable: the store does not answer. The append may have happened, or may not.
         """
         incarnation = self.incarnation(topic_id)
-        # Our own appends bring in what others appended to other partitions, of which no conflict tells any more.
+        # An own append also loads the appends of other processes, and delta-rs then reports no conflict with them.
         for partition, (first, _) in spans.items():
             if (self.next_offset(incarnation, partition) or 0) > first:
                 raise LakeOvertaken(f"Another process has appended to partition {partition} of {self.topic}.")
         marks = [Transaction(f"{self.topic}/{incarnation}/{partition}", end) for partition, (_, end) in spans.items()]
         if self._table.transaction_version(f"{self.topic}/{topic_id}") is None:
             marks += [Transaction(f"{self.topic}/{topic_id}", incarnation), Transaction(self.topic, incarnation)]
-        said = {"gaps": json.dumps([gap.model_dump() for gap in gaps])} if gaps else {}
+        metadata = {"gaps": json.dumps([gap.model_dump() for gap in gaps])} if gaps else {}
         with _translated(self.topic):
             write_deltalake(
                 self._table,
                 pa.Table.from_batches(rows, SCHEMA),
                 mode="append",
                 writer_properties=_WRITER,
-                commit_properties=CommitProperties(custom_metadata=said or None, app_transactions=marks),
+                commit_properties=CommitProperties(custom_metadata=metadata or None, app_transactions=marks),
             )
 
     def tidy(self, keep_hours: int) -> TableTidied:
-        """Write many small files anew as few large ones, and remove those that have belonged to no version for long.
+        """Merge small files into large ones, and remove files that left the table long ago.
 
-        Appends go on meanwhile.
+        Appends can run at the same time.
 
         Raises:
             LakeOvertaken: another process has compacted the same files.
@@ -136,8 +136,8 @@ class BronzeTable:
             done = {"numFilesRemoved": 0, "numFilesAdded": 0}
             if sum(size < _FILE_BYTES // 2 for size in sizes) >= _WORTH_COMPACTING:
                 done = self._table.optimize.compact(target_size=_FILE_BYTES, writer_properties=_WRITER)
-            # full: also what a killed append has left, of which no version ever knew.
-            # The least number of hours is the settings' to hold, not the table's.
+            # full: remove files of killed appends too, which no version of the table names.
+            # The settings check the least number of hours, so the table need not.
             removed = self._table.vacuum(
                 retention_hours=keep_hours, dry_run=False, full=True, enforce_retention_duration=False
             )
@@ -154,6 +154,6 @@ def _translated(topic: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedError as error:
-        raise LakeOvertaken(f"Another process was quicker with the bronze table of {topic}.") from error
+        raise LakeOvertaken(f"Another process wrote to the bronze table of {topic} first.") from error
     except (DeltaError, OSError) as error:
         raise LakeUnavailable(f"The bronze table of {topic} cannot be reached ({type(error).__name__}).") from error

@@ -1,4 +1,4 @@
-"""Records of Kafka as rows of a bronze table."""
+"""Makes rows of a bronze table from Kafka's records."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from library.streams.reader import Record
 _HEADERS = SCHEMA.field("headers").type
 _MICROSECONDS = 1_000
 _REPRESENTABLE = 253_402_300_800_000
-"""Milliseconds of the year 10000: later ones fit into no program's timestamps, and neither does -1, Kafka's "none"."""
+"""The year 10000 in milliseconds. Most programs cannot show later times. Kafka's -1 means "no time"."""
 
 
 def as_rows(topic: str, incarnation: int, records: Sequence[Record]) -> pa.RecordBatch:
-    """Every record as it is: nothing is decoded, nothing refused."""
+    """Convert records to a batch of `SCHEMA`. Values are not decoded, and no record is refused."""
     count = len(records)
     times = [each.timestamp * _MICROSECONDS if 0 <= each.timestamp < _REPRESENTABLE else None for each in records]
     return pa.record_batch(

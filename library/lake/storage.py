@@ -1,14 +1,14 @@
-"""Where the lake's tables are."""
+"""The place of the lake's tables in the object store."""
 
 from dataclasses import dataclass, field
 
 BRONZE = "lake/bronze/"
-"""Below it lies a table for each topic, by the topic's name."""
+"""The folder of the bronze tables. Each table has its topic's name."""
 
 
 @dataclass(frozen=True)
 class LakeStorage:
-    """A bucket of any S3."""
+    """A bucket of an S3 server, with its credentials."""
 
     url: str
     bucket: str
@@ -17,11 +17,11 @@ class LakeStorage:
     region: str = "us-east-1"
 
     def location(self, topic: str) -> str:
-        """The address of a topic's bronze table, for anything that reads Delta."""
+        """The URL of a topic's bronze table, for any program that reads Delta."""
         return f"s3://{self.bucket}/{BRONZE}{topic}"
 
     def options(self) -> dict[str, str]:
-        """As delta-rs and its object store name them."""
+        """The options of delta-rs for this bucket."""
         return {
             "aws_endpoint_url": self.url,
             "aws_access_key_id": self.access_key,
@@ -29,7 +29,7 @@ class LakeStorage:
             "aws_region": self.region,
             "aws_virtual_hosted_style_request": "false",
             "aws_allow_http": str(self.url.startswith("http://")).lower(),
-            "aws_conditional_put": "etag",  # of two writers of one version the second is refused
+            "aws_conditional_put": "etag",  # when two processes write the same version, the second one is refused
             "connect_timeout": "5s",
             "timeout": "60s",
             "max_retries": "5",

@@ -1,1 +1,1 @@
-"""The object store: streaming, content addressing."""
+"""The object store: objects named by their content, read and written as streams."""

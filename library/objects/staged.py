@@ -1,4 +1,4 @@
-"""Staged files between their reader and their load."""
+"""Staged files: written by a reader, read by a load."""
 
 import asyncio
 import shutil
@@ -14,36 +14,36 @@ from library.contracts.objects import ObjectRef
 from library.objects.store import CHUNK, Progress, described_file
 
 STAGED = "staged/"
-"""Where staged objects are until their load was committed."""
+"""The folder of staged objects. They are removed when their load is committed."""
 
 _CSV = "text/csv"
 REJECTIONS = "rejections.csv"
 
 
 class StagedObjects(Protocol):
-    """Where staged files are put, and found again by their load: the store, or a folder."""
+    """A place for staged files: the object store, or a local folder."""
 
     def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
-        """Take files; blocks."""
+        """Store files; blocks."""
 
     def download(self, ref: ObjectRef, path: Path, *, progress: Progress = ...) -> None:
-        """Bring an object into a file; blocks."""
+        """Copy an object into a file; blocks."""
 
     async def fetch(self, ref: ObjectRef) -> bytes:
-        """A small object's bytes as a whole."""
+        """Read all bytes of a small object."""
 
     def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
-        """The object's bytes as they come."""
+        """Read the object's bytes in chunks."""
 
 
 @dataclass(frozen=True)
 class StagedFolder:
-    """Staged files where they were made, for a step that stages and loads: none of them has to travel."""
+    """Staged files in a local folder, for a step that stages and loads. They are never uploaded."""
 
     folder: Path
 
     def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
-        """Describe files of this folder; they stay, under their names."""
+        """Describe files of this folder. The files keep their place and name."""
         described = [described_file(folder, path, content_type) for path in paths]
         return [ref.model_copy(update={"key": path.name}) for ref, path in zip(described, paths, strict=True)]
 
@@ -53,11 +53,11 @@ class StagedFolder:
         progress(ref.size)
 
     async def fetch(self, ref: ObjectRef) -> bytes:
-        """A small file's bytes as a whole."""
+        """Read all bytes of a small file."""
         return await asyncio.to_thread((self.folder / ref.key).read_bytes)
 
     async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
-        """The file's bytes as they are read."""
+        """Read the file's bytes in chunks."""
         with (self.folder / ref.key).open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, CHUNK):
                 yield chunk
@@ -73,16 +73,16 @@ def upload(
     run_id: str,
     report: dict[str, JsonValue],
 ) -> LoadRequest:
-    """Put the files that a `Staging` left in a folder where their load finds them, and ask for it.
+    """Store the files that a `Staging` wrote, and return the request for their load.
 
     Args:
-        objects: where that is.
-        folder: with `{dataset}.csv` for each dataset, and `rejections.csv` where rows were refused.
-        rows: by dataset: how many rows its file has.
-        identity: of the load; its objects lie below it, so that no other load can remove them.
-        landed: what the rows were read from.
-        run_id: the run that asks.
-        report: what the reader says of the object as a whole.
+        objects: where the files are stored.
+        folder: with `{dataset}.csv` for each dataset, and `rejections.csv` if rows were refused.
+        rows: the number of rows of each dataset's file.
+        identity: of the load. Its id is in the objects' keys, so no other load can remove them.
+        landed: the object that the rows were read from.
+        run_id: the run that the load belongs to.
+        report: what the reader states about the whole object.
     """
     place = f"{STAGED}{identity.load_id}"
     names = list(rows)

@@ -1,4 +1,4 @@
-"""The object store: any S3, by minio-py. Objects are immutable and named by their content."""
+"""The object store: an S3 server, through minio-py. Objects are immutable and named by their content."""
 
 import asyncio
 import gzip
@@ -22,20 +22,20 @@ from library.contracts.errors import ObjectDamaged, ObjectMissing, StoreUnavaila
 from library.contracts.objects import ObjectRef
 
 CHUNK = 1024 * 1024
-"""Bytes that are read at once: large enough that the hand-over between threads costs nothing to speak of."""
+"""Bytes of one read. It is large, so the hand-over between threads costs little."""
 
 _GZIP_LEVEL = 6
 _MISSING = ("NoSuchKey", "NoSuchObject")
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 type Progress = Callable[[int], object]
-"""Called with the number of bytes that went through since the last call."""
+"""Called with the number of bytes since the last call."""
 
 
 class ObjectStore:
     """One private bucket.
 
-    The methods without `async` block (minio-py does) and belong on a thread; `stream` is for the event loop.
+    The methods without `async` block, as minio-py does: call them in a thread. `stream` is for the event loop.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ObjectStore:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="object-store")
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def make_bucket(self) -> None:
-        """Make the bucket where it is missing. A new bucket is private: nothing here ever opens it."""
+        """Create the bucket if it is missing. A new bucket is private."""
         with _named_errors(self._bucket):
             if self._client.bucket_exists(self._bucket):
                 return
@@ -73,7 +73,7 @@ class ObjectStore:
                     raise
 
     def bucket_exists(self) -> bool:
-        """Whether the bucket is there, and readable with these keys."""
+        """Whether the bucket exists and these keys may read it."""
         with _named_errors(self._bucket):
             found: bool = self._client.bucket_exists(self._bucket)
         return found
@@ -87,14 +87,14 @@ class ObjectStore:
         compress: bool = False,
         progress: Progress = lambda _: None,
     ) -> ObjectRef:
-        """Store a file that arrived under its sha256: the same bytes twice are one object, with one landing time.
+        """Store a received file under its sha256. The same bytes sent twice are one object with one landing time.
 
         Args:
-            source: whose folder it goes to.
+            source: the source's name; it is part of the key.
             path: the file.
             content_type: the media type.
-            compress: keep it gzip-compressed; size, sha256 and what is read back are of the bytes that arrived.
-            progress: told the bytes that were sent.
+            compress: store it with gzip. Size, sha256 and later reads are those of the uncompressed bytes.
+            progress: called with the number of bytes that were sent.
         """
         ref = described_file(f"landed/{source}", path, content_type)
         if compress:
@@ -115,18 +115,18 @@ class ObjectStore:
         return ref.model_copy(update={"landed_at": found.last_modified})
 
     def put(self, folder: str, path: Path, *, content_type: str) -> ObjectRef:
-        """Store a file below a folder, named by its content: a repeat writes the same bytes to the same place."""
+        """Store a file in a folder, named by its content. A retry writes the same object again."""
         ref = described_file(folder, path, content_type)
         with _named_errors(ref.key):
             self._send(path, ref, ref.size)
         return ref
 
     def put_all(self, folder: str, paths: Sequence[Path], *, content_type: str) -> list[ObjectRef]:
-        """Store several files below a folder, side by side."""
+        """Store several files in a folder, in parallel."""
         return list(self._threads.map(lambda path: self.put(folder, path, content_type=content_type), paths))
 
     def download(self, ref: ObjectRef, path: Path, *, progress: Progress = lambda _: None) -> None:
-        """Fetch an object into a file and check its size and sha256.
+        """Copy an object into a file, and check its size and sha256.
 
         Raises:
             ObjectMissing: it is not in the store.
@@ -138,11 +138,11 @@ class ObjectStore:
                 progress(len(chunk))
 
     async def fetch(self, ref: ObjectRef) -> bytes:
-        """A small object's bytes as a whole; checked as by `download`."""
+        """Read all bytes of a small object; checked as by `download`."""
         return await asyncio.wrap_future(self._threads.submit(lambda: b"".join(self._chunks(ref))))
 
     async def stream(self, ref: ObjectRef) -> AsyncIterator[bytes]:
-        """The object's bytes as they come, the next chunk fetched while one is used; checked as by `download`."""
+        """Read the object in chunks, one chunk ahead; checked as by `download`."""
         chunks = self._chunks(ref)
         following = self._threads.submit(next, chunks, None)
         try:
@@ -150,37 +150,42 @@ class ObjectStore:
                 following = self._threads.submit(next, chunks, None)
                 yield chunk
         finally:
-            # The thread may be in the middle of a read, and the generator can be closed only after it: by the thread.
+            # A generator cannot be closed during a read, so the thread closes it afterwards.
             following.add_done_callback(lambda _: chunks.close())
 
     def remove(self, keys: Iterable[str]) -> int:
-        """Delete objects, and return how many; those that are not there are no error."""
-        wanted = [DeleteObject(key) for key in keys]
+        """Delete objects and return their number. A missing object is no error."""
+        objects = [DeleteObject(key) for key in keys]
         with _named_errors(self._bucket):
-            for error in self._client.remove_objects(self._bucket, wanted):
+            for error in self._client.remove_objects(self._bucket, objects):
                 if error.code not in _MISSING:
                     raise StoreUnavailable(f"The object store did not delete {error.name}: {error.code}.")
-        return len(wanted)
+        return len(objects)
 
     def keys_older_than(self, prefix: str, moment: datetime) -> Iterator[str]:
-        """Names of the objects below a prefix that were stored before a moment."""
+        """Keys of the objects with a prefix that were stored before a moment."""
         with _named_errors(prefix):
             for found in self._client.list_objects(self._bucket, prefix=prefix, recursive=True):
                 if found.object_name and found.last_modified and found.last_modified < moment:
                     yield found.object_name
 
     def folders(self, prefix: str) -> list[str]:
-        """The names directly below a prefix that have objects below them."""
+        """The names of the folders directly below a prefix."""
         with _named_errors(prefix):
             found = list(self._client.list_objects(self._bucket, prefix=prefix))
         return [each.object_name.removeprefix(prefix).rstrip("/") for each in found if each.is_dir and each.object_name]
 
     def _send(self, path: Path, ref: ObjectRef, stored: int, progress: Progress = lambda _: None) -> None:
-        """Send a file of `stored` bytes; one that is compressed was held against its sha256 when it was made."""
+        """Upload a file of `stored` bytes. The sha256 of a compressed one was checked when it was made."""
         with path.open("rb") as file:
             sent = _Hashed(file)
             self._client.put_object(
-                self._bucket, ref.key, cast(BinaryIO, sent), stored, ref.content_type, progress=_Told(progress)
+                self._bucket,
+                ref.key,
+                cast(BinaryIO, sent),
+                stored,
+                ref.content_type,
+                progress=_UploadProgress(progress),
             )
         if ref.compression is None and sent.digest.hexdigest() != ref.sha256:
             self._client.remove_object(self._bucket, ref.key)
@@ -216,32 +221,32 @@ class ObjectStore:
             )
 
 
-class _Told:
-    """What minio-py tells of an upload: the name once, then each part that was sent."""
+class _UploadProgress:
+    """The interface through which minio-py reports an upload."""
 
     def __init__(self, progress: Progress) -> None:
         self.update = progress
 
     def set_meta(self, object_name: str, total_length: int) -> None:
-        """The name and the size; the caller knows both."""
+        """Ignored: the caller knows the name and the size."""
 
 
 class _Hashed:
-    """A file whose bytes are hashed as they are read."""
+    """A file that hashes its bytes while they are read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Read the next bytes."""
         chunk = self._file.read(size)
         self.digest.update(chunk)
         return chunk
 
 
 def _gzip(path: Path, packed: IO[bytes], ref: ObjectRef) -> None:
-    """Compress a file: without name and time, so that the same bytes are the same object."""
+    """Compress a file without its name and time, so that the same bytes give the same object."""
     digest = hashlib.sha256()
     with path.open("rb") as file, gzip.GzipFile("", "wb", _GZIP_LEVEL, packed, mtime=0) as target:
         while chunk := file.read(CHUNK):
@@ -255,7 +260,7 @@ def _gzip(path: Path, packed: IO[bytes], ref: ObjectRef) -> None:
 
 
 def _unpacked(response: urllib3.BaseHTTPResponse, ref: ObjectRef) -> Iterator[bytes]:
-    """A compressed object's bytes as they arrived, never more at once than `CHUNK`, however far they inflate."""
+    """Decompress an object in chunks of at most `CHUNK` bytes, so that memory is bounded."""
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         while packed := response.read(CHUNK):
@@ -270,7 +275,7 @@ def _unpacked(response: urllib3.BaseHTTPResponse, ref: ObjectRef) -> Iterator[by
 
 
 def described_file(folder: str, path: Path, content_type: str) -> ObjectRef:
-    """The reference of a file as an object below a folder, named by its content."""
+    """Make the reference of a file in a folder, named by the file's content."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()

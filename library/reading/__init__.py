@@ -1,1 +1,1 @@
-"""Readers in processes of their own, with limits of memory and time."""
+"""Runs readers in child processes with limits of memory and time."""

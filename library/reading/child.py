@@ -1,25 +1,24 @@
-"""Run a function in a process of its own, limited in memory and time: for bytes that can crash whoever decodes them.
+"""Runs a function in a child process with limits of memory and time, since a bad file can crash its decoder.
 
-A 5 KB workbook with cells in its first and last corner makes its decoder ask for 512 GB and abort. So a file from
-outside is decoded in a child, whose death is an error with a type, and the worker lives on.
+A workbook of 5 KB with cells in its first and last corner makes its decoder ask for 512 GB and abort. So files are
+decoded in a child process. If the child dies, the caller gets an error, and the worker continues.
 
     answer = run_in_child(
         stage_workbook_file, source, folder, errors=[WorkbookRejected], max_memory=256 * MEBIBYTE, max_seconds=60.0
     )
 
-Starting an interpreter for each file would cost more than the reading. So each process that calls `run_in_child` keeps
-one *nursery* (`library.reading.nursery`): a small single-threaded process that has imported the reader and little else,
-and forks a child whenever none is free. This is what multiprocessing's fork server does, but that one runs the caller's
-main module again in every child (a second, for a console script that imports a whole service), and takes its answers as
-pickles. Here questions and answers are lines of JSON: nothing that a child says can make its parent run code.
+To start an interpreter for each file would take longer than the reading. So each process that calls `run_in_child` has
+one *nursery* (`library.reading.nursery`): a small process with one thread that has imported the reader, and forks a
+child when no child is free. multiprocessing's fork server does the same, but it runs the caller's main module again in
+every child (a second for a console script), and its answers are pickles, which can run code. Here requests and answers
+are lines of JSON.
 
-A child whose answer was as it should be, and whose memory went back, is asked again: the first file that a new process
-reads takes it half as long again as the second. Each question has its own limits of memory and time.
+A child is used again after a good answer if it has freed its memory: the first file of a new process takes half as long
+again as the second. Each request has its own limits of memory and time.
 
-Who ends whom: a child ends behind an answer that shows that something is wrong with it, or by its own alarm clock, or
-killed by the nursery when the caller's time is up; one that waits for a question ends when its caller lets it go. The
-nursery ends when the process that started it does, however that happened, since their connection closes then; and takes
-its children with it. A nursery that was killed is started again by the next call.
+How processes end: a child ends after an unexpected error, by its own alarm, when the nursery kills it after the
+caller's time limit, or when the caller closes its connection. The nursery ends, with its children, when the connection
+to its parent process closes. A nursery that was killed is started again by the next call.
 """
 
 import atexit
@@ -37,15 +36,16 @@ from typing import Any
 from library.contracts.reading import FileRejected, ReaderDied, ReaderTimedOut, ReaderUnavailable
 
 MAX_ANSWER = 4 * 1024 * 1024
-"""Bytes of an answer: a child can be made to say anything."""
+"""Most bytes of an answer, since a bad file may control the child."""
 
-_BIRTH = 60.0
-"""Seconds until a new child has to say its first word; one that has answered before is there already."""
-_ANSWERS_WITHIN = 5.0
+_NEW_CHILD_TIMEOUT = 60.0
+"""Seconds to wait until a new child accepts a request."""
+_USED_CHILD_TIMEOUT = 5.0
+"""Seconds to wait until a child that was used before accepts a request."""
 _NURSERIES = 2
-"""How many are tried until somebody takes a question up."""
+"""Nurseries that are tried before `ReaderUnavailable` is raised."""
 _GRACE = 1.0
-"""Seconds after a child's own alarm clock, until the caller has it killed."""
+"""Seconds after a child's own alarm until the caller lets it be killed."""
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from library.reading.nursery import serve; serve()"
 
 
@@ -57,45 +57,46 @@ def run_in_child[**P](
     max_memory: int,
     max_seconds: float,
 ) -> Any:  # noqa: ANN401 - whatever JSON can carry
-    """Call a function in a child process and return what it returned. Blocks; any number of threads may call at once.
+    """Call a function in a child process and return its result. Blocks. Several threads may call it at once.
 
     Args:
-        function: one that a module has by name; the module should import little, since the nursery has to.
+        function: a named function of a module. The module should import little, since the nursery imports it.
         args: JSON values.
-        errors: what the function raises of a file that it refuses, subclasses too; no other type is made again here.
-        max_memory: bytes of address space that the child may take over what it had when it started.
-        max_seconds: wall clock.
+        errors: types of errors (with subclasses) that the function raises for a bad file. Only these are raised again
+            with their own type.
+        max_memory: bytes of address space that the child may use beyond what it had at its start.
+        max_seconds: time limit by the wall clock.
 
     Raises:
-        FileRejected: one of `errors`, as the function raised it, with its type, text and details.
-        OSError: the one that the function raised, with its number: a full disk is no fault of the file.
-        ReaderUnavailable: no child took it up; later one may.
-        ReaderDied: the child ended without an answer, or its answer was none, or the function failed otherwise.
-        ReaderTimedOut: it took too long.
+        FileRejected: one of `errors`, with the type, text and details that the function gave it.
+        OSError: an OSError of the function, with its number, such as a full disk.
+        ReaderUnavailable: no child accepted the request. A retry may succeed.
+        ReaderDied: the child ended without an answer, its answer was wrong, or the function raised another error.
+        ReaderTimedOut: the time limit has passed.
     """
-    question = {
+    request = {
         "module": function.__module__,
         "name": function.__qualname__,
         "args": args,
         "max_memory": max_memory,
         "max_seconds": max_seconds,
     }
-    answer = _ask(json.dumps(question).encode() + b"\n", function.__module__, max_seconds)
-    return _understand(answer, errors, max_memory)
+    answer = _send_request(json.dumps(request).encode() + b"\n", function.__module__, max_seconds)
+    return _decode_answer(answer, errors, max_memory)
 
 
 class _Nursery:
-    """The connection to a nursery. Messages are lines of JSON; a `start` carries the child's end of a connection."""
+    """The connection to a nursery. Messages are lines of JSON. `start` also sends the child's end of a socket pair."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            # The connection becomes its standard input: a number that is free in it whatever is open or closed here.
+            # The connection becomes the nursery's standard input, so its descriptor number is always 0.
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and no shell
                 [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which then ends in its own order
+                start_new_session=True,  # Ctrl-C must reach the worker only, which then ends the nursery
             )
         self._connection = ours
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ class _Nursery:
         return self._process.poll() is None
 
     def start(self, module: str) -> socket.socket:
-        """The connection to a new child, which knows this module."""
+        """Start a child that has imported this module, and return the connection to it."""
         ours, theirs = socket.socketpair()
         message = json.dumps({"start": module}).encode() + b"\n"
         with contextlib.ExitStack() as unless_sent, theirs, self._lock:
@@ -117,17 +118,17 @@ class _Nursery:
         return ours
 
     def free_child(self) -> socket.socket | None:
-        """The connection to a child that waits for a question, if there is one; it may have ended meanwhile."""
+        """The connection to a child that waits for a request, if there is one. The child may have died."""
         with contextlib.suppress(IndexError):
             return self._free.pop()
         return None
 
     def keep(self, child: socket.socket) -> None:
-        """A child has answered, and waits for another question."""
+        """Keep a child that has answered, for the next request."""
         self._free.append(child)
 
     def give_up(self) -> None:
-        """It starts no children, whatever became of it. Those of other calls go on, and have an alarm clock."""
+        """Wait for the nursery to end, or kill it. Children of other calls continue; their own alarms end them."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
             return
@@ -139,7 +140,7 @@ class _Nursery:
             self._connection.sendall(json.dumps({"kill": child}).encode() + b"\n")
 
     def close(self) -> None:
-        """End it, and its children with it."""
+        """End the nursery and its children."""
         while child := self.free_child():
             child.close()
         self._connection.close()
@@ -155,8 +156,8 @@ _nursery_lock = threading.Lock()
 
 
 def _living_nursery() -> _Nursery:
-    """The nursery of this process: the one that runs, or a new one."""
-    global _nursery  # one nursery a process is the point
+    """The nursery of this process. It is started if it does not run."""
+    global _nursery  # each process has one
     with _nursery_lock:
         if _nursery is not None and _nursery.owner != os.getpid():
             _nursery = None  # this process was forked from the one that owns it
@@ -170,7 +171,7 @@ def _living_nursery() -> _Nursery:
 
 @atexit.register
 def close_nursery() -> None:
-    """End the nursery of this process, if it has one; the next call starts another."""
+    """End the nursery of this process, if it has one. The next call starts a new one."""
     global _nursery
     with _nursery_lock:
         if _nursery is not None and _nursery.owner == os.getpid():
@@ -178,19 +179,19 @@ def close_nursery() -> None:
         _nursery = None
 
 
-def _ask(question: bytes, module: str, max_seconds: float) -> bytes:
-    """Send a question to a child and return what it answers, unread.
+def _send_request(request: bytes, module: str, max_seconds: float) -> bytes:
+    """Send a request to a child, and return the answer's bytes.
 
-    A child or a nursery can die between two calls without being noticed; then nobody ever takes up the question, and
-    another child gets it. A child that took it up is never replaced.
+    If a child died since its last request, the next child gets the request. After a child has accepted it, the request
+    is never sent to another one.
     """
-    for nursery, child, patience in _children(module):
+    for nursery, child, timeout in _children(module):
         with contextlib.ExitStack() as unless_kept:
             unless_kept.enter_context(child)
-            taken_up = _taken_up(child, question, patience)
-            if taken_up is None:
+            accepted = _accepted(child, request, timeout)
+            if accepted is None:
                 continue
-            answer = _answer(child, nursery, *taken_up, max_seconds)
+            answer = _receive_answer(child, nursery, *accepted, max_seconds)
             if answer.endswith(b"\n"):
                 unless_kept.pop_all()
                 nursery.keep(child)
@@ -199,26 +200,26 @@ def _ask(question: bytes, module: str, max_seconds: float) -> bytes:
 
 
 def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket, float]]:
-    """Whom to ask, and seconds to wait for a word: those that wait, then a new one, at last one of a new nursery."""
+    """Children to try, with their time-outs: the free ones, then a new one, then one of a new nursery."""
     for _ in range(_NURSERIES):
         nursery = _living_nursery()
         while child := nursery.free_child():
-            yield nursery, child, _ANSWERS_WITHIN
+            yield nursery, child, _USED_CHILD_TIMEOUT
         try:
             child = nursery.start(module)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has just died
+            pass  # the nursery has died
         else:
-            yield nursery, child, _BIRTH
+            yield nursery, child, _NEW_CHILD_TIMEOUT
         nursery.give_up()
 
 
-def _taken_up(child: socket.socket, question: bytes, patience: float) -> tuple[int, float] | None:
-    """Send the question; by which process it was taken up, and when; `None`: by none."""
-    # Before its first word a child waits for its nursery, which may have to start: that is not the reading's time.
-    child.settimeout(patience)
+def _accepted(child: socket.socket, request: bytes, timeout: float) -> tuple[int, float] | None:
+    """Send the request. Return the process id of the child and the time when it accepted; `None`: it did not."""
+    # A new child waits until its nursery has started. This time does not count as reading time.
+    child.settimeout(timeout)
     try:
-        child.sendall(question)
+        child.sendall(request)
         first = _receive_line(child)
     except (TimeoutError, BrokenPipeError, ConnectionResetError):
         return None
@@ -228,8 +229,8 @@ def _taken_up(child: socket.socket, question: bytes, patience: float) -> tuple[i
     return int(process), float(moment)
 
 
-def _answer(child: socket.socket, nursery: _Nursery, process: int, started: float, max_seconds: float) -> bytes:
-    """Collect the answer: a line, if it is whole."""
+def _receive_answer(child: socket.socket, nursery: _Nursery, process: int, started: float, max_seconds: float) -> bytes:
+    """Receive the answer. It ends with a newline if it is complete."""
     deadline = started + max_seconds + _GRACE
     answer = bytearray()
     try:
@@ -241,7 +242,7 @@ def _answer(child: socket.socket, nursery: _Nursery, process: int, started: floa
             answer += part
             if len(answer) > MAX_ANSWER:
                 nursery.kill(process)
-                raise ReaderDied("The process that read the file said more than an answer can hold.")
+                raise ReaderDied("The process that read the file sent an answer that is too long.")
     except TimeoutError:
         nursery.kill(process)
     if answer or time.monotonic() < started + max_seconds:
@@ -250,7 +251,7 @@ def _answer(child: socket.socket, nursery: _Nursery, process: int, started: floa
 
 
 def _receive_line(connection: socket.socket) -> bytes:
-    """The first line; empty if the connection closes before its end."""
+    """Receive one line; empty if the connection closes before its end."""
     line = b""
     while not line.endswith(b"\n"):
         part = connection.recv(1)
@@ -260,39 +261,40 @@ def _receive_line(connection: socket.socket) -> bytes:
     return line
 
 
-def _understand(answer: bytes, errors: Sequence[type[FileRejected]], max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
-    """The value that an answer holds, or its error raised. Nothing in it is taken on trust."""
+def _decode_answer(answer: bytes, errors: Sequence[type[FileRejected]], max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
+    """Return the value of an answer, or raise its error. The answer is checked, since a bad file may control it."""
     if not answer:
         cause = f"it needed more than {max_memory / 2**20:,.0f} MiB of memory, or its decoder crashed"
         raise ReaderDied(f"The process that read the file ended without an answer: {cause}.")
     try:
-        said = json.loads(answer)
+        decoded = json.loads(answer)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        decoded = None
+    if not isinstance(decoded, dict):
         raise ReaderDied("The process that read the file ended in the middle of its answer.")
-    if "value" in said:
-        return said["value"]
-    raise _error(said, errors)
+    if "value" in decoded:
+        return decoded["value"]
+    raise _error(decoded, errors)
 
 
-def _error(said: dict[str, Any], errors: Sequence[type[FileRejected]]) -> Exception:
-    name, message, advice = (str(said.get(key) or "") for key in ("error", "message", "advice"))
+def _error(answer: dict[str, Any], errors: Sequence[type[FileRejected]]) -> Exception:
+    name, message, advice = (str(answer.get(key) or "") for key in ("error", "message", "advice"))
     kind = next((kind for base in errors for kind in _subclasses(base) if kind.__name__ == name), None)
     if kind is not None:
         error = kind(message, advice=advice)
-        details = said.get("details")
-        for key in kind.details:  # the message has them already, so they are set without it
+        details = answer.get("details")
+        for key in kind.details:  # set as attributes; the message contains them already
             value = details.get(key) if isinstance(details, dict) else None
             setattr(error, key, value if isinstance(value, str | int) else None)
         return error
-    number = said.get("errno")
+    number = answer.get("errno")
     if isinstance(number, int):
         return OSError(number, os.strerror(number))
     if name == "MemoryError":
-        return ReaderDied("The process that read the file needed more memory than it may have.")
+        return ReaderDied("The process that read the file used more memory than is allowed.")
     return ReaderDied(
-        f"The reader failed: {name} {message}", advice="Report it with the file: the reader has to learn it."
+        f"The reader failed: {name} {message}",
+        advice="Report this with the file, since the reader has to be corrected.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The nursery of `library.reading.child`: imports the reader once, and forks the children."""
+"""The nursery of `library.reading.child`: a process that imports the reader once, and forks the children."""
 
 import contextlib
 import fcntl
@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 from library.contracts.reading import FileRejected
 
 _MOST_KEPT = 64 * 1024 * 1024
-"""Bytes of address space that a child may have taken and not given back, and still be asked again."""
+"""A child is used again only if it has kept at most this many bytes of address space after a request."""
 
 
 def serve() -> NoReturn:
-    """Fork a child for each connection that comes in by standard input, until it closes; then end all of them."""
+    """Fork a child for each connection that arrives on standard input. When that closes, kill all children."""
     control = socket.socket(fileno=0)
     children: set[int] = set()
     received, descriptors = b"", list[int]()
@@ -31,7 +31,7 @@ def serve() -> NoReturn:
         descriptors += new
         if not part:
             for child in children:
-                os.kill(child, signal.SIGKILL)  # not yet waited for, so that the number is still theirs
+                os.kill(child, signal.SIGKILL)  # safe: a process id is not used again before `waitpid`
             os._exit(0)
         *lines, received = (received + part).split(b"\n")
         children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
@@ -41,53 +41,53 @@ def serve() -> NoReturn:
                 os.kill(message["kill"], signal.SIGKILL)
             elif "start" in message:
                 descriptor = descriptors.pop(0)
-                with contextlib.suppress(Exception):  # what cannot be imported is the child's to report
-                    _learn(message["start"])
-                with contextlib.suppress(OSError):  # no room for one more: its caller sees that nobody answers
+                with contextlib.suppress(Exception):  # the child imports it too, and reports the error
+                    _import(message["start"])
+                with contextlib.suppress(OSError):  # the fork failed; the caller sees a closed connection
                     child = os.fork()
                     if not child:
-                        _live(descriptor, others=descriptors)
+                        _serve_requests(descriptor, others=descriptors)
                     children.add(child)
                 os.close(descriptor)
 
 
-def _learn(module: str) -> None:
-    """Import a module, so that no child has to."""
+def _import(module: str) -> None:
+    """Import a module in the nursery, so that children need not."""
     if module not in sys.modules:
         importlib.import_module(module)
         gc.collect()
-        gc.freeze()  # so that no child's collector touches, and thereby copies, what all of them share
+        gc.freeze()  # or each child's garbage collector copies the memory pages that all share
 
 
-def _live(descriptor: int, others: list[int]) -> NoReturn:
-    """Answer the caller's questions, until it asks no more, or something is wrong here."""
+def _serve_requests(descriptor: int, others: list[int]) -> NoReturn:
+    """Answer the caller's requests until it closes the connection, or until an unexpected error."""
     try:
-        # Numbers 0 to 2 may have been closed and used again; what a decoder prints must never end up in the answer.
+        # Use a descriptor above 2, or what a decoder prints could become part of the answer.
         caller = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10))
         for other in (descriptor, *others):
             os.close(other)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
-        gc.disable()  # memory is bounded; between two questions there is time to collect
-        born_with = _address_space()
+        gc.disable()  # memory is limited, and it is collected between two requests
+        at_start = _address_space()
         for line in caller.makefile("rb"):
-            # The time is the machine's, and before the alarm clock's: who died of that, died after its time.
+            # Sent before the alarm is set, so a child that the alarm kills has always used up its time.
             caller.sendall(f"{os.getpid()} {time.monotonic()}\n".encode())
-            question = json.loads(line)
-            _limit(born_with + question["max_memory"], question["max_seconds"])
-            answer, well = _answer(question)
+            request = json.loads(line)
+            _limit(at_start + request["max_memory"], request["max_seconds"])
+            answer, reusable = _answer(request)
             signal.setitimer(signal.ITIMER_REAL, 0)
             caller.sendall(answer + b"\n")
             gc.collect()
-            if not well or _address_space() - born_with > _MOST_KEPT:
+            if not reusable or _address_space() - at_start > _MOST_KEPT:
                 break
     finally:
         os._exit(0)
 
 
 def _limit(address_space: int, max_seconds: float) -> None:
-    """Bound what this process takes from now on: bytes of address space in all, seconds by the clock; no core file."""
+    """Limit this process: bytes of address space in total, and seconds from now. No core files."""
     for what, limit in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(what, (limit, resource.getrlimit(what)[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -98,33 +98,33 @@ def _address_space() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
-        return 0  # no Linux: there the system does not enforce this limit reliably anyway
+        return 0  # not Linux, where the limit does not work reliably
 
 
-def _answer(question: dict[str, Any]) -> tuple[bytes, bool]:
-    """The answer, and whether this process is as it was: what failed unexpectedly may have left anything behind."""
-    well = False
+def _answer(request: dict[str, Any]) -> tuple[bytes, bool]:
+    """The answer, and whether the process can be used again: not after an unexpected error."""
+    reusable = False
     try:
-        function: Any = importlib.import_module(question["module"])
-        for name in question["name"].split("."):
+        function: Any = importlib.import_module(request["module"])
+        for name in request["name"].split("."):
             function = getattr(function, name)
-        return json.dumps({"value": function(*question["args"])}).encode(), True
+        return json.dumps({"value": function(*request["args"])}).encode(), True
     except FileRejected as error:
-        well = True
-        said: dict[str, Any] = {
+        reusable = True
+        answer: dict[str, Any] = {
             "error": type(error).__name__,
             "message": error.message,
             "advice": error.advice,
             "details": {name: getattr(error, name) for name in error.details},
         }
     except OSError as error:
-        said = {"error": type(error).__name__, "errno": error.errno, "message": type(error).__name__}
+        answer = {"error": type(error).__name__, "errno": error.errno, "message": type(error).__name__}
     except BaseException as error:  # noqa: BLE001 - a panic of the decoder is not an Exception
-        said = {"error": type(error).__name__, "message": _whereabouts(error)}
-    return json.dumps(said).encode(), well
+        answer = {"error": type(error).__name__, "message": _location(error)}
+    return json.dumps(answer).encode(), reusable
 
 
-def _whereabouts(error: BaseException) -> str:
-    """Where an unexpected error was raised. Its own words may quote the file, and stay here."""
+def _location(error: BaseException) -> str:
+    """Where an unexpected error was raised. Its text is dropped, since it may quote the file."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, NamedTuple, Self, TextIO
 from uuid import UUID
 
 from sqlalchemy import (
@@ -32,9 +32,8 @@ from sqlalchemy import (
 )
 
 from library.datasets.declaration import Dataset
+from library.datasets.sql import LINE, PARENT
 
-LINE = "_line"
-PARENT = "_parent"
 RAW_LIMIT = 64 * 1024
 """Bytes of a refused row that are kept; a longer one is found in the landed object, at its line."""
 
@@ -84,14 +83,12 @@ class Staging:
     ) -> None:
         self._stack.close()
 
-    def add(
-        self, dataset: Dataset, row: Sequence[object], *, line: int, parent: int | None = None, raw: bytes = b""
-    ) -> bool:
+    def add(self, dataset: Dataset, row: NamedTuple, *, line: int, parent: int | None = None, raw: bytes = b"") -> bool:
         """Stage a row, or refuse it.
 
         Args:
             dataset: where it belongs.
-            row: a value for each of the dataset's columns, in their order: typed, or text in the form of the type.
+            row: the dataset's `row`; each cell typed, or text in the form of the column's type.
             line: of the landed object, from 1; for a parent's rows each has one of its own.
             parent: the line of the parent's row, for a child.
             raw: the row as it came, kept where it is refused.
@@ -99,6 +96,11 @@ class Staging:
         Returns:
             Whether the row was staged.
         """
+        if type(row) is not dataset.row:
+            raise _wrong_type(dataset, row)
+        return self._add(dataset, row, line=line, parent=parent, raw=raw)
+
+    def _add(self, dataset: Dataset, row: Sequence[object], *, line: int, parent: int | None, raw: bytes = b"") -> bool:
         _, writer, encoders = self._writers[dataset.name]
         cells: list[Cell] = [line] if dataset.parent is None else [line, parent]
         try:
@@ -113,7 +115,7 @@ class Staging:
     def add_columns(
         self,
         dataset: Dataset,
-        columns: Sequence[Sequence[object]],
+        columns: NamedTuple,
         *,
         lines: Sequence[int],
         parent: int | None = None,
@@ -122,10 +124,12 @@ class Staging:
 
         Args:
             dataset: where they belong.
-            columns: the values of each of the dataset's columns, in their order; see `add`.
+            columns: the dataset's `row`, with a sequence of cells for each column; see `add`.
             lines: of the landed object, one for each row.
             parent: the line of the parent's row, for children of one parent.
         """
+        if type(columns) is not dataset.row:
+            raise _wrong_type(dataset, columns)
         file, _, encoders = self._writers[dataset.name]
         try:
             encoded = [
@@ -134,24 +138,27 @@ class Staging:
             ]
         except _CellRefused:
             rows = zip(lines, zip(*columns, strict=True), strict=True)
-            staged = [self.add(dataset, row, line=line, parent=parent) for line, row in rows]
+            staged = [self._add(dataset, row, line=line, parent=parent) for line, row in rows]
             return all(staged)
         places = [_each_once(str, lines)] + ([] if dataset.parent is None else [[str(parent)] * len(lines)])
         file.write("".join([f"{row}\n" for row in map(",".join, zip(*places, *encoded, strict=True))]))
         self.rows[dataset.name] += len(lines)
         return True
 
-    def add_cells(self, dataset: Dataset, cells: Sequence[Cell], *, line: int, parent: int | None = None) -> None:
+    def add_cells(self, dataset: Dataset, cells: NamedTuple, *, line: int, parent: int | None = None) -> None:
         """Stage a row whose cells are as the encoders would make them; the reader answers for that.
 
         For readers of many rows with many columns, whose decoder has checked types, UTF-8 and finite numbers already:
         encoding each cell again would take them half their time.
         """
         _, writer, encoders = self._writers[dataset.name]
-        if len(cells) != len(encoders):
+        if type(cells) is not dataset.row:
+            raise _wrong_type(dataset, cells)
+        if len(cells) != len(encoders):  # a row that was made by `unchecked`
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
-        writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
+        place = (line,) if dataset.parent is None else (line, parent)
+        writer.writerow(place + cells)
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes | None) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it; its raw form, if short."""
@@ -164,6 +171,10 @@ class Staging:
 
     def _open(self, name: str) -> TextIO:
         return self._stack.enter_context((self._folder / name).open("w", encoding="utf-8", newline=""))
+
+
+def _wrong_type(dataset: Dataset, row: object) -> TypeError:
+    return TypeError(f"{dataset.name}: a row must be a {dataset.row.__name__}, not a {type(row).__name__}")
 
 
 class _CellRefused(ValueError):

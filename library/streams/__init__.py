@@ -1,1 +1,1 @@
-"""Kafka: reading bounded batches from known offsets, sending records durably. Knows no consumer groups."""
+"""Kafka: reads limited batches from known offsets, and sends records durably. Uses no consumer groups."""

@@ -1,4 +1,4 @@
-"""A cluster seen from outside its partitions: brokers, topics, their partitions and offsets."""
+"""Asks a Kafka cluster about its brokers and topics, and creates topics."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,20 +18,20 @@ from library.streams.connection import Connection, as_ours, translated
 from library.streams.metadata import TopicMetadataRequest
 
 COMMITTED = 1
-"""Isolation: nothing of open or aborted transactions."""
+"""Isolation level `read_committed`: no records of open or aborted transactions."""
 
 _MOVING = (errors.NotLeaderForPartitionError, errors.LeaderNotAvailableError)
-NOBODY = -1
+NO_LEADER = -1
 _BEGINNING = -2
 _END = -1
 
 
 @dataclass(frozen=True)
 class NewTopicSpec:
-    """A topic to be made.
+    """A topic to create.
 
     Attributes:
-        options: as Kafka names them: `cleanup.policy`, `retention.ms`, …
+        options: Kafka's topic options, such as `cleanup.policy` and `retention.ms`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class NewTopicSpec:
 
 @dataclass(frozen=True)
 class Leaders:
-    """A topic's id, and who leads each of its partitions: `NOBODY` where a broker is away."""
+    """A topic's id, and the leader's node id for each partition: `NO_LEADER` if its broker is away."""
 
     topic_id: UUID
     by_partition: Mapping[int, int]
@@ -62,7 +62,7 @@ class Cluster:
                 try:
                     await self._client.bootstrap()
                 except errors.KafkaConnectionError as error:
-                    raise await self._told() or error from None
+                    raise await self._connect_error() or error from None
         except BaseException:
             await self._client.close()
             raise
@@ -72,14 +72,14 @@ class Cluster:
         await self._client.close()
 
     def brokers(self) -> int:
-        """How many brokers there were when the connection was opened."""
+        """The number of brokers when the connection was opened."""
         return len(self._client.cluster.brokers())
 
     async def topic(self, name: str) -> TopicInfo:
-        """What the topic is now, and which offsets its partitions hold.
+        """Describe a topic: its id, and the offsets that its partitions hold.
 
         Raises:
-            TopicMissing: there is none of that name.
+            TopicMissing: there is no topic of that name.
             KafkaUnavailable: Kafka does not answer.
         """
         leaders = await self.leaders(name)
@@ -91,36 +91,36 @@ class Cluster:
         return TopicInfo(name=name, topic_id=leaders.topic_id, partitions=tuple(ranges), leaderless=leaderless)
 
     async def offsets_at(self, name: str, at: datetime) -> dict[int, int]:
-        """For each partition the offset of its first record from a time on; where there is none, the partition's end.
+        """By partition, the offset of the first record at or after a time; the partition's end if there is none.
 
-        Partitions without a leader are not among them.
+            Partitions without a leader are left out.
 
         Raises:
             TopicMissing: there is no topic of that name.
             KafkaUnavailable: Kafka does not answer.
         """
         leaders = await self.leaders(name)
-        milliseconds = max(0, int(at.timestamp() * 1000))  # below it Kafka understands other things, as the end
+        milliseconds = max(0, int(at.timestamp() * 1000))  # for Kafka, negative times mean the beginning or the end
         found = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, milliseconds))
         ends = await self._offsets(name, leaders, dict.fromkeys(leaders.by_partition, _END))
         return {each: found[each] if found[each] >= 0 else ends[each] for each in found.keys() & ends.keys()}
 
     async def make_topics(self, topics: Sequence[NewTopicSpec]) -> list[str]:
-        """Make those that are missing; what is there is left as it is. Return the names of those made.
+        """Create the missing topics, and return their names. Existing topics are not changed.
 
         Raises:
-            KafkaRefused: a name, a number of replicas or an option that the cluster does not take.
+            KafkaRefused: the cluster refuses a name, a number of replicas or an option.
         """
         admin = AIOKafkaAdminClient(**self._connection.options())
         made = []
         try:
             with translated("the topics"):
                 await admin.start()
-                wanted = [
+                new_topics = [
                     NewTopic(each.name, each.partitions, each.replication, topic_configs=dict(each.options))
                     for each in topics
                 ]
-                answer = await admin.create_topics(wanted)
+                answer = await admin.create_topics(new_topics)
             for name, code, *_ in answer.topic_errors:
                 error = errors.for_code(code)
                 if error is errors.NoError:
@@ -132,7 +132,7 @@ class Cluster:
         return made
 
     async def leaders(self, topic: str) -> Leaders:
-        """Who leads the topic's partitions now.
+        """The leaders of the topic's partitions now.
 
         Raises:
             TopicMissing: there is no topic of that name.
@@ -141,7 +141,7 @@ class Cluster:
         with translated(f"the topic {topic}"):
             node = self._client.get_random_node()
             if node is None:
-                raise KafkaUnavailable("Kafka knows of no broker at this moment.")
+                raise KafkaUnavailable("Kafka has no broker now.")
             answer = await self._client.send(node, TopicMetadataRequest(topic))
             ((code, _, topic_id, _, partitions, *_),) = answer.topics
             if code:
@@ -149,11 +149,11 @@ class Cluster:
         return Leaders(topic_id, {partition: leader for _, partition, leader, *_ in partitions})
 
     async def send(self, node: int, request: object) -> Any:  # noqa: ANN401 - aiokafka has no types
-        """Ask one broker something; aiokafka's errors are the caller's to translate."""
+        """Send a request to one broker. The caller translates aiokafka's errors."""
         return await self._client.send(node, request)
 
-    async def _told(self) -> BaseException | None:
-        """What the first broker says to who connects: where it lets nobody in, `bootstrap` only logs why."""
+    async def _connect_error(self) -> BaseException | None:
+        """Connect to the first broker and return its error. aiokafka's bootstrap only logs a failed login."""
         options = self._connection.options()
         del options["bootstrap_servers"]
         host, port, _ = self._client.hosts[0]
@@ -164,19 +164,19 @@ class Cluster:
         return None
 
     async def _offsets(self, topic: str, leaders: Leaders, times: Mapping[int, int]) -> dict[int, int]:
-        """The offset of each partition at a time in milliseconds, or at its beginning or end; if anybody leads it."""
+        """The offset of each partition that has a leader, at a time in milliseconds, or at its beginning or end."""
         by_node: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for partition, milliseconds in times.items():
             by_node[leaders.by_partition[partition]].append((partition, milliseconds))
-        by_node.pop(NOBODY, None)
+        by_node.pop(NO_LEADER, None)
         found = {}
         with translated(f"the topic {topic}"):
-            for node, asked in by_node.items():
-                answer = await self._client.send(node, OffsetRequest(-1, COMMITTED, [(topic, asked)]))
+            for node, partition_times in by_node.items():
+                answer = await self._client.send(node, OffsetRequest(-1, COMMITTED, [(topic, partition_times)]))
                 ((_, partitions),) = answer.topics
                 for partition, code, _, offset in partitions:
                     if errors.for_code(code) in _MOVING:
-                        continue  # it is finding its leader
+                        continue  # its leader changes now
                     if code:
                         raise errors.for_code(code)(topic)
                     found[partition] = offset
@@ -184,26 +184,26 @@ class Cluster:
 
 
 def require(leaders: Leaders, topic: str, partition: int) -> int:
-    """Who leads the partition.
+    """The node id of the partition's leader.
 
     Raises:
         TopicMissing: the topic has no such partition.
-        LeaderMissing: nobody does at this moment.
+        LeaderMissing: the partition has no leader now.
     """
     leader = leaders.by_partition.get(partition)
     if leader is None:
         raise TopicMissing(f"The topic {topic} has no partition {partition}.")
-    if leader == NOBODY:
+    if leader == NO_LEADER:
         raise LeaderMissing(topic, partition)
     return leader
 
 
 def held_by(topic: TopicInfo, partition: int) -> PartitionRange:
-    """What a partition holds.
+    """The offsets that a partition holds.
 
     Raises:
         TopicMissing: the topic has no such partition.
-        LeaderMissing: nobody leads it at this moment.
+        LeaderMissing: the partition has no leader now.
     """
     found = next((each for each in topic.partitions if each.partition == partition), None)
     if found is None and partition in topic.leaderless:

@@ -1,4 +1,4 @@
-"""How to reach a cluster, and whose fault it is when that fails."""
+"""The connection to a Kafka cluster, and the translation of aiokafka's errors."""
 
 import ssl
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from library.contracts.streams import KafkaRefused, KafkaUnavailable, RecordTooL
 
 @dataclass(frozen=True)
 class Connection:
-    """A cluster, and as whom to use it.
+    """The address and the credentials of a Kafka cluster.
 
     Attributes:
-        bootstrap_servers: host:port, several parted by commas.
+        bootstrap_servers: host:port, several separated by commas.
         ca_file: certificates to trust instead of the system's.
-        request_timeout: seconds that one request may take.
+        request_timeout: the time limit of one request, in seconds.
     """
 
     bootstrap_servers: str
@@ -32,7 +32,7 @@ class Connection:
     request_timeout: float = 15.0
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments that all of aiokafka's clients share.
+        """The keyword arguments that aiokafka's clients have in common.
 
         Raises:
             ConfigurationError: the settings contradict each other.
@@ -66,10 +66,10 @@ class Connection:
 
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
-    """Turn aiokafka's errors into ours.
+    """Translate aiokafka's errors into this program's errors.
 
     Args:
-        subject: what is asked, for the message: "the topic patient".
+        subject: the subject of the request, for the message: "the topic patient".
     """
     try:
         yield
@@ -78,17 +78,17 @@ def translated(subject: str) -> Iterator[None]:
 
 
 def as_ours(error: BaseException, subject: str) -> WardflowError:
-    """Our error for one of aiokafka's. Its text is left out: it can hold a record's key."""
+    """Translate one error. aiokafka's text is dropped, since it can contain a record's key."""
     name = type(error).__name__
     match error:
         case errors.MessageSizeTooLargeError() | errors.RecordListTooLargeError():
-            return RecordTooLarge(f"A record for {subject} is larger than Kafka takes.")
+            return RecordTooLarge(f"A record for {subject} is larger than Kafka allows.")
         case errors.UnknownTopicOrPartitionError():
             return TopicMissing(f"Kafka does not know {subject}.")
         case errors.KafkaError() if not error.retriable and not isinstance(error, _GONE):
-            return KafkaRefused(f"Kafka refuses what was asked about {subject} ({name}).")
+            return KafkaRefused(f"Kafka refused a request about {subject} ({name}).")
         case _:
-            return KafkaUnavailable(f"Kafka did not answer about {subject} ({name}).")
+            return KafkaUnavailable(f"Kafka did not answer a request about {subject} ({name}).")
 
 
 _GONE = (
@@ -98,6 +98,6 @@ _GONE = (
     errors.NodeNotReadyError,
     errors.StaleMetadata,
     errors.ProducerClosed,
-    errors.CorruptRecordException,  # on the way, or the fetch that follows finds it too
+    errors.CorruptRecordException,  # damaged on the way; a damaged stored record makes the next fetch fail too
 )
-"""Those of which aiokafka does not say that they pass."""
+"""Temporary errors that aiokafka does not mark as retriable."""

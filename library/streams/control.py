@@ -1,4 +1,4 @@
-"""Streams as operators see and steer them: drains into the warehouse, and archives in the lake."""
+"""What operators do with streams: list drains and archives; pause, resume and rewind drains."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -25,13 +25,13 @@ from library.warehouse.archives import Archives
 from library.warehouse.offsets import Offsets
 
 _KAFKA_MAY_TAKE = 2.0
-"""Seconds that a look at Kafka may take where what was last seen of it will do."""
+"""Seconds to wait for Kafka where stored positions can be used instead."""
 
-type LeftOut = Callable[[str, WardflowError], object]
-"""Told which topic cannot go on now, and why."""
+type OnSkipped = Callable[[str, WardflowError], object]
+"""Called with a topic that is skipped now, and the reason."""
 
 type Target = int | datetime | Literal["earliest", "latest"]
-"""Where to rewind to: an offset, the first record from a time on, or an end of the partition."""
+"""Where to rewind to: an offset, the first record at or after a time, or one end of the partition."""
 
 
 @dataclass(frozen=True)
@@ -44,75 +44,74 @@ class Streams:
     archives: Archives
 
     async def overview(self) -> tuple[list[StreamStatus], list[ArchiveStatus]]:
-        """Every partition that drains know, and every one that archives know, those of topics of the lake alone too.
+        """The status of every drained partition, and of every archived partition.
 
-        Where Kafka does not answer at once, drains have the end that was seen last, and archives no lag.
+        If Kafka does not answer in time, drains show the end that was stored last, and archives show no lag.
         """
         ends: dict[tuple[str, int], int] = {}
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
                 for topic in self.topics:
-                    with _by_itself(topic):
-                        if found := await self._look(cluster, topic):
+                    with _skip_on_error(topic):
+                        if found := await self._update(cluster, topic):
                             ends |= {(topic, each.partition): each.end for each in found.partitions}
         except (TimeoutError, WardflowError):
-            pass  # `looked_at` says how old a drain's end is
+            pass  # `looked_at` shows how old a drain's end is
         drains = await self.offsets.status(feed.topic for feed in self.topics.drained)
         return drains, await self.archives.status(self.topics, ends)
 
-    async def to_drain(self, left_out: LeftOut = lambda *_: None) -> list[tuple[str, int]]:
-        """The partitions that Kafka lists now and that are neither paused nor stopped.
+    async def to_drain(self, on_skipped: OnSkipped = lambda *_: None) -> list[tuple[str, int]]:
+        """The partitions in Kafka that are neither paused nor stopped.
 
-        A partition without a leader, or a topic that Kafka refuses, waits for the next look, and keeps no other from
-        going on.
+        Partitions without a leader and topics that Kafka refuses are skipped. The other ones are not affected.
         """
         found = []
         async with Cluster(self.connection) as cluster:
             for feed in self.topics.drained:
-                with _by_itself(feed.topic, left_out):
-                    found += await self._to_drain(cluster, feed.topic, left_out)
+                with _skip_on_error(feed.topic, on_skipped):
+                    found += await self._to_drain(cluster, feed.topic, on_skipped)
         return found
 
-    async def to_archive(self, left_out: LeftOut = lambda *_: None) -> list[str]:
-        """The declared topics that Kafka has now, those too that feed nothing but the lake."""
+    async def to_archive(self, on_skipped: OnSkipped = lambda *_: None) -> list[str]:
+        """The declared topics that exist in Kafka, including those that only the lake reads."""
         found = []
         async with Cluster(self.connection) as cluster:
             for topic in self.topics:
-                with _by_itself(topic, left_out):
+                with _skip_on_error(topic, on_skipped):
                     await cluster.leaders(topic)
-                    found.append(topic)  # what is without a leader, the archive's next call looks for again
+                    found.append(topic)  # the archive skips partitions without a leader itself
         return found
 
     async def pause(self, topic: str) -> list[StreamPosition]:
-        """Let nobody go on with a topic; a batch that is under way does not commit."""
-        await self._known(topic)
+        """Pause a topic. Loaded rows stay; new records wait in Kafka. A running batch does not commit."""
+        await self._require_positions(topic)
         return await self.offsets.pause(topic, paused=True)
 
     async def resume(self, topic: str) -> list[StreamPosition]:
-        """Let drains go on with a paused topic; who asks starts them."""
-        await self._known(topic)
+        """Resume a paused topic. The caller starts the drains."""
+        await self._require_positions(topic)
         return await self.offsets.pause(topic, paused=False)
 
     async def rewind(self, topic: str, to: Target, partition: int | None = None) -> list[StreamPosition]:
         """Begin a new generation at an offset or a time, for all partitions or one.
 
-        What is replayed is merged as everything is: rows end as they were, or as a mended decoder reads them. Drains
-        that are under way commit nothing any more and go on from there. It is the way on, too, for what is stopped.
+        Records that are read again are merged as usual, so rows stay equal unless the decoder changed. Running drains
+        commit nothing more, and the next ones begin at the new offset. A stopped partition is drained again.
 
         Raises:
-            StreamUnknown: no such topic, or no such partition.
-            OffsetNotHeld: a partition does not hold that offset; nothing was changed.
-            KafkaUnavailable: Kafka does not answer, or one of the partitions has no leader; nothing was changed.
+            StreamUnknown: there is no such topic or partition.
+            OffsetNotHeld: a partition does not hold the offset. Nothing was changed.
+            KafkaUnavailable: Kafka does not answer, or a partition has no leader. Nothing was changed.
         """
         self.topics.feed(topic)
         async with Cluster(self.connection) as cluster:
-            found = await self._look(cluster, topic, begin=True)
+            found = await self._update(cluster, topic, begin=True)
             if found is None:
                 raise TopicMissing(f"Kafka does not know the topic {topic}.")
             at = await cluster.offsets_at(topic, to) if isinstance(to, datetime) else {}
         away = set(found.leaderless)
         if isinstance(to, datetime):
-            away.update({each.partition for each in found.partitions} - at.keys())  # it went between the two questions
+            away.update({each.partition for each in found.partitions} - at.keys())  # lost between the two requests
         if away := away if partition is None else away & {partition}:
             raise LeaderMissing(topic, *away)
         held = {each.partition: each for each in found.partitions if partition in (None, each.partition)}
@@ -121,27 +120,27 @@ class Streams:
         targets = {number: _offset(topic, each, to, at) for number, each in held.items()}
         return await self.offsets.rewind(topic, topic_id=str(found.topic_id), to=targets)
 
-    async def _to_drain(self, cluster: Cluster, topic: str, left_out: LeftOut) -> list[tuple[str, int]]:
-        held = await self._look(cluster, topic)
+    async def _to_drain(self, cluster: Cluster, topic: str, on_skipped: OnSkipped) -> list[tuple[str, int]]:
+        held = await self._update(cluster, topic)
         if held and held.leaderless:
-            left_out(topic, LeaderMissing(topic, *held.leaderless))
+            on_skipped(topic, LeaderMissing(topic, *held.leaderless))
         stored = await self.offsets.of([topic])
-        left_alone = {each.partition for each in stored if each.paused or each.state is StreamState.STOPPED}
+        excluded = {each.partition for each in stored if each.paused or each.state is StreamState.STOPPED}
         listed = [each.partition for each in held.partitions] if held else []
-        return [(topic, partition) for partition in listed if partition not in left_alone]
+        return [(topic, partition) for partition in listed if partition not in excluded]
 
-    async def _known(self, topic: str) -> None:
-        """Have a row for each partition, so that new ones are paused as well; without Kafka those that are there do."""
+    async def _require_positions(self, topic: str) -> None:
+        """Store a row for each partition, so that new ones are paused too. Without Kafka, stored rows are enough."""
         self.topics.feed(topic)
         try:
             async with asyncio.timeout(_KAFKA_MAY_TAKE), Cluster(self.connection) as cluster:
-                await self._look(cluster, topic, begin=True)
+                await self._update(cluster, topic, begin=True)
         except (TimeoutError, KafkaUnavailable, KafkaRefused):
             if not await self.offsets.of([topic]):
-                raise KafkaUnavailable("Nothing was drained of this topic yet, and Kafka does not answer.") from None
+                raise KafkaUnavailable("This topic was never drained, and Kafka does not answer.") from None
 
-    async def _look(self, cluster: Cluster, topic: str, *, begin: bool = False) -> TopicInfo | None:
-        """Keep what Kafka says of a topic, with a row for each partition where drains are to find one."""
+    async def _update(self, cluster: Cluster, topic: str, *, begin: bool = False) -> TopicInfo | None:
+        """Ask Kafka about a topic and store the ends of its partitions. `begin` also stores missing positions."""
         try:
             found = await cluster.topic(topic)
         except TopicMissing:
@@ -154,14 +153,14 @@ class Streams:
 
 
 @contextmanager
-def _by_itself(topic: str, left_out: LeftOut = lambda *_: None) -> Iterator[None]:
-    """What keeps one topic from going on keeps no other; a topic that is not there yet is nothing to tell of."""
+def _skip_on_error(topic: str, on_skipped: OnSkipped = lambda *_: None) -> Iterator[None]:
+    """Skip a topic that Kafka refuses or does not have yet, so that the other topics are not affected."""
     try:
         yield
     except TopicMissing:
         pass
     except KafkaRefused as error:
-        left_out(topic, error)
+        on_skipped(topic, error)
 
 
 def _offset(topic: str, held: PartitionRange, to: Target, at: Mapping[int, int]) -> int:

@@ -1,4 +1,4 @@
-"""Drains a partition for a while: reads, decodes and loads, the next batch read and decoded while one is loaded."""
+"""Drains a partition: reads, decodes and loads batches. The next batch is read while one is loaded."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from library.warehouse.stream_loader import BatchRefused, BatchStale, DrainLedge
 
 @dataclass(frozen=True)
 class DrainLimits:
-    """How much at once, and for how long; see `config.sections.StreamSettings`."""
+    """Limits of batches and of time; see `config.sections.StreamSettings`."""
 
     batch_records: int
     batch_bytes: int
@@ -38,10 +38,10 @@ class DrainLimits:
 
 @dataclass(frozen=True)
 class Drain:
-    """What a drain works with.
+    """Drains partitions. One object serves all drains of a process.
 
     Attributes:
-        threads: where batches are decoded.
+        threads: the threads that decode batches.
     """
 
     connection: Connection
@@ -53,54 +53,54 @@ class Drain:
 
     async def run(
         self,
-        asked: DrainTopic,
+        request: DrainTopic,
         *,
         run_id: str,
         attempt: Attempt,
-        beat: Beat = lambda: None,
-        ending: Callable[[], bool] = lambda: False,
+        heartbeat: Beat = lambda: None,
+        must_end: Callable[[], bool] = lambda: False,
     ) -> DrainDone:
-        """Drain a partition until its time is over, or until it cannot go on.
+        """Drain a partition until the time is over, or until the partition is paused or stopped.
 
         Args:
-            asked: the partition.
-            run_id: for the ledger.
-            attempt: who drains: sessions of this owner's earlier attempts are ended first.
-            beat: called as the drain makes progress.
-            ending: asked after each batch whether to end early.
+            request: the partition.
+            run_id: the run's id in the ledger.
+            attempt: identifies this attempt. Database sessions of earlier attempts are ended first.
+            heartbeat: called when the drain makes progress.
+            must_end: called after each batch; `True` ends the drain early.
 
         Raises:
-            StreamUnknown: the topic feeds no dataset.
-            KafkaUnavailable, LoadInterrupted: a repeat can succeed.
+            StreamUnknown: the topic has no dataset.
+            KafkaUnavailable, LoadInterrupted: a retry can succeed.
         """
-        feed = self.topics.feed(asked.topic)
+        feed = self.topics.feed(request.topic)
         try:
-            await end_earlier_attempts(self.loader.pool, asked.session, attempt)
-            position = await self._begin(asked)
+            await end_earlier_attempts(self.loader.pool, request.session, attempt)
+            position = await self._begin(request)
             if position.paused or position.state is StreamState.STOPPED:
                 outcome = DrainOutcome.STOPPED if position.state is StreamState.STOPPED else DrainOutcome.PAUSED
                 return DrainDone(outcome=outcome, next_offset=position.next_offset)
-            return await _Going(self, feed, position, run_id, attempt, beat, ending).on()
+            return await _DrainRun(self, feed, position, run_id, attempt, heartbeat, must_end).run()
         except WardflowError as error:
             with suppress(asyncpg.PostgresError, *DISCONNECTED):
-                await self.offsets.note(asked.topic, asked.partition, error.message)
+                await self.offsets.note(request.topic, request.partition, error.message)
             raise
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             raise translate(error) from error
 
-    async def _begin(self, asked: DrainTopic) -> StreamPosition:
-        if position := await self.offsets.find(asked.topic, asked.partition):
+    async def _begin(self, request: DrainTopic) -> StreamPosition:
+        if position := await self.offsets.find(request.topic, request.partition):
             return position
         async with Cluster(self.connection) as cluster:
-            topic = await cluster.topic(asked.topic)
-        held = held_by(topic, asked.partition)
+            topic = await cluster.topic(request.topic)
+        held = held_by(topic, request.partition)
         return await self.offsets.begin(
-            asked.topic, asked.partition, topic_id=str(topic.topic_id), beginning=held.beginning
+            request.topic, request.partition, topic_id=str(topic.topic_id), beginning=held.beginning
         )
 
 
-class _Going:
-    """One activity of a drain."""
+class _DrainRun:
+    """The state of one drain of a partition."""
 
     def __init__(
         self,
@@ -109,11 +109,11 @@ class _Going:
         position: StreamPosition,
         run_id: str,
         attempt: Attempt,
-        beat: Beat,
-        ending: Callable[[], bool],
+        heartbeat: Beat,
+        must_end: Callable[[], bool],
     ) -> None:
-        self._with, self._feed, self._position = drain, feed, position
-        self._attempt, self._beat, self._ending = attempt, beat, ending
+        self._drain, self._feed, self._position = drain, feed, position
+        self._attempt, self._heartbeat, self._must_end = attempt, heartbeat, must_end
         self._deadline = monotonic() + drain.limits.seconds
         self._place = Place(position.topic, position.partition, position.incarnation, position.generation)
         identity = DrainIdentity(
@@ -125,20 +125,20 @@ class _Going:
         )
         self._ledger = DrainLedger(feed, identity, run_id)
 
-    async def on(self) -> DrainDone:
-        """Go on from the stored offset."""
+    async def run(self) -> DrainDone:
+        """Drain from the stored offset on."""
         position = self._position
         try:
             async with Reader(
-                self._with.connection,
+                self._drain.connection,
                 position.topic,
                 {position.partition: position.next_offset},
                 topic_id=UUID(position.topic_id),
             ) as reader:
-                outcome = await self._drain(reader)
+                outcome = await self._load_batches(reader)
         except (OffsetOutOfRange, TopicMadeAnew) as error:
-            # What it had read before stands: the reader raises only once that is loaded.
-            stopped = await self._with.offsets.stop(self._position, f"{error.message} {error.advice}")
+            # All batches before the error are loaded, since it comes from the read after them.
+            stopped = await self._drain.offsets.stop(self._position, f"{error.message} {error.advice}")
             outcome = DrainOutcome.STOPPED if stopped else DrainOutcome.SUPERSEDED
         except BatchStale:
             outcome = DrainOutcome.SUPERSEDED
@@ -149,39 +149,39 @@ class _Going:
             next_offset=self._position.next_offset,
         )
 
-    async def _drain(self, reader: Reader) -> DrainOutcome:
-        ahead = asyncio.create_task(self._next(reader))
+    async def _load_batches(self, reader: Reader) -> DrainOutcome:
+        ahead = asyncio.create_task(self._read_batch(reader))
         try:
             while True:
                 batch = await ahead
-                over = self._ending() or monotonic() >= self._deadline
+                over = self._must_end() or monotonic() >= self._deadline
                 if not over:
-                    ahead = asyncio.create_task(self._next(reader))
+                    ahead = asyncio.create_task(self._read_batch(reader))
                 if batch is not None:
                     await self._load(batch)
-                elif not await self._with.offsets.holds(self._position):
+                elif not await self._drain.offsets.holds(self._position):
                     return DrainOutcome.SUPERSEDED
-                self._beat()
+                self._heartbeat()
                 if over:
                     return DrainOutcome.TIME
         finally:
             ahead.cancel()
             await asyncio.wait([ahead])
             if not ahead.cancelled():
-                ahead.exception()  # of what was read in vain nobody has to hear
+                ahead.exception()  # retrieve the exception of the unused read, or asyncio logs a warning
 
-    async def _next(self, reader: Reader) -> Batch | None:
-        """The next batch, decoded; `None` where there is nothing new."""
-        limits = self._with.limits
+    async def _read_batch(self, reader: Reader) -> Batch | None:
+        """Read and decode the next batch; `None`: there are no new records."""
+        limits = self._drain.limits
         read = await reader.read(max_records=limits.batch_records, max_bytes=limits.batch_bytes, wait=limits.wait)
         if not read:
             return None
         (fetched,) = read
-        return await self._decoded(
-            fetched.records, first=fetched.first, following=fetched.end, end=fetched.end + fetched.behind
+        return await self._decode(
+            fetched.records, first=fetched.first, following=fetched.end, end=fetched.end + fetched.lag
         )
 
-    async def _decoded(self, records: list[batches.Record], *, first: int, following: int, end: int) -> Batch:
+    async def _decode(self, records: list[batches.Record], *, first: int, following: int, end: int) -> Batch:
         def decode() -> Batch:
             return decoded(
                 self._feed,
@@ -190,15 +190,15 @@ class _Going:
                 first=first,
                 following=following,
                 end=end,
-                most=self._with.limits.record_bytes,
+                most=self._drain.limits.record_bytes,
             )
 
-        return await asyncio.get_running_loop().run_in_executor(self._with.threads, decode)
+        return await asyncio.get_running_loop().run_in_executor(self._drain.threads, decode)
 
     async def _load(self, batch: Batch) -> None:
-        """Load a batch; one that holds a row which the table cannot hold is parted until that row is alone."""
+        """Load a batch. If the table refuses it, split it in halves until the bad row is alone, and reject that row."""
         try:
-            await self._with.loader.load(batch, self._ledger, self._attempt, beat=self._beat)
+            await self._drain.loader.load(batch, self._ledger, self._attempt, beat=self._heartbeat)
         except BatchRefused as refused:
             records = list(batch.records)
             if len(records) == 1:
@@ -221,6 +221,6 @@ class _Going:
                 (records[:middle], batch.first, between),
                 (records[middle:], between, batch.following),
             ):
-                await self._load(await self._decoded(part, first=first, following=following, end=batch.end))
+                await self._load(await self._decode(part, first=first, following=following, end=batch.end))
             return
         self._position = self._position.model_copy(update={"next_offset": batch.following})

@@ -1,7 +1,7 @@
-"""Records whose headers' names are no UTF-8. aiokafka refuses to read them: one would stop a partition for good.
+"""Reads records with header names that are not UTF-8. aiokafka raises on them, which would stop a partition.
 
-Kafka calls such a name text and checks nothing; Java's clients cannot send one, those in C can. aiokafka's own slower
-parser reads them here, with U+FFFD for what is no text.
+Kafka does not check these names: Java's clients cannot send such a name, clients in C can. Here aiokafka's slower
+parser reads them, with U+FFFD for each wrong byte.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
 _MAGIC = 16
-"""Where a batch says its format; older ones than 2 know no headers."""
+"""The position of a batch's format version. Versions below 2 have no headers."""
 
 
 class _Text(bytearray):
-    """Bytes that every decoding gets through."""
+    """Bytes whose `decode` never raises."""
 
     def __getitem__(self, at):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN204 - as bytearray has it
         found = super().__getitem__(at)
@@ -31,11 +31,11 @@ class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc] # aiokafka has
 
 
 class LenientRecords:
-    """What a broker has sent of one partition, batch by batch; in the place of aiokafka's `MemoryRecords`.
+    """The batches that a broker sent for one partition. It replaces aiokafka's `MemoryRecords`.
 
     Args:
-        fetched: as it was sent.
-        offset: to begin with; aiokafka would go back where a batch ends before it.
+        fetched: the bytes of the answer.
+        offset: batches that end before it are skipped; aiokafka would go back to their offset.
     """
 
     def __init__(self, fetched: bytes, offset: int) -> None:

@@ -1,4 +1,4 @@
-"""Kafka's metadata request in the version that tells a topic's id; aiokafka's own stops seven versions before it."""
+"""Kafka's metadata request, version 12, which returns a topic's id. aiokafka supports up to version 5."""
 
 from io import BytesIO
 from typing import Any
@@ -10,16 +10,16 @@ from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16,
 
 
 class Uuid(AbstractType):  # type: ignore[misc] # aiokafka has no types
-    """Sixteen bytes."""
+    """A UUID: sixteen bytes."""
 
     @classmethod
     def encode(cls, value: UUID) -> bytes:
-        """As it is sent."""
+        """Encode for Kafka."""
         return value.bytes
 
     @classmethod
     def decode(cls, data: BytesIO) -> UUID:
-        """As it came."""
+        """Decode from Kafka."""
         return UUID(bytes=data.read(16))
 
 
@@ -29,7 +29,7 @@ _NONE = UUID(int=0)
 
 
 class TopicMetadataResponse(Response):  # type: ignore[misc] # aiokafka has no types
-    """Brokers, topics with their ids, partitions with their leaders."""
+    """The answer: brokers, topics with their ids, partitions with their leaders."""
 
     API_KEY = _KEY
     API_VERSION = _VERSION
@@ -92,7 +92,7 @@ class _Struct(RequestStruct):  # type: ignore[misc] # aiokafka has no types
 
 
 class TopicMetadataRequest(Request[_Struct]):  # type: ignore[misc] # aiokafka has no types
-    """Asks about one topic."""
+    """The request about one topic."""
 
     API_KEY = _KEY
 
@@ -100,5 +100,5 @@ class TopicMetadataRequest(Request[_Struct]):  # type: ignore[misc] # aiokafka h
         self._topic = topic
 
     def build(self, request_struct_class: Any) -> Any:  # noqa: ANN401 - aiokafka has no types
-        """The request in the version that both sides know."""
+        """Make the request of the chosen version."""
         return request_struct_class([(_NONE, self._topic, {})], False, False, {})

@@ -1,4 +1,4 @@
-"""Sends records durably: acknowledged by all replicas, each once, awaited."""
+"""Sends records durably: each is stored once, and `send` returns after all replicas have it."""
 
 import asyncio
 import random
@@ -17,18 +17,18 @@ from library.contracts.streams import KafkaUnavailable, TopicMissing
 from library.streams.connection import Connection, as_ours, translated
 
 _KEYS = 20_000
-"""Keys whose hash is remembered: aiokafka's is pure Python, and records of one patient come again and again."""
+"""Number of cached key hashes. aiokafka's hash is pure Python, and keys of patients repeat."""
 
 _BATCH_BYTES = 128 * 1024
-"""Bytes of one partition that are sent together while an earlier request is under way."""
+"""Most bytes of one partition that are collected for one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record to be sent.
+    """A record to send.
 
     Attributes:
-        key: decides the partition, where that is not given: records of one key stay in their order.
+        key: decides the partition if none is given. Records with the same key stay in order.
         value: `None` for a tombstone, which needs a key.
         timestamp: milliseconds; `None`: now.
     """
@@ -42,18 +42,18 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Where a record is now."""
+    """Where a record was stored."""
 
     partition: int
     offset: int
 
 
 class Producer:
-    """One connection that many callers share: `async with Producer(connection) as producer`.
+    """One connection for many callers: `async with Producer(connection) as producer`.
 
     Args:
         deliver_within: seconds that `send` waits for the acknowledgements of all its records.
-        stop_within: seconds for what is still under way at the end; without Kafka it would never come to one.
+        stop_within: seconds to wait at the end for records that are being sent.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class Producer:
         self._starting = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        """Kafka need not be there yet: the first `send` connects."""
+        """Does not connect. The first `send` does, so Kafka may start later."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
 
     async def send(self, topic: str, records: Sequence[Outgoing]) -> list[Delivered]:
-        """Send records; return, in their order, where they are once all replicas have all of them.
+        """Send records, wait until all replicas have them, and return their places in the same order.
 
         Raises:
-            KafkaUnavailable: not all were acknowledged in time. Some may be there, and others may still arrive.
-            RecordTooLarge: one is larger than Kafka takes; the others may be there.
+            KafkaUnavailable: not all were acknowledged in time. Some may be stored, or may be stored later.
+            RecordTooLarge: a record is larger than Kafka allows. The others may be stored.
             TopicMissing: there is no such topic.
-            KafkaRefused: no permission, wrong credentials.
+            KafkaRefused: a permission is missing, or the credentials are wrong.
         """
         subject = f"the topic {topic}"
         futures, failure = [], None
@@ -95,8 +95,8 @@ class Producer:
                     producer = self._working() or await self._started()
                     for each in records:
                         try:
-                            futures.append(await _handed_over(producer, topic, each))
-                        except KafkaError as error:  # the others are awaited all the same
+                            futures.append(await _enqueue(producer, topic, each))
+                        except KafkaError as error:  # still wait for the records before it
                             failure = error
                             break
                     if len(futures) == 1 and failure is None:
@@ -104,7 +104,7 @@ class Producer:
                     else:
                         answers = await asyncio.gather(*futures, return_exceptions=True)
         except KafkaUnavailable as error:
-            if self._knows_no(topic):
+            if self._is_missing(topic):
                 raise TopicMissing(f"Kafka does not know {subject}.") from error
             raise
         failure = failure or next((answer for answer in answers if isinstance(answer, BaseException)), None)
@@ -114,18 +114,18 @@ class Producer:
             Delivered(answer.partition, answer.offset) for answer in answers if not isinstance(answer, BaseException)
         ]
 
-    def _knows_no(self, topic: str) -> bool:
-        """Whether there are brokers, and none of them has the topic; aiokafka waits for it until the time is over."""
+    def _is_missing(self, topic: str) -> bool:
+        """Whether the brokers do not have the topic. For such a topic aiokafka waits until the time-out."""
         cluster = self._producer.client.cluster if self._producer is not None else None
         return bool(cluster and cluster.brokers() and cluster.partitions_for_topic(topic) is None)
 
     def _working(self) -> AIOKafkaProducer | None:
-        """The producer, if its sender has not failed for good (a sequence of records was lost)."""
+        """The producer, unless its sender has ended, as it does after a lost sequence of records."""
         producer = self._producer
         return None if producer is None or producer._sender.sender_task.done() else producer
 
     async def _started(self) -> AIOKafkaProducer:
-        """A producer that works: one that does not is replaced."""
+        """Start a producer, or replace one whose sender has ended."""
         async with self._starting:
             if self._producer is not None and self._working() is None:
                 await self._stop()
@@ -141,7 +141,7 @@ class Producer:
                 try:
                     await producer.start()
                 except BaseException:
-                    await _ended(producer, 0.5)
+                    await _close(producer, 0.5)
                     raise
                 self._producer = producer
         return self._producer
@@ -149,21 +149,21 @@ class Producer:
     async def _stop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _ended(producer, self._stop_within)
+            await _close(producer, self._stop_within)
 
 
 def _partition(key: bytes | None, all_partitions: list[int], available: list[int]) -> int:
-    """As Java's clients choose it, so that a key has one partition whoever sends it."""
+    """Choose the partition as Java's clients do, so that a key has the same partition with every client."""
     if key is None:
-        return random.choice(available or all_partitions)  # noqa: S311 - where it goes is no secret
+        return random.choice(available or all_partitions)  # noqa: S311 - the partition is no secret
     return all_partitions[(_hash(key) & 0x7FFFFFFF) % len(all_partitions)]
 
 
 _hash: Callable[[bytes], int] = lru_cache(_KEYS)(murmur2)
 
 
-async def _handed_over(producer: AIOKafkaProducer, topic: str, record: Outgoing) -> asyncio.Future[RecordMetadata]:
-    """The future of a record that aiokafka has taken over."""
+async def _enqueue(producer: AIOKafkaProducer, topic: str, record: Outgoing) -> asyncio.Future[RecordMetadata]:
+    """Give a record to aiokafka, and return the future of its delivery."""
     future: asyncio.Future[RecordMetadata] = await producer.send(
         topic,
         record.value,
@@ -175,15 +175,15 @@ async def _handed_over(producer: AIOKafkaProducer, topic: str, record: Outgoing)
     return future
 
 
-async def _ended(producer: AIOKafkaProducer, seconds: float) -> None:
-    """Let what is under way arrive; what is still there when the time is over is given up.
+async def _close(producer: AIOKafkaProducer, seconds: float) -> None:
+    """Wait up to `seconds` for records that are being sent, then close the producer.
 
-    aiokafka's own `stop` would leave a task behind that waits for ever for what nobody sends any more.
+    aiokafka's own `stop` is not used: without Kafka it leaves a task that waits forever.
     """
     with suppress(TimeoutError):
         await asyncio.wait_for(producer.flush(), seconds)
     producer._closed = True
-    # First who opens connections, then those: one that is opened behind their end would never be closed.
+    # End the sender before the client: a connection that the sender opens later would never be closed.
     sender = producer._sender.sender_task
     if sender is not None:
         sender.cancel()

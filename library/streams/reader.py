@@ -1,4 +1,4 @@
-"""Reads a topic's partitions from offsets that the caller keeps: no consumer group, nothing skipped, nothing reset."""
+"""Reads partitions of a topic from offsets that the caller stores. It never skips records or resets offsets."""
 
 import asyncio
 from collections import defaultdict
@@ -21,12 +21,12 @@ from library.streams.connection import Connection, translated
 from library.streams.lenient import LenientRecords
 
 type Record = ConsumerRecord
-"""One record as aiokafka gives it: `offset`, `timestamp` (milliseconds) and `timestamp_type` (0: the producer's, 1: the
-broker's), `key`, `value` (each bytes or None), `headers` (pairs of str and bytes). Read as it is: a copy of each would
-cost more than all else that a drain does with it."""
+"""One record of aiokafka: `offset`, `timestamp` (milliseconds), `timestamp_type` (0: the producer's, 1: the broker's),
+`key` and `value` (bytes or None), `headers` (pairs of str and bytes). It is not copied, since a copy would cost more
+time than the rest of a drain."""
 
 _FETCH_BYTES = 4 * 1024 * 1024
-"""Bytes that a broker sends at once for one partition; at least one batch of records comes whole, however large."""
+"""Most bytes that a broker sends at once for one partition. One batch always comes whole, even if it is larger."""
 
 _MOVING = (
     errors.NotLeaderForPartitionError,
@@ -34,21 +34,22 @@ _MOVING = (
     errors.ReplicaNotAvailableError,
     errors.UnknownTopicOrPartitionError,
 )
-"""What a broker says of a partition that was just made, or whose leader has changed: asked again, it knows better."""
+"""Errors for a partition that is new or whose leader changes. They end soon, so the request is sent again."""
 
-_MOVES_WITHIN = 0.05
+_RETRY_AFTER = 0.05
+"""Seconds before that."""
 
 
 @dataclass(slots=True)
 class Fetched:
-    """What one read brought of a partition: its committed records, in the order of their offsets.
+    """The committed records of one partition that one read returned, in the order of their offsets.
 
     Attributes:
-        first: the offset that the batch was read from.
-        end: the offset to go on from. Greater than that of the last record plus one where records were compacted
-            away, aborted, or no records but marks of transactions; so it grows even where `records` is empty.
+        first: the offset where the read began.
+        end: the next offset to read. It can be far behind the last record, since compacted records, aborted records
+            and transaction markers have offsets too. So it grows even if `records` is empty.
         size: bytes of keys, values and headers.
-        behind: how many offsets further the partition goes on: committed records at most, as of the last look.
+        lag: the number of offsets from `end` to the partition's end, as Kafka last stated it.
     """
 
     partition: int
@@ -56,18 +57,18 @@ class Fetched:
     end: int
     records: list[Record] = field(default_factory=list)
     size: int = 0
-    behind: int = 0
+    lag: int = 0
 
 
 class Reader:
-    """Reads partitions of one topic, each from its own offset on: `async with Reader(…) as reader`.
+    """Reads partitions of one topic, each from its own offset: `async with Reader(…) as reader`.
 
-    A batch may be read while the one before it is worked on. Whatever is raised: what was returned before stands, and
-    a new reader goes on from any offset.
+    A batch can be read while the one before it is processed. After an error, batches that were returned before stay
+    valid, and a new reader can begin at any offset.
 
     Args:
         offsets: by partition, the offset to begin with.
-        topic_id: of the topic that the offsets were taken from; `None`: whatever is there now.
+        topic_id: the id of the topic that the offsets belong to; `None`: accept the topic that exists now.
     """
 
     def __init__(
@@ -80,12 +81,12 @@ class Reader:
         self._ends: dict[int, int] = {}
         self._open: dict[int, PartitionRecords] = {}
         self._fetched: dict[int, bytes] = {}
-        self._leaders = Leaders(UUID(int=0), {})  # until it is open
+        self._leaders = Leaders(UUID(int=0), {})  # replaced when the reader is opened
 
     async def __aenter__(self) -> Self:
         await self._cluster.__aenter__()
         try:
-            await self._look()
+            await self._update_leaders()
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -97,18 +98,18 @@ class Reader:
         await self._cluster.__aexit__(kind, error, trace)
 
     async def read(self, *, max_records: int, max_bytes: int, wait: float) -> list[Fetched]:
-        """Read on: one batch for each partition that has gone on, none if none did.
+        """Read the next records: one batch for each partition that has new offsets.
 
         Args:
-            max_records: of all batches together.
-            max_bytes: after which no more is read; the last record may pass it.
-            wait: seconds to wait for a first record. Once there is one, what can be had at once is taken, no more.
+            max_records: the limit of all batches together.
+            max_bytes: stop after this many bytes; the last record may pass the limit.
+            wait: seconds to wait for the first record. After it, only records that are ready are taken.
 
         Raises:
             OffsetOutOfRange: a partition does not hold the offset to read next.
-            TopicMadeAnew: it is not the topic any more that `topic_id` says. None of its records are returned.
-            TopicMissing: it was deleted.
-            KafkaUnavailable: Kafka does not answer, or a partition's leader moves; a new reader may be luckier.
+            TopicMadeAnew: the topic has another id than `topic_id`. None of its records are returned.
+            TopicMissing: the topic was deleted.
+            KafkaUnavailable: Kafka does not answer, or a partition's leader changes. A new reader may succeed.
         """
         batches: dict[int, Fetched] = {}
         deadline = monotonic() + wait
@@ -128,21 +129,21 @@ class Reader:
                     self._take(batch, max_records - records, max_bytes - size)
                 records += len(batch.records) - before[0]
                 size += batch.size - before[1]
-        # After the records: an id that is still the same now was the same when they were read, for ids never return.
-        await self._look()
+        # Check the topic's id after the read: ids are never used again, so an equal id was the same during the read.
+        await self._update_leaders()
         for batch in batches.values():
-            batch.behind = max(0, self._ends[batch.partition] - batch.end)
+            batch.lag = max(0, self._ends[batch.partition] - batch.end)
         return [batch for batch in batches.values() if batch.end > batch.first]
 
     def _take(self, batch: Fetched, max_records: int, max_bytes: int) -> None:
-        """Move records from what was fetched into the batch."""
+        """Move fetched records into the batch."""
         fetched = self._open[batch.partition]
         records, taken, size = batch.records, 0, 0
         while taken < max_records and size < max_bytes:
             try:
                 record = next(fetched, None)
             except UnicodeDecodeError:
-                fetched = self._open[batch.partition] = self._leniently(batch.partition, fetched)
+                fetched = self._open[batch.partition] = self._lenient(batch.partition, fetched)
                 record = next(fetched, None)
             if record is None:
                 del self._open[batch.partition], self._fetched[batch.partition]
@@ -152,23 +153,23 @@ class Reader:
             size += size_of(record)
         batch.size += size
         batch.end = fetched.next_fetch_offset
-        del self._offsets[batch.partition]  # to its end: whose turn was longest ago is asked for first
+        del self._offsets[batch.partition]  # re-insert at the end, so partitions take turns
         self._offsets[batch.partition] = batch.end
 
-    def _leniently(self, partition: int, failed: PartitionRecords) -> PartitionRecords:
-        """What is left of what was fetched, read by a parser that no name of a header stops.
+    def _lenient(self, partition: int, failed: PartitionRecords) -> PartitionRecords:
+        """Read the rest of the fetched bytes with the parser that accepts all header names.
 
-        Which transactions are being aborted there, the one that failed has found out: their marks lie behind it.
+        The aborted transactions are copied from the failed parser, since it has read their markers already.
         """
         offset = failed.next_fetch_offset
         where, rest = TopicPartition(self.topic, partition), LenientRecords(self._fetched[partition], offset)
-        going_on = PartitionRecords(where, rest, None, offset, None, None, True, COMMITTED)
-        going_on._aborted_transactions = failed._aborted_transactions
-        going_on._aborted_producers = failed._aborted_producers
-        return going_on
+        records = PartitionRecords(where, rest, None, offset, None, None, True, COMMITTED)
+        records._aborted_transactions = failed._aborted_transactions
+        records._aborted_producers = failed._aborted_producers
+        return records
 
     async def _fetch(self, max_bytes: int, wait: float) -> None:
-        """Ask the leaders for what comes next; a partition that has none keeps no other from going on."""
+        """Ask the leaders for the next records. Partitions without a leader are skipped."""
         by_node: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         missing: LeaderMissing | None = None
         for partition, offset in self._offsets.items():
@@ -180,10 +181,11 @@ class Reader:
             by_node[node].append((partition, offset, min(_FETCH_BYTES, max_bytes)))
         if missing is not None and not by_node:
             raise missing
-        for node, asked in by_node.items():
-            # With several leaders none of them keeps the others waiting for long.
+        for node, partition_offsets in by_node.items():
+            # With several leaders, wait only briefly for each.
             milliseconds = int(min(wait, 30.0 if len(by_node) == 1 else 0.1) * 1000)
-            request = FetchRequest(milliseconds, 1, max(max_bytes, 1), COMMITTED, [(self.topic, asked)], rack_id="")
+            topics = [(self.topic, partition_offsets)]
+            request = FetchRequest(milliseconds, 1, max(max_bytes, 1), COMMITTED, topics, rack_id="")
             with translated(f"the topic {self.topic}"):
                 answer = await self._cluster.send(node, request)
             for _, partitions in answer.topics:
@@ -195,37 +197,36 @@ class Reader:
         if code:
             error = errors.for_code(code)
             if error is errors.OffsetOutOfRangeError:
-                await self._look()  # made anew? then that is what is to be said
+                await self._update_leaders()  # raises if the topic was created again, which is the better error
                 held = held_by(await self._cluster.topic(self.topic), partition)
                 raise OffsetOutOfRange(self.topic, partition, offset, beginning=held.beginning, end=held.end)
             if error in _MOVING:
-                await self._look()  # raises where the topic is gone
-                await asyncio.sleep(_MOVES_WITHIN)
+                await self._update_leaders()  # raises if the topic was deleted
+                await asyncio.sleep(_RETRY_AFTER)
                 return
             with translated(f"the topic {self.topic}"):
                 raise error(self.topic)
         high_watermark, last_stable = ends
         self._ends[partition] = last_stable if last_stable >= 0 else high_watermark
-        aborted = (
-            rest[-3] if version >= 11 else rest[-2]
-        )  # behind it stand a replica to prefer (from 11 on) and the records
+        # The last fields are: aborted transactions, the preferred replica (from version 11 on), the records.
+        aborted = rest[-3] if version >= 11 else rest[-2]
         records = MemoryRecords(rest[-1] or b"")
         if records.has_next():
             where = TopicPartition(self.topic, partition)
             self._fetched[partition] = rest[-1]
             self._open[partition] = PartitionRecords(where, records, aborted, offset, None, None, True, COMMITTED)
 
-    async def _look(self) -> None:
-        """See who leads, and whether the topic is still the same one."""
+    async def _update_leaders(self) -> None:
+        """Ask for the leaders, and check that the topic is still the same one."""
         self._leaders = await self._cluster.leaders(self.topic)
         if self.topic_id is None:
             self.topic_id = self._leaders.topic_id
         elif self.topic_id != self._leaders.topic_id:
-            raise TopicMadeAnew(f"The topic {self.topic} was deleted and made anew.")
+            raise TopicMadeAnew(f"The topic {self.topic} was deleted and created again.")
 
 
 def size_of(record: Record) -> int:
-    """Bytes of key, value and headers."""
+    """The size of key, value and headers, in bytes."""
     size = len(record.key or b"") + len(record.value or b"")
     for name, value in record.headers:
         size += len(name) + len(value or b"")

@@ -1,4 +1,4 @@
-"""The declared topics: which decoder reads each, and which datasets its rows go to."""
+"""The declared topics: the decoder of each, and the datasets of its rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -13,7 +13,7 @@ class Topics(Mapping[str, Feed]):
         self._feeds: dict[str, Feed] = {}
         for feed in feeds:
             if feed.topic in self._feeds:
-                raise ValueError(f"two topics are called {feed.topic}")
+                raise ValueError(f"two topics have the name {feed.topic}")
             self._feeds[feed.topic] = feed
 
     def __getitem__(self, topic: str) -> Feed:
@@ -27,16 +27,16 @@ class Topics(Mapping[str, Feed]):
 
     @property
     def drained(self) -> tuple[Feed, ...]:
-        """Those that feed the warehouse."""
+        """The topics that are drained into the warehouse."""
         return tuple(feed for feed in self._feeds.values() if feed.decode is not None)
 
     def feed(self, topic: str) -> Feed:
-        """What a topic feeds in the warehouse.
+        """The feed of a topic that is drained into the warehouse.
 
         Raises:
-            StreamUnknown: nothing.
+            StreamUnknown: there is no such topic, or it is not drained.
         """
         found = self._feeds.get(topic)
         if found is None or found.decode is None:
-            raise StreamUnknown("No topic of this name feeds the warehouse.")
+            raise StreamUnknown("There is no topic of this name that is drained into the warehouse.")
         return found

@@ -1,1 +1,1 @@
-"""Metrics of our own."""
+"""This program's own metrics."""

@@ -1,4 +1,4 @@
-"""Metrics of our own, for Prometheus. Labels are sources, datasets and outcomes: never ids or texts."""
+"""This program's own metrics, for Prometheus. Labels are sources, datasets and outcomes, never ids or texts."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ _OUTCOMES = ("rejected", "repeated", "inserted", "updated", "unchanged", "delete
 
 @contextmanager
 def observe_load(request: LoadRequest) -> Iterator[Callable[[LoadResult], None]]:
-    """Measure a load; the caller hands the result to the function that it gets."""
+    """Measure a load. The caller passes the result to the function that it gets."""
     source = request.identity.source
     began = time.monotonic()
 
@@ -52,7 +52,7 @@ def observe_load(request: LoadRequest) -> Iterator[Callable[[LoadResult], None]]
 
 
 def count_rows(source: str, by_dataset: Mapping[str, DatasetCounts]) -> None:
-    """Count what became of a committed load's rows."""
+    """Count the rows of a committed load by outcome."""
     for dataset, counts in by_dataset.items():
         for outcome in _OUTCOMES:
             ROWS.labels(source, dataset, outcome).inc(getattr(counts, outcome))
@@ -60,7 +60,7 @@ def count_rows(source: str, by_dataset: Mapping[str, DatasetCounts]) -> None:
 
 @contextmanager
 def observe_stage(source: str, size: int) -> Iterator[None]:
-    """Measure the reading of a landed object of so many bytes."""
+    """Measure the reading of a landed object; `size` is in bytes."""
     with STAGE_SECONDS.labels(source).time():
         yield
     STAGED_BYTES.labels(source).inc(size)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from library.datasets.declaration import Dataset
+from library.datasets.streamed import STREAMED
 
 type Cells = tuple[object, ...]
-type Decoded = tuple[datetime | None, tuple[Cells | None, ...]]
-"""When it happened, if the record says so, and for each dataset of the feed a row of its own columns, or none."""
+type Decoded = tuple[datetime | None, tuple[NamedTuple | None, ...]]
+"""When it happened, if the record says so, and for each dataset of the feed its `row`, or none."""
 
 type Rejected = tuple[str, int, list[str], bytes | None]
 """Dataset, offset, reasons, raw form."""
@@ -51,6 +52,10 @@ class Feed:
     reader_version: int = 1
     datasets: tuple[Dataset, ...] = ()
     decode: Callable[[bytes], Decoded] | None = None
+
+    def __post_init__(self) -> None:
+        if unplaced := [dataset.name for dataset in self.datasets if dataset.model.filled_in != STREAMED]:
+            raise ValueError(f"{self.topic}: these datasets lack the columns of Streamed: {unplaced}")
 
 
 class Record(Protocol):
@@ -125,7 +130,7 @@ def decoded(
     if decode is None:
         raise ValueError(f"{feed.topic} feeds no dataset")
     batch = Batch(place, first, following, end, records, {dataset.name: [] for dataset in feed.datasets})
-    adders = [batch.rows[dataset.name].append for dataset in feed.datasets]
+    adders = [(batch.rows[dataset.name].append, dataset.row) for dataset in feed.datasets]
     topic, partition, generation = place.topic, place.partition, place.generation
     stamp, broker_time = None, _EPOCH
     for record in records:
@@ -143,9 +148,11 @@ def decoded(
             batch.rejected.append(_rejected(feed, record, refused.reasons))
             continue
         head = (offset, topic, partition, offset, event_at or broker_time, generation)
-        for add, row in zip(adders, rows, strict=True):
-            if row is not None:
+        for (add, kind), row in zip(adders, rows, strict=True):
+            if type(row) is kind:
                 add(head + row)
+            elif row is not None:
+                raise TypeError(f"{feed.topic}: a row must be a {kind.__name__}, not a {type(row).__name__}")
     if records:
         batch.reached_at = broker_time
     return batch

@@ -19,6 +19,7 @@ from library.contracts.errors import ObjectMissing, StagedObjectMalformed
 from library.contracts.loads import LoadOutcome, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Catalogue, Dataset
+from library.datasets.sql import staged_name
 from library.objects.staged import StagedObjects
 from library.staging.files import staged_columns
 from library.warehouse import ledger, statements
@@ -35,9 +36,6 @@ from library.warehouse.merging import LoadLimits, lock_datasets, merge_staged, r
 from library.warehouse.pool import Connection, Pool, transaction
 from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
-
-_WORTH_ANALYZING = 20_000
-"""Staged rows from which a plan without statistics costs more than gathering them (0.2 s a million)."""
 
 _FETCHED_AHEAD = 4 * 1024 * 1024
 """Bytes up to which a staged object is fetched before its turn: of small ones, the way there costs more than they."""
@@ -204,11 +202,11 @@ class Loader:
                 rows, left = await copy_salvaged(connection, load.request, dataset, salvaged)
         else:
             await connection.execute(statements.create_staged(dataset))
-            name, columns = statements.staged_name(dataset), staged_columns(dataset)
+            name, columns = staged_name(dataset), staged_columns(dataset)
             rows = left = await copied(connection, name, columns, load.chunks(entry.object, ahead))
         if rows != entry.rows:
             raise StagedObjectMalformed(f"A staged object of {dataset.name} was to have {entry.rows} rows, not {rows}.")
-        if left > _WORTH_ANALYZING:
+        if left > statements.WORTH_ANALYZING:
             await connection.execute(statements.analyze(dataset))
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 
@@ -229,7 +227,7 @@ class Loader:
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"object {request.landed.key}"
         )
-        await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+        await lock_datasets(connection, tallies, alone=alone)
         load_id, version = request.identity.load_id, request.identity.reader_version
         counts = await merge_staged(connection, self._catalogue, tallies, load_id, version, alone=alone)
         await ledger.replace_rejections(connection, request)

@@ -9,10 +9,12 @@ import asyncpg
 from library.contracts.errors import LoadInterrupted
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
+from library.datasets.strategies import Family, Upsert
 from library.warehouse import statements
 from library.warehouse.checks import Tally, affected
 from library.warehouse.failures import MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate
 from library.warehouse.pool import Connection
+from library.warehouse.steps import run_steps
 
 _MEETINGS = 4
 """How often a load that met another one begins its merge again before it gives its connection back."""
@@ -77,28 +79,32 @@ async def merge_staged(
     *,
     alone: bool = False,
 ) -> dict[str, DatasetCounts]:
-    """Bring the staged rows of datasets in, parents first, and say what became of them.
+    """Bring the staged rows of datasets in, parents first, run the steps that follow, and count the rows.
 
     Children whose parents are all new are inserted, since none of them can be stored: a third faster than a MERGE, and
     nothing is looked for. Should the table say otherwise, the repetition (`alone`) merges them like all others.
     """
     counts: dict[str, DatasetCounts] = {}
     new: set[str] = set()
+    followed = [tally.dataset for tally in tallies if tally.dataset.steps]
+    for dataset in followed:
+        await connection.execute(statements.keep_changed(dataset))
     for tally in tallies:
         dataset = tally.dataset
+        strategy = dataset.strategy
         inserted = updated = deleted = 0
-        if dataset.parent is not None and dataset.parent.name in new:
-            inserted = affected(await connection.execute(statements.insert(dataset), load_id, version))
+        if isinstance(strategy, Family) and strategy.parent.name in new:
+            inserted = affected(await connection.execute(strategy.insert(dataset), load_id, version))
         else:
-            if dataset.parent is not None:
-                deleted = affected(await connection.execute(statements.delete_missing(dataset)))
-            merged = await connection.fetchrow(statements.merge(dataset), load_id, version)
+            if isinstance(strategy, Family):
+                deleted = affected(await connection.execute(strategy.delete_missing(dataset)))
+            merged = await connection.fetchrow(strategy.merge(dataset), load_id, version)
             inserted, updated = merged["inserted"], merged["updated"]
-        if catalogue.children(dataset):
+        if isinstance(strategy, Upsert) and catalogue.children(dataset):
             if inserted == tally.left and not alone:
                 new.add(dataset.name)
             else:
-                await connection.execute(statements.create_winners(dataset, version))
+                await connection.execute(strategy.create_winners(dataset, version))
         counts[dataset.name] = DatasetCounts(
             staged=tally.staged,
             rejected=tally.rejected,
@@ -109,20 +115,20 @@ async def merge_staged(
             deleted=deleted,
             warned=tally.warned,
         )
+    for dataset in followed:
+        await run_steps(connection, dataset, counts[dataset.name])
     return counts
 
 
-async def lock_datasets(connection: Connection, catalogue: Catalogue, tallies: Sequence[Tally], *, alone: bool) -> None:
+async def lock_datasets(connection: Connection, tallies: Sequence[Tally], *, alone: bool) -> None:
     """Take the transaction's advisory locks, in an order that is the same for all.
 
-    A dataset whose loads seldom meet is shared at first, and had alone when the load repeats; one that has children is
-    always had alone, since a parent that is unchanged is not written and so does not keep two loads of its children
-    apart. Children go with their parent.
+    A strategy may share the lock at first (`ConcurrentUpsert`); a load that repeats has it alone. The lock of children
+    is their parent's.
     """
-    for tally in tallies:
-        dataset = tally.dataset
+    for dataset in sorted((tally.dataset for tally in tallies), key=lambda dataset: dataset.name):
         if dataset.parent is not None:
             continue
-        shared = not (alone or dataset.loads_meet or catalogue.children(dataset))
+        shared = not (alone or dataset.strategy.alone)
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")

@@ -11,13 +11,14 @@ from pathlib import Path
 from library.contracts.errors import StagedObjectMalformed
 from library.contracts.loads import LoadRequest, StagedObject
 from library.datasets.declaration import Dataset, sql_type
+from library.datasets.sql import LINE, quote, quote_literal, staged
 from library.objects.staged import StagedObjects
 from library.objects.store import CHUNK, Progress
-from library.staging.files import LINE, RAW_LIMIT, staged_columns
+from library.staging.files import RAW_LIMIT, staged_columns
 from library.warehouse.checks import affected
 from library.warehouse.pool import Connection
 from library.warehouse.sessions import Beat
-from library.warehouse.statements import create_staged, quote, quote_literal, raw_form, staged
+from library.warehouse.statements import create_staged, raw_form
 
 csv.field_size_limit(2**31 - 1)  # a text may be as long as Postgres takes it
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")

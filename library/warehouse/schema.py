@@ -24,6 +24,7 @@ from library.contracts.errors import WardflowError
 from library.datasets import access, ingest
 from library.warehouse import revisions as files
 from library.warehouse.failures import sqlstate
+from library.warehouse.server import check_version
 
 METADATA: MetaData = SQLModel.metadata
 
@@ -78,6 +79,7 @@ async def upgrade(dsn: str, schemas: Schemas) -> str:
         The revision.
 
     Raises:
+        PostgresTooOld: the server is older than `server.OLDEST`; nothing was changed.
         SeveralHeads: this program has more than one newest revision.
         TablesInUse: for five minutes there was always a load, or a query, at a table that a revision changes.
     """
@@ -128,6 +130,7 @@ def configuration(connection: Connection, schemas: Schemas) -> Config:
 
 
 def _upgrade(connection: Connection, schemas: Schemas) -> str:
+    check_version(str(connection.scalar(text("SHOW server_version"))))
     # The lock is the transaction's, so that it cannot outlive this process.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
     # Before the revisions: one that a developer is about to write needs its schema to be there.

@@ -16,6 +16,7 @@ from library.contracts.drains import DrainIdentity
 from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
+from library.datasets.sql import staged_name
 from library.staging.files import staged_columns
 from library.telemetry.metrics import count_rows
 from library.warehouse import ledger, offsets, statements
@@ -135,7 +136,7 @@ class StreamLoader:
             rows = batch.rows[dataset.name]
             if rows:
                 await connection.copy_records_to_table(
-                    statements.staged_name(dataset), records=rows, columns=staged_columns(dataset)
+                    staged_name(dataset), records=rows, columns=staged_columns(dataset)
                 )
             refused = sum(rejected[0] == dataset.name for rejected in batch.rejected)
             tallies.append(Tally(dataset, staged=len(rows) + refused, rejected=refused, left=len(rows)))
@@ -149,7 +150,7 @@ class StreamLoader:
         load_id, version = drain.identity.load_id, drain.feed.reader_version
         merged = {}
         if batch.filled:
-            await lock_datasets(connection, self._catalogue, tallies, alone=alone)
+            await lock_datasets(connection, tallies, alone=alone)
             merged = await merge_staged(connection, self._catalogue, tallies, load_id, version, alone=alone)
         await self._enter_rejections(connection, batch, drain)
         refused = {tally.dataset.name: DatasetCounts(staged=tally.staged, rejected=tally.rejected) for tally in tallies}

@@ -1,1 +1,1 @@
-"""Downloads by URLs that a caller or a document gives: `urls.check_url`, `guard.Guard`, `download.download`."""
+"""Safe downloads of URLs from callers and documents: `urls.check_url`, `guard.Guard`, `download.download`."""

@@ -1,4 +1,4 @@
-"""Which addresses may be connected to, and what a name resolves to."""
+"""Resolves host names, and checks which addresses a download may connect to."""
 
 import asyncio
 import socket
@@ -10,11 +10,11 @@ from library.web.hosts import Address
 from library.web.names import LOOK_AGAIN_AFTER, NAMES
 
 type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Addresses of a host name, in the order in which they are tried."""
+"""Returns the addresses of a host name, in the order in which they are tried."""
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")  # without it, `is_global` would take ::7f00:1 for a public address
 _NAT64 = IPv6Network("64:ff9b::/96")
-_RELAYS = IPv4Network("192.88.99.0/24")  # 6to4's, abandoned since
+_RELAYS = IPv4Network("192.88.99.0/24")  # relays of 6to4, no longer in use
 _PRIVATE = (
     IPv4Network("127.0.0.0/8"),
     IPv4Network("10.0.0.0/8"),
@@ -24,17 +24,17 @@ _PRIVATE = (
     IPv6Network("fc00::/7"),
 )
 _LOOK_UP_MAY_TAKE = 10.0
-"""Seconds that one look-up may take. The system's resolver can wait much longer."""
-_METADATA = ip_address("fd00:ec2::254")  # the cloud's metadata by IPv6, in the midst of a private range
+"""Time limit of one look-up, in seconds. The system's resolver can wait much longer."""
+_METADATA = ip_address("fd00:ec2::254")  # a cloud's metadata server; it is in a private range
 
 
 def address_allowed(address: Address, *, private: bool) -> bool:
     """Whether a download may connect to an address.
 
     Args:
-        address: of any form; an IPv4 address inside an IPv6 one counts as what is inside.
-        private: for a listed private origin, private and loopback addresses pass too. Link-local ones, where clouds
-            keep their metadata, never do.
+        address: the address. An IPv4 address inside an IPv6 one is checked as IPv4.
+        private: also allow private and loopback addresses, for a listed private origin. Link-local addresses, where
+            clouds have their metadata servers, are never allowed.
     """
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
@@ -45,33 +45,33 @@ def address_allowed(address: Address, *, private: bool) -> bool:
     if address in _NAT64:
         return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
     if address.sixtofour or address.teredo:
-        return False  # tunnels of the past, into wherever their relay stands
+        return False  # old tunnels, whose relay can be anywhere
     return address in _GLOBAL_UNICAST and address.is_global and not address.is_multicast
 
 
 def checked_addresses(host: str, answers: Sequence[str], *, private: bool) -> list[Address]:
-    """All addresses of a host, each of them allowed.
+    """All addresses of a host, each of them checked.
 
-    One private address among public ones refuses them all: which one is connected to must not be luck.
+    One private address among public ones refuses the host, since any of them could be used.
 
     Raises:
-        AddressNotAllowed: one of them is not.
-        DownloadUnavailable: there are none.
+        AddressNotAllowed: one of the addresses is not allowed.
+        DownloadUnavailable: the host has no address.
     """
     found = list(dict.fromkeys(ip_address(answer) for answer in answers))
     if not found:
         raise DownloadUnavailable(f"The host {host} has no address.")
     if not all(address_allowed(address, private=private) for address in found):
-        raise AddressNotAllowed(f"The host {host} leads to an address that is not a public one.")
+        raise AddressNotAllowed(f"The host {host} resolves to an address that is not public.")
     return found
 
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """Ask as every program on this machine does, `/etc/hosts` included.
+    """Resolve a name with the system's resolver, including `/etc/hosts`.
 
     Raises:
-        DownloadUnavailable: the name is not known, or nobody is there to ask.
-        HostNotResolved: that has been so for 15 seconds.
+        DownloadUnavailable: the name does not resolve now, or the resolver does not answer.
+        HostNotResolved: the name has not resolved for 15 seconds.
     """
     try:
         async with asyncio.timeout(_LOOK_UP_MAY_TAKE):

@@ -1,4 +1,4 @@
-"""Connections to exactly the addresses that were checked, and what their failures are called."""
+"""Connects to exactly the addresses that were checked, and translates network errors."""
 
 import asyncio
 import ssl
@@ -23,14 +23,14 @@ _FAILURES = (
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.ConnectionNotAvailable,
-    OSError,  # with it ssl.SSLError, which httpcore lets through while it reads
+    OSError,  # includes ssl.SSLError, which httpcore does not translate during a read
 )
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were resolved and checked before, whatever the name resolves to by now.
+    """Connects to addresses that were checked before, even if the name resolves to others by now.
 
-    TLS above it still verifies the name, since only the socket's address is replaced.
+    TLS still checks the name, since only the address of the socket is replaced.
     """
 
     def __init__(self, url: CheckedUrl, addresses: Sequence[Address], inner: httpcore.AsyncNetworkBackend) -> None:
@@ -46,9 +46,9 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """The first of the addresses that answers; the peer is looked at again before a byte is sent to it."""
+        """Connect to the first address that answers, and check the peer's address before any data is sent."""
         if (host, port) != (self._url.host, self._url.port):
-            raise AddressNotAllowed(f"A connection to another place than {self._url.place} was asked for.")
+            raise AddressNotAllowed(f"A connection to another host or port than {self._url.place} was requested.")
         failure: Exception = httpcore.ConnectError()
         for address in self._addresses:
             try:
@@ -59,19 +59,19 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
             peer = stream.get_extra_info("server_addr")
             if not peer or ip_address(peer[0]) != address:
                 await stream.aclose()
-                raise AddressNotAllowed(f"The connection to {self._url.place} ended at another address.")
+                raise AddressNotAllowed(f"The connection to {self._url.place} leads to another address.")
             return stream
         raise failure
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, as httpcore asks for between tries."""
+        """Wait between two tries; httpcore calls it."""
         await asyncio.sleep(seconds)
 
 
 def connection_pool(
     guard: Guard, backend: httpcore.AsyncNetworkBackend, *, direct: bool
 ) -> httpcore.AsyncConnectionPool:
-    """One request's connections: straight to pinned addresses, or through the egress proxy."""
+    """The connections of one request: direct to checked addresses, or through the egress proxy."""
     if direct or guard.proxy is None:
         return httpcore.AsyncConnectionPool(ssl_context=_tls(guard.ca_file), network_backend=backend)
     proxy = urlsplit(guard.proxy)
@@ -86,14 +86,14 @@ def connection_pool(
 
 @contextmanager
 def named_failures(url: CheckedUrl) -> Iterator[None]:
-    """Call the network's failures by our names. Their own texts may quote what was received, and stay out."""
+    """Translate network errors. Their texts are dropped, since they may quote received data."""
     try:
         yield
     except _FAILURES as error:
         if invalid := _certificate_error(error):
             raise DownloadRefused(
                 f"The certificate of {url.place} is not valid for it: {invalid.verify_message}.",
-                advice="Check the server's certificate; an authority of your own has to be named in the settings.",
+                advice="Check the server's certificate. An authority of your own must be named in the settings.",
             ) from None
         raise DownloadUnavailable(f"{url.shown} could not be downloaded: {type(error).__name__}.") from None
 
@@ -109,7 +109,7 @@ def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | N
 
 @lru_cache(maxsize=4)
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Reading the authorities takes tens of milliseconds: once a process."""
+    """The TLS settings. They are cached, since reading the authorities takes tens of milliseconds."""
     context = httpcore.default_ssl_context()
     if ca_file is not None:
         try:

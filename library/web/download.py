@@ -1,12 +1,12 @@
-"""Downloads by URLs that a caller or a document gives.
+"""Downloads URLs that come from callers or documents.
 
-Written on httpcore, the transport below httpx. Its connection pool takes a network backend as a public argument, so a
-connection can be pinned to an address that was checked while TLS and the Host header keep the name; with httpx that
-takes a private attribute. And what httpx would add has to be kept out here: cookies, authentication from `.netrc`,
-proxies from the environment, redirects, decoding, and a log line at INFO with the whole URL.
+It uses httpcore, the transport below httpx. httpcore accepts a network backend, so a connection can be pinned to a
+checked address while TLS and the Host header keep the name; httpx has only a private attribute for this. Also, httpx
+would add things that are not wanted here: cookies, logins from `.netrc`, proxies from the environment, redirects,
+decoding, and a log line with the whole URL.
 
-Asynchronous, so that one deadline ends everything, also a name that does not resolve and headers that come a byte at a
-time, and a cancelled activity lets go at once. Only writing to the file happens on a thread.
+It is asynchronous, so one deadline limits everything, including slow name servers and slow headers, and a cancelled
+activity ends at once. Only the writing to the file runs in a thread.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from library.web.retry_after import is_busy, retry_after
 from library.web.urls import CheckedUrl, check_url, redirected
 
 type Progress = Callable[[int], object]
-"""Called on the event loop with the number of bytes that arrived since the last call."""
+"""Called in the event loop with the number of bytes since the last call."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WRITTEN_AT_ONCE = 1024 * 1024
@@ -38,14 +38,14 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,100}\Z")
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A file that arrived whole, as far as its server said how long it is.
+    """A downloaded file. It is complete if the server stated its length.
 
     Attributes:
         size: bytes.
-        kind: by its first bytes.
-        content_type: as the server states it, without parameters.
-        url: where it came from in the end, without the query.
-        redirects: the URLs that led there, without queries, the one that was asked for first.
+        kind: the kind of file, from its first bytes.
+        content_type: the server's media type, without parameters.
+        url: the final URL, without its query.
+        redirects: the URLs before it, without queries, in order.
     """
 
     size: int
@@ -65,23 +65,23 @@ async def download(
     resolver: Resolver = system_resolver,
     backend: httpcore.AsyncNetworkBackend | None = None,
 ) -> Downloaded:
-    """Fetch a URL into a file. Where it raises, a file it had begun is gone.
+    """Download a URL into a file. After an error the file is removed.
 
     Args:
-        url: as given by a caller or a document.
-        path: of the file, which is overwritten.
-        guard: what is allowed.
-        expect: the kinds of file to take; what begins like anything else is not read on.
-        progress: for heartbeats.
-        resolver: how names become addresses; each name is asked for once a hop.
-        backend: what opens the sockets.
+        url: the URL of a caller or a document.
+        path: the file; an existing one is overwritten.
+        guard: the rules and limits.
+        expect: the kinds of file to accept. The download of another kind is stopped.
+        progress: called with the number of bytes, for heartbeats.
+        resolver: resolves names, once for each redirect.
+        backend: opens the sockets.
 
     Raises:
-        UrlNotAllowed, AddressNotAllowed: this URL, or one that it redirects to, must not be asked for.
-        DownloadTooLarge, UnexpectedContent, DownloadRefused: asking again would not help.
-        DownloadUnavailable: it may. `retry_after` says when, if the server did.
+        UrlNotAllowed, AddressNotAllowed: this URL, or one that it redirects to, is not allowed.
+        DownloadTooLarge, UnexpectedContent, DownloadRefused: a retry would not help.
+        DownloadUnavailable: a retry may help; `retry_after` has the server's wish.
         HostNotResolved: the name of the host has not resolved for 15 seconds.
-        OSError: of the file, as when the disk is full.
+        OSError: the file cannot be written, for example when the disk is full.
     """
     hop = check_url(url, guard)
     trail: list[str] = []
@@ -89,7 +89,7 @@ async def download(
     try:
         async with asyncio.timeout(guard.deadline):
             while len(trail) <= guard.max_redirects:
-                async with _answer(hop, guard, resolver, sockets) as response:
+                async with _request(hop, guard, resolver, sockets) as response:
                     location = _location(response, hop)
                     if location is None:
                         size, kind = await _receive(response, hop, path, guard, expect, progress)
@@ -102,10 +102,10 @@ async def download(
 
 
 @asynccontextmanager
-async def _answer(
+async def _request(
     url: CheckedUrl, guard: Guard, resolver: Resolver, sockets: httpcore.AsyncNetworkBackend
 ) -> AsyncIterator[httpcore.Response]:
-    """The head of an answer; its body is read, if at all, inside of the context."""
+    """Send a request. The body of the response can be read inside of the context."""
     direct = url.private or guard.proxy is None
     backend = sockets
     if direct:
@@ -143,10 +143,10 @@ async def _answer(
 
 
 def _location(response: httpcore.Response, url: CheckedUrl) -> str | None:
-    """Where a redirect leads; `None` for an answer whose body is wanted.
+    """The target of a redirect; `None` for an answer with a file.
 
     Raises:
-        DownloadUnavailable, DownloadRefused, UnexpectedContent: neither of the two.
+        DownloadUnavailable, DownloadRefused, UnexpectedContent: the answer is neither of the two.
     """
     status = response.status
     if status == 200:
@@ -174,8 +174,8 @@ async def _receive(
 ) -> tuple[int, Kind]:
     encoding = (_header(response, b"content-encoding") or "identity").strip().lower()
     if encoding != "identity":
-        # Nothing is inflated here, so nothing can inflate past the limit.
-        raise UnexpectedContent(f"{url.shown} came compressed for its transport, which was not asked for.")
+        # Nothing is decompressed here, so no file can grow past the limit.
+        raise UnexpectedContent(f"{url.shown} was sent with a content encoding, which was not requested.")
     _check_size(int(_header(response, b"content-length") or 0), url, guard)
     target = _Target(path)
     kind: Kind | None = None
@@ -205,7 +205,7 @@ async def _next(chunks: AsyncGenerator[bytes], url: CheckedUrl) -> bytes | None:
 def _expected(head: bytes, url: CheckedUrl, expect: Collection[Kind]) -> Kind:
     kind = sniff(head)
     if kind not in expect:
-        raise UnexpectedContent(f"{url.shown} answered with {kind}, and not with {' or '.join(sorted(expect))}.")
+        raise UnexpectedContent(f"{url.shown} answered with {kind} instead of {' or '.join(sorted(expect))}.")
     return kind
 
 
@@ -230,7 +230,7 @@ def _header(response: httpcore.Response, name: bytes) -> str | None:
 
 
 class _Target:
-    """The file: chunks are gathered on the event loop and written, some at a time, on a thread."""
+    """The target file. Chunks are collected in the event loop and written in a thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -241,7 +241,7 @@ class _Target:
         self.waiting = 0
 
     def add(self, chunk: bytes) -> None:
-        """Take what arrived."""
+        """Add a chunk."""
         if len(self.head) < HEAD:
             self.head += chunk[:HEAD]
         self._chunks.append(chunk)
@@ -249,17 +249,17 @@ class _Target:
         self.waiting += len(chunk)
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write the collected chunks."""
         chunks, self._chunks, self.waiting = self._chunks, [], 0
         self._file.writelines(chunks)
 
     def finish(self) -> None:
-        """Write the rest; the file is whole."""
+        """Write the rest and close the file."""
         self.write()
         self._file.close()
 
     def discard(self) -> None:
-        """The file is of no use. A write that still runs on its thread ends with an error that nobody hears."""
+        """Remove the file. A write that still runs in its thread fails, and its error is ignored."""
         with suppress(OSError):
             self._file.close()
         self._path.unlink(missing_ok=True)

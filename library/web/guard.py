@@ -1,4 +1,4 @@
-"""What a download may reach and how much it may take. Made from the settings once; every check asks it."""
+"""The rules and limits of downloads. They are made from the settings once."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ _SCHEMES = frozenset({"https", "http"})
 
 @dataclass(frozen=True, kw_only=True)
 class Guard:
-    """Limits of downloads.
+    """The rules and limits of downloads.
 
     Attributes:
-        hosts: allowed ones: `www.example.org` is that host alone, `.example.org` all below it, but not itself.
-        schemes: `http` only where it is said; a redirect never leads from https to http.
-        ports: at allowed hosts. `http` at its usual place needs 80 here too.
-        private_origins: `host:port` that may have private or loopback addresses: these and no others. Only a caller's
-            URL leads there, never a redirect from elsewhere, and never through the proxy.
-        max_bytes: of the file.
-        max_redirects: before it counts as endless.
-        connect_timeout: seconds for one address, and for TLS.
-        read_timeout: seconds without a single byte.
-        deadline: seconds for all of it: names, redirects and the last byte.
-        proxy: http(s) URL, with credentials if need be, of the egress proxy that everything but private origins goes
-            through. Names are then resolved and addresses checked there, not here.
-        ca_file: PEM of authorities to trust beside the usual ones, such as an inspecting proxy's.
+        hosts: allowed hosts. `www.example.org` is one host; `.example.org` is all hosts below it, without itself.
+        schemes: allowed schemes. A redirect from https to http is never followed.
+        ports: allowed ports of these hosts. For `http`, add 80.
+        private_origins: `host:port` of servers that may have private or loopback addresses. They are reached only by a
+            caller's URL, never by a redirect from another host, and never through the proxy.
+        max_bytes: the largest file.
+        max_redirects: the most redirects.
+        connect_timeout: seconds for the connection to one address, and for TLS.
+        read_timeout: seconds without any data.
+        deadline: seconds for the whole download, including names and redirects.
+        proxy: http(s) URL of the egress proxy, with credentials if needed. All downloads except those from private
+            origins use it. The proxy then resolves names and checks addresses.
+        ca_file: a PEM file with more authorities to trust, such as that of an inspecting proxy.
 
     Raises:
-        ConfigurationError: a value that would allow nothing, or something else than it says.
+        ConfigurationError: a value is not valid.
     """
 
     hosts: Collection[str]
@@ -52,14 +52,14 @@ class Guard:
         object.__setattr__(self, "schemes", frozenset(self.schemes))
         object.__setattr__(self, "ports", frozenset(self.ports))
         if not _SCHEMES.issuperset(self.schemes):
-            raise ConfigurationError("Downloads know the schemes https and http, and no others.")
+            raise ConfigurationError("Downloads support only the schemes https and http.")
         if min(self.max_bytes, self.connect_timeout, self.read_timeout, self.deadline) <= 0 or self.max_redirects < 0:
-            raise ConfigurationError("Limits and time-outs of downloads are numbers above 0.")
+            raise ConfigurationError("Limits and time-outs of downloads must be greater than 0.")
         if self.proxy is not None:
             _check_proxy(self.proxy)
 
     def allows_host(self, host: str) -> bool:
-        """Whether a canonical host is listed, or stands below a listed suffix."""
+        """Whether a canonical host is listed, or is below a listed suffix."""
         if host in self.hosts:
             return True
         if literal_address(host):
@@ -67,12 +67,12 @@ class Guard:
         return any(host.endswith(listed) for listed in self.hosts if listed.startswith("."))
 
     def is_private_origin(self, host: str, port: int) -> bool:
-        """Whether a canonical host with this very port is listed as a private origin."""
+        """Whether a canonical host with this port is listed as a private origin."""
         return place_text(host, port) in self.private_origins
 
 
 def place_text(host: str, port: int | None) -> str:
-    """`host:port`, with brackets around IPv6; without a port where there is none."""
+    """`host:port`, or only the host. IPv6 addresses get brackets."""
     name = f"[{host}]" if ":" in host else host
     return name if port is None else f"{name}:{port}"
 
@@ -82,9 +82,9 @@ def _pattern(text: str) -> str:
     try:
         host = canonical_host(name)
     except ValueError as error:
-        raise ConfigurationError(f"The allowed host {text!r} is no host: {error}.") from None
+        raise ConfigurationError(f"The allowed host {text!r} is not a host: {error}.") from None
     if dot and ("." not in host or literal_address(host)):
-        raise ConfigurationError(f"The allowed host {text!r} is a suffix of too much: at least two labels are needed.")
+        raise ConfigurationError(f"The suffix {text!r} allows too many hosts. It needs at least two labels.")
     return dot + host
 
 
@@ -94,7 +94,7 @@ def _private_origin(text: str) -> str:
     except ValueError as error:
         raise ConfigurationError(f"The private origin {text!r} is not host:port: {error}.") from None
     if port is None:
-        raise ConfigurationError(f"The private origin {text!r} names no port.")
+        raise ConfigurationError(f"The private origin {text!r} has no port.")
     return place_text(host, port)
 
 
@@ -104,5 +104,5 @@ def _check_proxy(url: str) -> None:
         good = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 80) > 0
     except ValueError:
         good = False
-    if not good:  # without the URL, which may hold a password
-        raise ConfigurationError("The proxy of downloads is no http(s) URL.")
+    if not good:  # the message does not quote the URL, which may contain a password
+        raise ConfigurationError("The proxy of downloads is not an http(s) URL.")

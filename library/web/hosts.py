@@ -1,4 +1,4 @@
-"""One text for each host, however it is written, so that what is compared is what will be connected to."""
+"""Writes hosts in one canonical form, so that the host that is checked is the host that is used."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -11,13 +11,13 @@ _PLACE = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@%]+))(?::(
 
 
 def canonical_host(text: str) -> str:
-    """A host name in lower case, as ASCII, without the root's dot; an address in its one usual form, IPv6 without [].
+    """A host name in lower case, as ASCII, without the last dot; or an address in its usual form, IPv6 without [].
 
-    Numeric forms are addresses as the C library and browsers read them: `2130706433`, `0x7f.1` and `127.1` are
-    `127.0.0.1`. An IPv4 address inside an IPv6 one is `::ffff:…` here and unwrapped: it is connected to as IPv4.
+    Numeric forms are read as the C library and browsers do: `2130706433`, `0x7f.1` and `127.1` are `127.0.0.1`. An
+    IPv4 address inside an IPv6 one (`::ffff:…`) becomes the IPv4 address.
 
     Raises:
-        ValueError: it is no host.
+        ValueError: the text is not a host.
     """
     if ":" in text:
         six = IPv6Address(text)
@@ -32,10 +32,10 @@ def canonical_host(text: str) -> str:
 
 
 def split_place(text: str) -> tuple[str, int | None]:
-    """The host, canonical, and the port of `host`, `host:port` or `[IPv6]:port`; credentials and `%` are no part of it.
+    """The canonical host and the port of `host`, `host:port` or `[IPv6]:port`.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text has another form, for example with credentials.
     """
     found = _PLACE.match(text)
     if found is None:
@@ -47,7 +47,7 @@ def split_place(text: str) -> tuple[str, int | None]:
 
 
 def literal_address(host: str) -> Address | None:
-    """The address that a canonical host is, or `None` for a name."""
+    """The address if a canonical host is one, or `None` for a name."""
     try:
         return ip_address(host)
     except ValueError:
@@ -55,7 +55,7 @@ def literal_address(host: str) -> Address | None:
 
 
 def _numeric(name: str) -> IPv4Address:
-    """The last of one to four numbers fills what the others leave: `127.1`, `0177.0.0.1`, `0x7f000001`."""
+    """Read one to four numbers. The last one fills the remaining bytes: `127.1`, `0177.0.0.1`, `0x7f000001`."""
     parts = name.split(".")
     if len(parts) > 4 or not all(_NUMBER.match(part) for part in parts):
         raise ValueError("not an address")

@@ -1,24 +1,24 @@
-"""What a file is by its first bytes; what its server states is not asked: error pages come under every type."""
+"""Detects the kind of a file from its first bytes. The server's media type is not used, as error pages have any."""
 
 import codecs
 import re
 from typing import Literal
 
 type Kind = Literal["ole2", "zip", "gzip", "pdf", "html", "xml", "text", "binary", "empty"]
-"""`ole2` is .xls and every password-protected workbook; `zip` is .xlsx and every other archive of that form."""
+"""`ole2`: .xls, and workbooks with a password. `zip`: .xlsx, and any other zip archive."""
 
 HEAD = 1024
-"""Bytes that are looked at."""
+"""Number of bytes that are used."""
 
 _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole2"),
     (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),  # an empty one
+    (b"PK\x05\x06", "zip"),  # an empty archive
     (b"\x1f\x8b", "gzip"),
     (b"%PDF-", "pdf"),
 )
 _HTML = re.compile(
-    r"<!doctype html|<(?:html|head|body)[\s>]"  # anywhere: XHTML and saved pages begin with something else
+    r"<!doctype html|<(?:html|head|body)[\s>]"  # at any place, since XHTML and saved pages begin differently
     r"|\A\s*<(?:!--|(?:script|style|title|meta|link|div|p|h1|table|iframe|br)[\s>/])",
     re.IGNORECASE,
 )
@@ -27,7 +27,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codec
 
 
 def sniff(head: bytes) -> Kind:
-    """The kind of a file that begins with these bytes; the first `HEAD` of them are enough."""
+    """The kind of a file that begins with these bytes. The first `HEAD` bytes are enough."""
     if not head:
         return "empty"
     for magic, kind in _MAGIC:

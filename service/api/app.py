@@ -14,41 +14,28 @@ from config.settings import Settings
 from library.access.audit import Audit
 from library.access.idempotency import IdempotencyKeys
 from library.access.passwords import Passwords
+from library.access.scopes import Scope
 from library.access.slowing import Slowing
-from library.access.tokens import Scope, Tokens
+from library.access.tokens import Tokens
 from library.access.users import SignIns
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
-from service.api import (
-    access,
-    beds,
-    codec,
-    fhir,
-    fhir_imports,
-    health,
-    quarantine,
-    records,
-    runs,
-    streams,
-    users,
-    web_ui,
-)
-from service.api.bodies import UPLOAD_OVERHEAD
 from service.api.context import Context
 from service.api.docs import add_docs
 from service.api.middleware import Around, BodyLimits
-from service.api.posting import BODY, PATHS, StraightThrough, opened_posts
+from service.api.parts import ApiPart
+from service.api.posting import BODY, StraightThrough, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
+from service.api.routes import access, codec, health, quarantine, runs, streams, users, web_ui
 from service.api.security import needs
 from service.api.sessions import sessions
+from service.posts import posting_apis
 from service.readiness import parts
 from service.resources import object_store, warehouse
+from service.sources import modules
 from service.starts import Starter
 from service.temporal import connect, encryption_codec
-
-_HISTORY = 16 * 1024 * 1024
-"""Bytes of a page of a history at most, which the Web UI wants decoded."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -106,29 +93,14 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     add_docs(app)
     app.include_router(posting)
-    app.include_router(streams.router)
     app.ways = (StraightThrough,)
-    app.include_router(health.router)
-    app.include_router(runs.router)
-    app.include_router(beds.router)
-    app.include_router(fhir.router)
-    app.include_router(fhir_imports.router)
-    app.include_router(quarantine.router)
-    app.include_router(access.router)
-    app.include_router(users.router)
-    app.include_router(records.router)
-    app.include_router(codec.router)
-    app.include_router(web_ui.router)
+    limits = {api.path: BODY for api in posting_apis()}
+    for part in _parts():
+        for router in part.routers:
+            app.include_router(router)
+        limits |= part.largest_bodies(settings)
     # Inside `Around`, so that its plain answer becomes a problem document too.
-    app.add_middleware(
-        BodyLimits,
-        by_path={
-            "/nhs-data/upload": settings.workbook.max_bytes + UPLOAD_OVERHEAD,
-            "/codec/decode": _HISTORY,
-            **dict.fromkeys(PATHS.values(), BODY),
-            "/fhir/bulk": settings.fhir.max_file_bytes + UPLOAD_OVERHEAD,
-        },
-    )
+    app.add_middleware(BodyLimits, by_path=limits)
     app.add_middleware(Around)
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, **needs(Scope.OPERATE))
@@ -137,6 +109,14 @@ def create_app(settings: Settings) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _parts() -> tuple[ApiPart, ...]:
+    """Routes that serve every source, and those of each."""
+    before = (health.router, streams.router, runs.router)
+    after = (quarantine.router, access.router, users.router, codec.router, web_ui.router)
+    sources = [module.PART for module in modules("routes")]
+    return (ApiPart(before), *sources, ApiPart(after, lambda _: {codec.DECODE: codec.HISTORY_PAGE}))
 
 
 class _Api(FastAPI):

@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from library.access.idempotency import LEASE, Answer, Attempt, Busy, Claimed, Differs
+from library.access.idempotency import LEASE, Busy, Claimed, Differs, KeyedRequest, StoredAnswer
 from library.warehouse.failures import DISCONNECTED
 from service.api.context import Context, context_of
 from service.api.problems import ApiError, Unprocessable, problems
@@ -91,19 +91,19 @@ class Idempotent(APIRoute):
                     field=HEADER,
                 )
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
-                attempt = Attempt(caller.id, key, await _fingerprint(request, body))
+                attempt = KeyedRequest(caller.id, key, await _fingerprint(request, body))
                 return await _once(context_of(request), attempt, carry_out, _again(request, body))
 
         return handle
 
 
-async def _once(api: Context, attempt: Attempt, carry_out: Handler, request: Request) -> Response:
+async def _once(api: Context, attempt: KeyedRequest, carry_out: Handler, request: Request) -> Response:
     found = await api.keys.claim(attempt)
     if isinstance(found, Differs):
         raise Unprocessable(f"{HEADER}: this key was used for another request.", advice="Use a new key.", field=HEADER)
     if isinstance(found, Busy):
         raise UnderWay("The same request is being carried out.", headers={"Retry-After": "1"})
-    if isinstance(found, Answer):
+    if isinstance(found, StoredAnswer):
         return Response(found.body, found.status, found.headers | {REPLAYED: "true"})
     assert isinstance(found, Claimed)  # noqa: S101 - for the type checker
     beating = asyncio.create_task(_beat(api, attempt))
@@ -111,7 +111,7 @@ async def _once(api: Context, attempt: Attempt, carry_out: Handler, request: Req
         response = await carry_out(request)
         if response.status_code < _SUCCESS:
             headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-            await api.keys.keep(attempt, Answer(response.status_code, headers, bytes(response.body)))
+            await api.keys.keep(attempt, StoredAnswer(response.status_code, headers, bytes(response.body)))
         else:
             await api.keys.give_back(attempt)
     except BaseException:
@@ -123,7 +123,7 @@ async def _once(api: Context, attempt: Attempt, carry_out: Handler, request: Req
     return response
 
 
-async def _beat(api: Context, attempt: Attempt) -> None:
+async def _beat(api: Context, attempt: KeyedRequest) -> None:
     while True:
         await asyncio.sleep(LEASE.total_seconds() / 3)
         with suppress(asyncpg.PostgresError, *DISCONNECTED):

@@ -1,16 +1,14 @@
 """What answers hold, for the OpenAPI document: Postgres writes the rows as JSON, and no row becomes one of these."""
 
-from datetime import date, datetime
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-type Basis = Literal["overnight", "day_only"]
-type Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
-type ParentKind = Literal["strategic_health_authority", "area_team", "region"]
+from service.api.names import one_of
+from service.sources import SCOPES, SOURCES
 
-_EDITION = "55fd5766-7b48-1af0-80b2-c5c3c294ca0a"
 _SHA256 = "8a3fba491baf4e88bb64cf89f2590026c2274df6903c83e9a48e893c881baeac"
 
 
@@ -20,88 +18,18 @@ class Items[Item](BaseModel):
     items: list[Item]
 
 
-class _Quarter(BaseModel):
-    financial_year: str = Field(examples=["2019-20"])
-    quarter: int = Field(ge=1, le=4, description="1: April to June.", examples=[3])
-    period_end: date = Field(examples=["2019-12-31"])
-    basis: Basis = Field(examples=["overnight"])
+ScopeName = Annotated[str, *one_of(SCOPES)]
+"""What a token can be given."""
 
 
-class _OfOrganisation(_Quarter):
-    edition_id: UUID = Field(examples=[_EDITION])
-    organisation_code: str = Field(examples=["RJ1"])
-    organisation_name: str = Field(examples=["Guy's and St Thomas' NHS Foundation Trust"])
-    parent_code: str | None = Field(examples=["Y56"])
+class MadeToken(BaseModel):
+    """A token, shown now and never again."""
 
-
-class OccupancyItem(_OfOrganisation):
-    """Beds of an organisation in a sector: averages over the quarter, a day."""
-
-    sector: Sector = Field(examples=["total"])
-    available: float = Field(examples=[1107.5])
-    occupied: float = Field(examples=[1001.25])
-    rate: float | None = Field(description="Occupied / available; null without beds.", examples=[0.904])
-    warnings: list[str] = Field(examples=[[]])
-
-
-class SpecialtyItem(_OfOrganisation):
-    """Occupied beds of an organisation in a specialty, a day."""
-
-    specialty_code: str = Field(examples=["100"])
-    specialty_name: str = Field(examples=["General Surgery"])
-    occupied: float = Field(examples=[61.5])
-
-
-class EditionOfPeriod(BaseModel):
-    """An edition, in short."""
-
-    id: UUID = Field(examples=[_EDITION])
-    published: date | None = Field(examples=["2020-02-20"])
-    revised: date | None = Field(examples=["2020-11-19"])
-    landed_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
-
-
-class PeriodItem(_Quarter):
-    """A quarter with its editions, the oldest first."""
-
-    editions: list[EditionOfPeriod]
-
-
-class SummaryItem(_Quarter):
-    """England in a quarter, summed from all sectors together."""
-
-    organisations: int = Field(examples=[201])
-    available: float = Field(examples=[128325.97])
-    occupied: float = Field(examples=[116126.27])
-    rate: float | None = Field(examples=[0.905])
-
-
-class OrganisationItem(BaseModel):
-    """An organisation by its newest name."""
-
-    organisation_code: str = Field(examples=["RP6"])
-    name: str = Field(examples=["Moorfields Eye Hospital NHS Foundation Trust"])
-    parent_code: str | None = Field(examples=["Y56"])
-    parent_kind: ParentKind = Field(examples=["region"])
-    first_period_end: date = Field(examples=["2010-06-30"])
-    last_period_end: date = Field(examples=["2025-12-31"])
-
-
-class EditionItem(_Quarter):
-    """A workbook: provenance and warnings."""
-
-    id: UUID = Field(examples=[_EDITION])
-    title: str = Field(examples=["Average daily number of available and occupied beds open overnight by sector"])
-    status: str | None = Field(examples=["Published 20th February 2020"])
-    published: date | None = Field(examples=["2020-02-20"])
-    revised: date | None = Field(examples=["2020-11-19"])
-    landed_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
-    current: bool = Field(description="Whether it counts for its quarter today.", examples=[True])
-    organisations: int = Field(examples=[201])
-    warnings: list[str] = Field(examples=[[]])
-    object_key: str = Field(examples=[f"landed/beds/{_SHA256}"])
-    object_sha256: str = Field(examples=[_SHA256])
-    load_id: UUID = Field(examples=["65009f02-689c-5c5e-8604-6ba18afdb58c"])
+    id: UUID
+    token: str = Field(examples=["wf_…"])
+    name: str
+    scopes: list[ScopeName]
+    expires_at: datetime | None
 
 
 class TokenItem(BaseModel):
@@ -132,7 +60,7 @@ class GrantItem(BaseModel):
 
     user_name: str = Field(examples=["st-elsewhere"])
     api: str = Field(examples=["patient"])
-    path: str = Field(examples=["/api_patient"])
+    path: str = Field(description="Of its route.", examples=["/api_…"])
     granted_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
 
 
@@ -148,3 +76,29 @@ class AuditItem(BaseModel):
     action: str = Field(examples=["start_run"])
     subject: str = Field(examples=[f"workbook-{_SHA256}"])
     detail: dict[str, Any] = Field(examples=[{}])
+
+
+class RejectionItem(BaseModel):
+    """A row that was refused."""
+
+    id: int = Field(examples=[17])
+    source: str = Field(examples=[SOURCES[0].name])
+    dataset: str = Field(examples=[SOURCES[0].datasets[0].name])
+    object_key: str | None = Field(
+        description="The landed object that holds it.", examples=[f"landed/{SOURCES[0].name}/8a3f…"]
+    )
+    line: int | None = Field(description="Of the object, from 1.", examples=[12])
+    topic: str | None = Field(description="Where it came as a record of a stream.", examples=[None])
+    incarnation: int | None = Field(description="Of the topic.", examples=[None])
+    partition: int | None = Field(examples=[None])
+    offset: int | None = Field(examples=[None])
+    reasons: list[str] = Field(description="Never with the value.", examples=[["birthDate: not a date"]])
+    rejected_at: datetime = Field(examples=["2026-11-21T10:15:30+00:00"])
+    load_id: UUID = Field(examples=["65009f02-689c-5c5e-8604-6ba18afdb58c"])
+    run_id: str | None = Field(description="The run of that load.")
+    raw: str | None = Field(
+        default=None, description="As it came; only with `raw=true`. Null where it is too long: see the object's line."
+    )
+    raw_encoding: Literal["utf-8", "base64"] | None = Field(
+        default=None, description="Of `raw`, where it is asked for."
+    )

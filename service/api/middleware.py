@@ -14,7 +14,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from library.access.audit import UNKNOWN, Audit, Refusal
+from library.access.audit import UNKNOWN, Audit, RefusedRequest
 from library.warehouse.failures import DISCONNECTED
 from service.api.problems import PROBLEM, problem, unexpected
 
@@ -124,7 +124,7 @@ class _Answer:
         actor = UNKNOWN if caller is None else str(caller.token_id)
         address = (self._scope.get("client") or ("",))[0]
         try:
-            await audit.refused(Refusal(actor, self._scope["method"], self._route, status, address))
+            await audit.refused(RefusedRequest(actor, self._scope["method"], self._route, status, address))
         except (asyncpg.PostgresError, *DISCONNECTED):
             return False
         return True

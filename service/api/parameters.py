@@ -1,14 +1,14 @@
 """Kinds of parameters."""
 
 import re
-from datetime import UTC, date, datetime
+from calendar import monthrange
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, get_args, get_origin
 
 from fastapi import Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from library.sources.fhir.times import read_date_time
 from service.api.problems import Unprocessable
 
 NO_NUL = r"^[^\x00]+$"
@@ -17,7 +17,7 @@ NO_NUL = r"^[^\x00]+$"
 _NAME = 50
 """Characters that are repeated of a parameter's name."""
 _BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_DATE_OR_PART = re.compile(r"\d{4}(-\d\d(-\d\d)?)?", re.ASCII)
+_DATE_OR_PART = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _DATE_OR_TIME = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
@@ -52,9 +52,18 @@ def _edge(edge: Literal["start", "end"]) -> BeforeValidator:
     """A date, a month or a year is a span, as it is where FHIR's data say one; this is its first or last moment."""
 
     def read(given: object) -> object:
-        if isinstance(given, str) and _DATE_OR_PART.fullmatch(given):
-            return getattr(read_date_time(given), edge)
-        return given
+        found = _DATE_OR_PART.fullmatch(given) if isinstance(given, str) else None
+        if found is None:
+            return given
+        year, month, day = (int(part) if part else None for part in found.groups())
+        try:
+            if edge == "start":
+                return datetime(year or 0, month or 1, day or 1, tzinfo=UTC).isoformat()
+            last_month = month or 12
+            last_day = day or monthrange(year or 0, last_month)[1]
+            return datetime.combine(date(year or 0, last_month, last_day), time.max, UTC).isoformat()
+        except ValueError:
+            raise ValueError("a day that the calendar does not have") from None
 
     return BeforeValidator(read)
 

@@ -1,4 +1,4 @@
-"""`POST /api_patient`, `/api_admissions`, `/api_lab_results`: records in, by users who are granted that."""
+"""`POST /api_{name}` of every posting API: records in, by users who are granted that."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from library.access.rates import Rates
-from library.access.tokens import Api
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaTurnedOff
 from library.streams.producer import Producer
@@ -23,10 +22,9 @@ from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.middleware import Around
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, refuse_unless
-from service.posts import KINDS, LONGEST, Posts, RecordsRefused
-from service.resources import kafka_connection, record_topics
+from service.posts import LONGEST, PostingApi, Posts, RecordsRefused, posting_apis
+from service.resources import kafka_connection
 
-PATHS = {api: f"/api_{api}" for api in Api}
 BODY = 4 * 1024 * 1024
 """Bytes of a list of records at most."""
 
@@ -76,7 +74,7 @@ class Posting(Idempotent):
         return handle
 
 
-router = APIRouter(tags=["records"], route_class=Posting)
+router = APIRouter(route_class=Posting)
 
 
 class StraightThrough:
@@ -119,10 +117,10 @@ async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
     wanted = settings.records
     async with Producer(kafka_connection(settings), deliver_within=wanted.deliver_within) as producer:
         rates = Rates(per_second=wanted.per_second, burst=wanted.burst)
-        yield Posts(producer, record_topics(settings), rates, wanted.under_way)
+        yield Posts(producer, settings, rates, wanted.under_way)
 
 
-def _endpoint(api: Api) -> Callable[[Request], Any]:
+def _endpoint(api: PostingApi) -> Callable[[Request], Any]:
     async def post(request: Request) -> Response:
         posts = context_of(request).posts
         if posts is None:
@@ -155,9 +153,9 @@ def _refused(refused: RecordsRefused) -> Response:
     return JSONResponse(document.model_dump(), status, media_type=PROBLEM)
 
 
-def _body(api: Api) -> dict[str, Any]:
+def _body(api: PostingApi) -> dict[str, Any]:
     """The request body for the OpenAPI document, from the types that read it."""
-    wire = KINDS[api].wire
+    wire = api.wire
     _, schemas = msgspec.json.schema_components([wire])
     one = schemas[wire.__name__]
     some = {"type": "array", "items": one, "minItems": 1, "maxItems": LONGEST}
@@ -171,18 +169,19 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     return problems(401, 403, 413, 429, 503) | {422: refused}
 
 
-for _api in Api:
+for _api in posting_apis():
     router.add_api_route(
-        PATHS[_api],
+        _api.path,
         _endpoint(_api),
         methods=["POST"],
+        tags=[_api.tag],
         status_code=HTTPStatus.ACCEPTED,
         response_model=Posted,
-        summary=f"Post {_api.replace('_', ' ')}",
+        summary=f"Post {_api.name.replace('_', ' ')}",
         description=f"One record or a list of up to {LONGEST:,}. 202 means that all replicas in sync, a majority at "
         "least, have all of them; "
         "503 that some may be there, and that the request can be repeated: a record that comes twice changes nothing.",
-        operation_id=f"post_{_api}",
+        operation_id=f"post_{_api.name}",
         responses=_responses(),
         dependencies=[Depends(bearer), Depends(basic)],  # for the OpenAPI document
         openapi_extra={"x-scope": _api.scope, "requestBody": _body(_api)},

@@ -19,10 +19,9 @@ from library.contracts.errors import ConfigurationError, ObjectMissing, Wardflow
 from library.contracts.reading import FileRejected
 from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
-from library.sources.beds.contracts import WorkbookTooLarge
-from library.sources.fhir.contracts import FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
+from service.sources import SOURCES
 from service.temporal import TemporalRefused
 
 _log = structlog.get_logger(__name__)
@@ -101,14 +100,11 @@ class UnsupportedMediaType(ApiError):
 
 
 _STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
-    (WorkbookTooLarge, HTTPStatus(413)),
-    (PageTooLarge, HTTPStatus(413)),
-    (FileDamaged, HTTPStatus.UNPROCESSABLE_ENTITY),
+    # A source's errors first: some of them are special cases of the general ones.
+    *((kind, status) for source in SOURCES for kind, status in source.statuses.items()),
     (FileRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (InvalidZipcode, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (UnknownServer, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
     (StreamUnknown, HTTPStatus.NOT_FOUND),
     (TopicMissing, HTTPStatus.NOT_FOUND),

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBearer
 from pydantic import BaseModel
 
-from library.access.tokens import Principal, Scope
+from library.access.tokens import Principal
 from service.api.context import context_of
 from service.api.items import Items
 from service.api.parameters import refuse_unknown
@@ -89,9 +89,9 @@ _TEXT = {"type": "string"}
 
 
 def needs(
-    scope: Scope,
+    scope: str,
     *statuses: int,
-    also: Scope | None = None,
+    also: str | None = None,
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
     media_types: Sequence[str] = (),

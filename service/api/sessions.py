@@ -8,8 +8,9 @@ from fastapi import Depends, Request, Response
 
 from config.settings import Settings
 from library.access.encryption import KeyRing, KeyRingFile
+from library.access.scopes import Scope
 from library.access.sessions import Sessions
-from library.access.tokens import Principal, Scope
+from library.access.tokens import Principal
 from service.api.context import Context, context
 from service.api.problems import Forbidden, Unauthenticated
 from service.api.security import Credentials

@@ -11,9 +11,9 @@ _WHERE = {
     "demo": "demo",
     "up": "stack",
     "down": "stack",
-    "doctor": "stack",
-    "ingest": "ingest",
-    "import": "imports",
+    "doctor": "doctor",
+    "ingest": "",
+    "import": "",
     "runs": "runs",
     "streams": "streams",
     "quarantine": "quarantine",
@@ -22,10 +22,10 @@ _WHERE = {
     "api": "processes",
     "worker": "processes",
     "migrate": "processes",
-    "sandbox": "sandbox",
-    "simulate": "simulate",
+    "sandbox": "",
+    "simulate": "",
 }
-"""Commands, in the order of their help, and the module beside this one that has each."""
+"""Commands, in the order of their help, and the module beside this one that has each; "": the sources have it."""
 
 
 class _Commands(TyperGroup):
@@ -37,7 +37,9 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - typer's own types
         if cmd_name not in _WHERE:
             return None
-        found = typer.main.get_command(import_module(f"{__name__}.{_WHERE[cmd_name]}").app)
+        where = _WHERE[cmd_name]
+        beside = import_module(f"{__name__}.{where or 'groups'}")
+        found = typer.main.get_command(beside.app if where else beside.group(cmd_name))
         command = getattr(found, "commands", {}).get(cmd_name, found)
         command.name = cmd_name
         return command

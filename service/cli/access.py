@@ -8,10 +8,12 @@ import typer
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
-from library.access.tokens import Scope, TokenInfo, Tokens
+from library.access.tokens import TokenInfo, Tokens
 from service.cli import users
+from service.cli.choosing import all_among
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.cli.pools import open_warehouse
+from service.sources import SCOPES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
 token = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens for the API.")
@@ -24,7 +26,14 @@ app.command()(users.ungrant)
 @token.command()
 def create(
     name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it may do; can be given several times.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            metavar=f"[{'|'.join(SCOPES)}]",
+            callback=all_among(SCOPES),
+            help="What it may do; can be given several times.",
+        ),
+    ],
     days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -34,7 +43,7 @@ def create(
         async with open_warehouse(settings) as pool:
             expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
             token_id, made = await Tokens(pool).create(name, scope, expires_at=expires_at)
-            await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=[str(each) for each in scope])
+            await Audit(pool).record(LOCAL, "create_token", str(token_id), scopes=scope)
             return token_id, made
 
     show_token(*run(main), as_json=as_json)

@@ -1,6 +1,6 @@
 """What a person means: a run by its id or the beginning of one, a source by its name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -19,10 +19,25 @@ class NoSuchRun(WardflowError):
 
 
 def _known_source(name: str | None) -> str | None:
-    names = [source.name for source in SOURCES]
-    if name is not None and name not in names:
-        raise typer.BadParameter(f"'{name}' is not one of {', '.join(names)}.")  # an empty list would hide the mistake
+    if name is not None:
+        _check(name, [source.name for source in SOURCES])  # an empty list would hide the mistake
     return name
+
+
+def all_among(names: Sequence[str]) -> Callable[[list[str]], list[str]]:
+    """The check of a parameter that takes several of these names."""
+
+    def check(given: list[str]) -> list[str]:
+        for name in given:
+            _check(name, names)
+        return given
+
+    return check
+
+
+def _check(name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise typer.BadParameter(f"'{name}' is not one of {', '.join(names)}.")
 
 
 SourceName = Annotated[

@@ -1,31 +1,24 @@
-"""`wardflow up`, `down` and `doctor`."""
+"""`wardflow up` and `wardflow down`."""
 
 import asyncio
-import json
 import traceback
-from dataclasses import asdict
 from importlib import import_module
 from typing import Annotated
 
 import typer
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.cli.output import DONE, FAILED, Json, errors_as_sentences, load_settings, say
+from service.cli.output import DONE, FAILED, errors_as_sentences, load_settings
 from service.cli.output import out as console
 from service.stack.detach import Say, StackFailed, end_running, ensure_running
-from service.stack.doctor import Report, examine
 from service.stack.part import Progress
-from service.stack.runner import run_stack
-from service.waiting import report_waits_to
 
 app = typer.Typer(add_completion=False)
 
 MARKS = {"moved": Text("!", "yellow"), "healthy": DONE, "done": DONE, "running": DONE, "died": FAILED}
-COLOURS = {"running": "green", "not answering": "red", "not running": "yellow", "turned off": "dim"}
 
 
 @app.command()
@@ -34,7 +27,7 @@ def up(
         bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
     ] = False,
 ) -> None:
-    """Run the embedded stack: Postgres, Temporal, S3, Kafka and a FHIR sandbox, then bootstrap, worker and API."""
+    """Run the embedded stack: Postgres, Temporal, S3, Kafka and what sources bring; then bootstrap, worker and API."""
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
@@ -62,10 +55,10 @@ def start_in_background(settings: Settings, say: Say) -> Settings:
 def _run(settings: Settings, status: Status) -> None:
     try:
         asyncio.run(
-            run_stack(
+            # Imported when they are needed: `up --detach` and `down` stay quick.
+            import_module("service.stack.runner").run_stack(
                 settings,
                 on_progress=_Shown(status),
-                # Imported when it is needed: `up --detach`, `down` and `doctor` stay quick.
                 bootstrap=lambda running: import_module("service.bootstrap").migrate_embedded(running),
             )
         )
@@ -83,23 +76,6 @@ def down() -> None:
     """End the embedded stack."""
     with errors_as_sentences(), console.status("Ending the stack"):
         end_running(load_settings(), say=console.print)
-
-
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what runs, where its data and logs are, and what is wrong."""
-
-    async def main() -> Report:
-        report_waits_to(say)
-        return await examine(load_settings())
-
-    with errors_as_sentences():
-        report = asyncio.run(main())
-    if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
-    else:
-        _show(report)
-    raise typer.Exit(1 if report.problems else 0)
 
 
 class SystemRefused(WardflowError):
@@ -141,24 +117,3 @@ class _Shown:
                 self._status.start()
             case _ if self._awaited:
                 self._status.update(f"Starting {', '.join(self._awaited)}")
-
-
-def _show(report: Report) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("part", "state", "address", "process", "version"):
-        table.add_column(heading, overflow="fold")
-    for part in report.parts:
-        state = Text(part.state, COLOURS[part.state])
-        table.add_row(part.name, state, part.address, str(part.pid or ""), part.version)
-    console.print(table)
-    supervisor = f" (process {report.pid})" if report.pid else ""
-    console.print(f"stack {report.stack}{supervisor}, wardflow {report.wardflow}, Python {report.python}")
-    console.print(f"data {report.folder} ({report.disk_free_bytes / 1024**3:.0f} GiB free), logs {report.logs}")
-    for note in report.notes:
-        console.print("·", note.message)
-        console.print(f"  {note.advice}")
-    for problem in report.problems:
-        console.print(FAILED, problem.message)
-        console.print(f"  {problem.advice}")
-    if not report.problems:
-        console.print(DONE, "All is well.")

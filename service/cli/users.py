@@ -10,16 +10,23 @@ import typer
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
-from library.access.tokens import Api, Tokens
+from library.access.tokens import Tokens
 from library.access.users import UserInfo, Users
 from library.warehouse.pool import Pool
+from service.cli.choosing import all_among
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.cli.pools import open_warehouse
+from service.sources import POSTING_APIS
 
 user = typer.Typer(add_completion=False, no_args_is_help=True, help="Users who post records.")
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
-Apis = Annotated[list[Api], typer.Argument(help="What may be posted.")]
+Apis = Annotated[
+    list[str],
+    typer.Argument(
+        metavar=f"[{'|'.join(POSTING_APIS)}]...", callback=all_among(POSTING_APIS), help="What may be posted."
+    ),
+]
 
 
 @user.command()
@@ -124,7 +131,7 @@ def grant(name: Name, apis: Apis) -> None:
     async def main(pool: Pool) -> None:
         for api in apis:
             await Users(pool).grant(name, api)
-            await _recorded(pool, "grant", name, api=str(api))
+            await _recorded(pool, "grant", name, api=api)
 
     _run(main)
     out.print(DONE, f"{name} may post: {', '.join(apis)}.")
@@ -136,7 +143,7 @@ def ungrant(name: Name, apis: Apis) -> None:
     async def main(pool: Pool) -> None:
         for api in apis:
             await Users(pool).ungrant(name, api)
-            await _recorded(pool, "ungrant", name, api=str(api))
+            await _recorded(pool, "ungrant", name, api=api)
 
     _run(main)
     out.print(DONE, f"{name} may no longer post: {', '.join(apis)}.")

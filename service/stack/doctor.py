@@ -18,11 +18,14 @@ from library.contracts.errors import WardflowError
 from library.warehouse.archives import Archives
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.offsets import Offsets
+from library.warehouse.server import PostgresTooOld, check_version
 from service.resources import kafka_connection, topics, warehouse
+from service.sources import STACK_PARTS
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.identity import ADVICE
 from service.stack.part import Entry, Health
 from service.stack.preflight import nearest_existing
+from service.stack.runner import of_sources
 from service.stack.state import State, elsewhere, read_state, with_addresses
 from service.waiting import waiting_for
 
@@ -30,7 +33,7 @@ ANSWERS_WITHIN = 4.0
 BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
-OURS = ("worker", "api", "fhir_sandbox")
+OURS = ("worker", "api", *STACK_PARTS)
 """Nothing of the bootstrap needs these."""
 
 _DRAIN_STOPPED = "`wardflow streams rewind TOPIC --partition NUMBER --to …`, once it is clear to where."
@@ -97,7 +100,7 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
     # On real servers nobody misses it.
-    beside = ("fhir_sandbox",) if settings.stack.fhir_sandbox and supervisor is not None else ()
+    beside = () if supervisor is None else tuple(of_sources(settings))
     names = (*PARTS, *beside)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
@@ -171,11 +174,20 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
         log=log,
     )
     if not health.problem:
-        return report, None
+        return report, too_old(health.version) if name == "postgres" else None
     advice = (
         f"Read its log {log}." if log else "It is run by somebody else: check that server and the setting naming it."
     )
     return report, Problem(health.problem, advice)
+
+
+def too_old(version: str) -> Problem | None:
+    """What is wrong with a version of Postgres, if anything is."""
+    try:
+        check_version(version)
+    except PostgresTooOld as error:
+        return Problem(error.message, error.advice)
+    return None
 
 
 def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:

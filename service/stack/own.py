@@ -1,12 +1,10 @@
-"""Worker, API and FHIR sandbox: our own processes, started with our own environment.
-
-Worker and API find their servers in `stack.json`.
-"""
+"""Worker and API: our own processes, started with our own environment. They find their servers in `stack.json`."""
 
 import os
 import shlex
 import ssl
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -21,6 +19,8 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
 
 
+type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[Part]]
+"""Makes a process of ours that stands on none of the servers: settings, the stack's folder, its ports."""
 _CODE = ("config", "library", "activities", "workflows", "service")
 
 
@@ -51,22 +51,6 @@ def _restarted_on_changes(command: tuple[str, ...], *, within: float) -> tuple[s
     watch = (sys.executable, "-P", "-m", "watchfiles", "--filter", "python", "--verbosity", "warning")
     patience = ("--sigint-timeout", f"{within:.0f}", "--target-type", "command")
     return (*watch, *patience, shlex.join(command), *(str(CHECKOUT / name) for name in _CODE))
-
-
-async def make_fhir_sandbox(settings: Settings, folder: Path, ports: Ports) -> Part:
-    """Choose the port of the FHIR server with sample data, and say how to start it."""
-    name = "fhir_sandbox"
-    address = f"http://127.0.0.1:{ports.choose(name, settings.stack.fhir_sandbox_port)}"
-    url = f"{address}/fhir"
-    return Part(
-        name=name,
-        command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
-        environment=os.environ,
-        log=folder / "logs" / f"{name}.log",
-        check=lambda: health(f"{url}/metadata"),
-        entries={name: {"url": url, "health_url": f"{url}/metadata"}},
-        address=url,
-    )
 
 
 async def health(health_url: str) -> Health:

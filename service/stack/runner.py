@@ -14,6 +14,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
+from service.sources import STACK_PARTS, modules
 from service.stack import kafka, lock, own, postgres, s3, temporal
 from service.stack.credentials import Credentials
 from service.stack.files import make_private_folder
@@ -35,6 +36,11 @@ HEALTHY_WITHIN = 90.0
 
 class PartNotHealthy(WardflowError):
     """A part runs, and does not answer."""
+
+
+def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
+    """The parts that sources bring and the settings want, by name."""
+    return {name: make for module in modules("stack") for name, make in module.parts(settings).items()}
 
 
 def nobody_listens(_: Progress) -> None:
@@ -79,7 +85,10 @@ class Stack:
             "temporal": partial(temporal.make, self.settings, self._folder, self._ports),
             "kafka": partial(kafka.make, self.settings, self._folder, self._ports, self.on_progress),
             **{name: partial(own.make, name, self.settings, self._folder, self._ports) for name in OWN},
-            "fhir_sandbox": partial(own.make_fhir_sandbox, self.settings, self._folder, self._ports),
+            **{
+                name: partial(make, self.settings, self._folder, self._ports)
+                for name, make in of_sources(self.settings).items()
+            },
         }
         external = elsewhere(self.settings)
         if "kafka" in names and not self.settings.kafka.enabled:
@@ -210,8 +219,8 @@ async def run_stack(
 
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
-    # Nothing of the stack needs the sandbox, so nothing waits for it but the word that all is there.
-    beside = asyncio.create_task(stack.start(*(("fhir_sandbox",) if stack.settings.stack.fhir_sandbox else ())))
+    # Nothing of the stack needs the parts of sources, so nothing waits for them but the word that all is there.
+    beside = asyncio.create_task(stack.start(*of_sources(stack.settings)))
     try:
         await stack.start(*SERVERS)
         stack.on_progress(Progress("bootstrap", "starting"))
@@ -232,7 +241,7 @@ def _look_first(settings: Settings, folder: Path) -> Identity:
     check(Needs(folder, first_start="postgres" not in external and not (folder / "postgres").exists()))
     unused = {"temporal_ui"} if "temporal" in external else set()
     unused |= set() if settings.kafka.enabled else {"kafka"}
-    unused |= set() if settings.stack.fhir_sandbox else {"fhir_sandbox"}
+    unused |= set(STACK_PARTS) - set(of_sources(settings))
     Ports.check({name: port for name, port in settings.stack.ports.items() if name not in (*external, *unused)})
     if "postgres" in external:
         return OURSELVES

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, SecretStr
+from typing import Any, Literal
 
 from config.settings import Settings
+from config.stack_file import SERVERS, plain
 from service.stack.files import read_json, write_json
 from service.stack.part import Entry
 
@@ -56,23 +55,8 @@ def read_state(folder: Path) -> State:
 
 def with_addresses(settings: Settings, state: State) -> Settings:
     """The settings with the addresses and credentials of a running stack."""
-    sections: dict[str, BaseModel] = {}
-    update: dict[str, object]
-    if postgres := state.get("postgres"):
-        update = {"dsn": SecretStr(postgres["url"]), "read_only_dsn": _secret(postgres["read_only_url"])}
-        sections["postgres"] = settings.postgres.model_copy(update=update)
-    if temporal := state.get("temporal"):
-        update = {"address": temporal["address"], "namespace": temporal["namespace"]}
-        update["ui_url"] = state.get("temporal_ui", {}).get("url")
-        sections["temporal"] = settings.temporal.model_copy(update=update)
-    if s3 := state.get("s3"):
-        update = {"url": s3["url"], "bucket": s3["bucket"]}
-        update |= {name: _secret(s3[name]) for name in ("access_key", "secret_key")}
-        sections["s3"] = settings.s3.model_copy(update=update)
-    if kafka := state.get("kafka"):
-        update = {"bootstrap_servers": kafka["bootstrap_servers"]}
-        sections["kafka"] = settings.kafka.model_copy(update=update)
-    return settings.model_copy(update=sections)
+    told = {server.section: server.in_settings(state) for server in SERVERS if server.part in state}
+    return _changed(settings, told)
 
 
 def without_stale_addresses(settings: Settings, stale: State) -> Settings:
@@ -81,51 +65,29 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
     Otherwise a server that died with its supervisor would look like one that somebody runs for us, never to be started.
     """
     fresh = Settings(stack=settings.stack)
-    sections: dict[str, BaseModel] = {}
-    update: dict[str, object]
-    if _text(settings.postgres.dsn) == stale.get("postgres", {}).get("url"):
-        update = {"dsn": fresh.postgres.dsn, "read_only_dsn": fresh.postgres.read_only_dsn}
-        sections["postgres"] = settings.postgres.model_copy(update=update)
-    if settings.temporal.address == stale.get("temporal", {}).get("address"):
-        update = {"address": fresh.temporal.address, "ui_url": fresh.temporal.ui_url}
-        sections["temporal"] = settings.temporal.model_copy(update=update)
-    if settings.s3.url == stale.get("s3", {}).get("url"):
-        update = {"url": fresh.s3.url, "access_key": fresh.s3.access_key, "secret_key": fresh.s3.secret_key}
-        sections["s3"] = settings.s3.model_copy(update=update)
-    if settings.kafka.bootstrap_servers == stale.get("kafka", {}).get("bootstrap_servers"):
-        update = {"bootstrap_servers": fresh.kafka.bootstrap_servers}
-        sections["kafka"] = settings.kafka.model_copy(update=update)
+    changed: dict[str, dict[str, Any]] = {}
+    for server in SERVERS:
+        had = plain(getattr(getattr(settings, server.section), server.address))
+        if had == server.in_settings(stale).get(server.address):
+            section = getattr(fresh, server.section)
+            changed[server.section] = {name: getattr(section, name) for name in server.settings}
     is_off_by_file = not settings.kafka.enabled and "kafka" not in stale and bool(stale)
     if is_off_by_file:  # only the killed stack may have been without Kafka
-        sections["kafka"] = settings.kafka.model_copy(update={"enabled": fresh.kafka.enabled})
-    return settings.model_copy(update=sections)
+        changed["kafka"] = changed.get("kafka", {}) | {"enabled": fresh.kafka.enabled}
+    return _changed(settings, changed)
 
 
 def elsewhere(settings: Settings) -> State:
     """The entries of those parts that somebody else runs, as the settings name them: no process, no log."""
     entries: State = {}
-    if settings.postgres.dsn:
-        read_only = _text(settings.postgres.read_only_dsn)
-        entries["postgres"] = {"url": _text(settings.postgres.dsn), "read_only_url": read_only}
-    if settings.temporal.address:
-        entries["temporal"] = {"address": settings.temporal.address, "namespace": settings.temporal.namespace}
-        if settings.temporal.ui_url:
-            entries["temporal_ui"] = {"url": settings.temporal.ui_url}
-    if settings.s3.url:
-        entries["s3"] = {
-            "url": settings.s3.url,
-            "bucket": settings.s3.bucket,
-            "access_key": _text(settings.s3.access_key),
-            "secret_key": _text(settings.s3.secret_key),
-        }
-    if settings.kafka.enabled and settings.kafka.bootstrap_servers:
-        entries["kafka"] = {"bootstrap_servers": settings.kafka.bootstrap_servers}
+    for server in SERVERS:
+        section = getattr(settings, server.section)
+        if getattr(section, "enabled", True):  # of what is turned off, an address says nothing
+            entries |= server.in_stack_file(section)
     return entries
 
 
-def _secret(text: str | None) -> SecretStr | None:
-    return SecretStr(text) if text else None
-
-
-def _text(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+def _changed(settings: Settings, told: Mapping[str, Mapping[str, Any]]) -> Settings:
+    sections = {name: getattr(settings, name) for name in told}
+    update = {name: type(each).model_validate(dict(each) | dict(told[name])) for name, each in sections.items()}
+    return settings.model_copy(update=update)

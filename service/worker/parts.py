@@ -19,6 +19,7 @@ from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.schedules import Scheduled
 from service.sources import SOURCES
 
 CATALOGUE = Catalogue([dataset for source in SOURCES for dataset in source.datasets])
@@ -77,12 +78,14 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Part:
+class WorkerPart:
     """What a source brings to a worker, or what serves all of them.
 
     Attributes:
         activities: makes them, by queue; those of `workflows` are local ones.
         reports: by the workflow's name, what is added to the report of a run when it ends, given the id of its load.
+        rates: by queue, activities a second at most, over all workers; Temporal holds that.
+        schedules: of its workflows.
         upkeep: makes what forgets, each minute, what ended runs before a moment left behind; it returns how many
             objects went.
     """
@@ -90,4 +93,6 @@ class Part:
     workflows: tuple[type, ...]
     activities: Callable[[Resources], ByQueue]
     reports: Mapping[str, Callable[[Pool, str], Awaitable[Mapping[str, JsonValue]]]] = field(default_factory=dict)
+    rates: Mapping[str, Callable[[Settings], float]] = field(default_factory=dict)
+    schedules: tuple[Scheduled, ...] = ()
     upkeep: Callable[[Resources], Forget] | None = None

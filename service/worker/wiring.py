@@ -2,30 +2,40 @@
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from typing import cast
 
 from activities.abandoned import AbandonedRuns
 from activities.lake import LakeActivities
 from activities.runs import RunActivities
 from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
+from config.settings import Settings
 from library.access.idempotency import IdempotencyKeys
+from library.contracts.lake import TidyLake
 from library.lake.archive import AppendEvery
 from library.streams.drain import Drain, DrainLimits
 from library.warehouse.archives import Archives
 from library.warehouse.offsets import Offsets
 from library.warehouse.stream_loader import StreamLoader
 from service.resources import kafka_connection, lake_storage, streams, topics
-from service.sources import SOURCES
-from service.sources.source import Source
-from service.worker.parts import CATALOGUE, Activity, ByQueue, Part, Resources
+from service.schedules import Scheduled
+from service.sources import modules
+from service.worker.parts import CATALOGUE, Activity, ByQueue, Resources, WorkerPart
 from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
+
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def _has_kafka(settings: Settings) -> bool:
+    return settings.kafka.enabled
+
+
+def _how_to_tidy(settings: Settings) -> tuple[TidyLake]:
+    return (TidyLake(keep_hours=settings.lake.keep_hours),)
 
 
 def _every_source(resources: Resources) -> ByQueue:
@@ -79,20 +89,26 @@ def _lake(resources: Resources) -> ByQueue:
     return {COMPUTE: [lake.tidy_lake], STREAMS: [lake.archive_topic]}
 
 
-def _part_of(source: Source) -> Part | None:
-    """What a source brings, if it has a `worker.py`: the records source brings datasets alone."""
-    name = f"service.sources.{source.name}.worker"
-    return cast(Part, import_module(name).PART) if find_spec(name) else None
-
-
 PARTS = (
-    Part((UpkeepWorkflow,), _every_source),
-    Part((DrainTopicWorkflow, KeepDrainsWorkflow), _streams),
-    Part((ArchiveTopicWorkflow, TidyLakeWorkflow), _lake),
-    *(part for source in SOURCES if (part := _part_of(source)) is not None),
+    WorkerPart((UpkeepWorkflow,), _every_source, schedules=(Scheduled("upkeep", UpkeepWorkflow.run, _MINUTE),)),
+    WorkerPart(
+        (DrainTopicWorkflow, KeepDrainsWorkflow),
+        _streams,
+        # What is posted is to be queryable a moment later, on the first minute too.
+        schedules=(Scheduled("keep-drains", KeepDrainsWorkflow.run, _MINUTE, wanted=_has_kafka, at_once=True),),
+    ),
+    WorkerPart(
+        (ArchiveTopicWorkflow, TidyLakeWorkflow),
+        _lake,
+        schedules=(Scheduled("tidy-lake", TidyLakeWorkflow.run, _HOUR, _how_to_tidy),),
+    ),
+    *(module.PART for module in modules("worker")),
 )
 """What serves every source, and what each brings."""
 
+SCHEDULES = tuple(schedule for part in PARTS for schedule in part.schedules)
+RATES = {queue: rate for part in PARTS for queue, rate in part.rates.items()}
+"""By queue, activities a second at most."""
 ALL_WORKFLOWS = tuple(workflow for part in PARTS for workflow in part.workflows)
 
 

@@ -19,8 +19,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.boundary import ErrorBoundary
 from config.sections import WorkerSettings
 from config.settings import Settings
+from service.sources import SOURCES
 from service.worker.parts import Resources
-from service.worker.wiring import ALL_WORKFLOWS, activities_by_queue
+from service.worker.wiring import ALL_WORKFLOWS, RATES, activities_by_queue
 from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
@@ -50,8 +51,8 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
             if queue == WORKFLOWS
             else {"activities": by_queue[queue], "tuner": _tuner(options, slots[queue])}
         )
-        if queue == FHIR:  # held by Temporal, over all workers
-            serves["max_task_queue_activities_per_second"] = resources.settings.fhir.rate
+        if queue in RATES:
+            serves["max_task_queue_activities_per_second"] = RATES[queue](resources.settings)
         made.append(
             Worker(
                 resources.client,
@@ -92,7 +93,10 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     """
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "library.contracts", "workflows.policies", "workflows.runs"
+            "library.contracts",
+            "workflows.policies",
+            "workflows.runs",
+            *(contracts for source in SOURCES for contracts in source.contracts),
         )
     )
 

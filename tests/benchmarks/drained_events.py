@@ -17,6 +17,7 @@ from temporalio.client import WorkflowHandle
 
 from activities.streams import DrainStarter
 from config.settings import Settings
+from library.datasets.sql import staged, staged_name
 from library.objects.store import ObjectStore
 from library.sources.records.datasets import LAB_RESULT
 from library.staging.files import staged_columns
@@ -142,7 +143,7 @@ class Backlog:
     async def _load(self, connection: Any, rows: list[tuple[Any, ...]], read: dict[int, list[Any]]) -> None:
         async with connection.transaction():
             await connection.copy_records_to_table(
-                statements.staged_name(LAB_RESULT), records=rows, columns=staged_columns(LAB_RESULT)
+                staged_name(LAB_RESULT), records=rows, columns=staged_columns(LAB_RESULT)
             )
             await connection.execute(_MERGE, UUID(int=1))
             for partition, records in read.items():
@@ -224,7 +225,7 @@ _NAMES = ", ".join(f'"{name}"' for name in _TOLD)
 _WRITTEN = ", ".join(f'"{name}" = s."{name}"' for name in _TOLD if name not in LAB_RESULT.key)
 _DRAINED = "SELECT sum(next_offset) >= $1 FROM ingest.stream_offset"
 _MERGE = (
-    f"MERGE INTO {FLOOR} t USING {statements.staged(LAB_RESULT)} s "
+    f"MERGE INTO {FLOOR} t USING {staged(LAB_RESULT)} s "
     f"ON {' AND '.join(f't.{name} = s.{name}' for name in LAB_RESULT.key)} "
     f"WHEN MATCHED THEN UPDATE SET {_WRITTEN}, load_id = $1 "
     f"WHEN NOT MATCHED THEN INSERT ({_NAMES}, load_id, reader_version) "

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
-from config.servers import PostgresSettings, StackSettings
-from config.settings import Settings
+from config.servers import PostgresSettings
+from config.settings import Settings, StackSettings
 from library.contracts.loads import LoadRequest
 from library.warehouse.loader import Loader
 from library.warehouse.pool import create_pool

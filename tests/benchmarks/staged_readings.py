@@ -9,13 +9,14 @@ from typing import Any
 from config.settings import Settings
 from library.contracts.loads import LoadIdentity, LoadRequest, StagedObject
 from library.contracts.objects import ObjectRef
+from library.datasets.sql import staged
 from library.objects.store import ObjectStore
 from library.staging.files import staged_columns
 from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from library.warehouse.statements import create_staged, staged
+from library.warehouse.statements import create_staged
 from service.resources import warehouse_dsn
 from tests.benchmarks.measure import Stopwatch
 from tests.benchmarks.psql import seconds_of

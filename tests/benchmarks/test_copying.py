@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from library.datasets.sql import staged_name
 from library.staging.files import staged_columns
 from library.warehouse import loader
-from library.warehouse.statements import create_staged, staged_name
+from library.warehouse.statements import create_staged
 from tests.benchmarks.measure import Report, Stopwatch, best_of
 from tests.benchmarks.psql import seconds_of
 from tests.benchmarks.staged_readings import Field, Readings, copied

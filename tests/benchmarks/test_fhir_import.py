@@ -10,12 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from config.sections import FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
 from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.sources.fhir.starts import import_zipcode
 from service.starts import Starter, run_id
 from service.temporal import connect
 from tests.benchmarks.measure import Report, milliseconds, seconds
@@ -62,7 +63,7 @@ async def test_an_import_keeps_its_window_full(
     told = {"FHIR__SERVERS": json.dumps({"made": {"base_url": sandbox.url}})}
     told |= {"FHIR__PAGE_SIZE": str(PAGE), "FHIR__BATCH": "1", "FHIR__RATE": "1000"}
     async with worker_process(settings, **told), asyncio.timeout(300):
-        handle = await starter.import_zipcode(ZIPCODE)
+        handle = await import_zipcode(starter, ZIPCODE)
         await handle.result()
     run = await RunLog(pool).get(run_id(handle))
     assert run is not None

@@ -12,7 +12,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from msgspec import Raw, Struct
 
-from library.sources.fhir.identity import Source
+from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.page import read_page
 from library.sources.fhir.resources import (
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.benchmark
 
 ROUNDS = 60
 PAGES = pages(2_000)
-SOURCE = Source("bench", "landed/fhir/x", "2026-01-01T00:00:00+00:00")
+SOURCE = ResourceOrigin("bench", "landed/fhir/x", "2026-01-01T00:00:00+00:00")
 NOTHING = Raw(b"")
 
 

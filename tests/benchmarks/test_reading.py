@@ -11,7 +11,7 @@ import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
 
-from config.sections import WorkbookSettings
+from config.beds import WorkbookSettings
 from library.contracts.objects import ObjectRef
 from library.reading.child import run_in_child
 from library.sources.beds.staging import stage_in_child

@@ -15,8 +15,9 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from library.access.tokens import Api, Tokens
+from library.access.tokens import Tokens
 from library.access.users import Users
+from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from service.stack.own import health
 from tests.benchmarks.measure import Report

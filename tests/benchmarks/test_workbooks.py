@@ -25,7 +25,8 @@ from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Attempt
-from service.cli.ingest import ingest_workbooks
+from service.sources.beds.commands import ingest_workbooks
+from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.starts import Starter, run_id
 from service.temporal import connect
 from service.worker.parts import CATALOGUE
@@ -118,9 +119,9 @@ async def test_one_workbook_from_start_to_done(
             await sent.ingest(path)
         for path in WORKBOOKS:
             took = Stopwatch()
-            landed = await sent.starter.land_workbook(path)
+            landed = await land_workbook(sent.starter, path)
             landing.append(took())
-            handle = await sent.starter.ingest_workbook(landed, subject=path.name)
+            handle = await ingest_workbook(sent.starter, landed, subject=path.name)
             result = await asyncio.wait_for(handle.result(), PATIENCE)
             taken.append(took())
             assert result.run_id == run_id(handle), "loaded before"

@@ -15,7 +15,7 @@ async def main(topic: str) -> None:
     archive = Archive(kafka_connection(settings), lake_storage(settings), topic, AppendEvery(seconds=0.05))
     while True:
         try:
-            done = await archive.go_on(0.5)
+            done = await archive.run(0.5)
         except WardflowError as error:
             print(type(error).__name__, flush=True)  # noqa: T201 - the test reads it
         else:

@@ -9,8 +9,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from config.servers import StackSettings
-from config.settings import Settings
+from config.settings import Settings, StackSettings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool, create_pool

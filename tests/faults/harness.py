@@ -26,6 +26,7 @@ from library.sources.beds.contracts import IngestWorkbook
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import warehouse_dsn
+from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.starts import RunHandle, Starter, run_id
 from tests.faults.worker import Deed, Orders, Point, Stop, start_worker
 from workflows.beds import IngestWorkbookWorkflow
@@ -231,9 +232,9 @@ class Ward:
 
     async def start(self, path: Path, *, reload: int = 0) -> RunHandle:
         """Land a workbook and start its run; a reload is started whether or not anything is loaded yet."""
-        landed = await self.starter.land_workbook(path)
+        landed = await land_workbook(self.starter, path)
         if not reload:
-            return await self.starter.ingest_workbook(landed, subject=path.name)
+            return await ingest_workbook(self.starter, landed, subject=path.name)
         return await self.client.start_workflow(
             IngestWorkbookWorkflow.run,
             IngestWorkbook(workbook=landed, reload=reload),
@@ -288,7 +289,7 @@ class Ward:
 
     async def figures(self, path: Path) -> Figures:
         """The rows of a workbook's edition."""
-        sha256 = (await self.starter.land_workbook(path)).sha256
+        sha256 = (await land_workbook(self.starter, path)).sha256
         edition = await self.pool.fetchval("SELECT id FROM beds.edition WHERE object_sha256 = $1", sha256)
         return {
             table: await self._hashed(table, f"WHERE {column} = $1", edition) for table, column in OF_AN_EDITION.items()
@@ -318,7 +319,7 @@ class Ward:
         """Every row of a workbook is there once, equal to those of a clean load, and agrees with what was published."""
         assert await self.figures(path) == clean
         published = PUBLISHED[path.name]
-        sha256 = (await self.starter.land_workbook(path)).sha256
+        sha256 = (await land_workbook(self.starter, path)).sha256
         sums = await self.pool.fetch(
             "SELECT sector, count(*), sum(available) AS available, sum(o.occupied) AS occupied "
             "FROM beds.occupancy o JOIN beds.edition e ON e.id = o.edition_id WHERE e.object_sha256 = $1 GROUP BY 1",

@@ -59,7 +59,7 @@ async def caught_up(kafka: Kafka, servers: Settings, topic: str, records: int, f
     """Archive until the table has so many records, or more than it should."""
     async with asyncio.timeout(60):
         while len(in_lake(servers, topic, folder)) < records:
-            await Archive(kafka.connection, lake_storage(servers), topic, SOON).go_on(1)
+            await Archive(kafka.connection, lake_storage(servers), topic, SOON).run(1)
 
 
 @pytest.mark.timeout(400)
@@ -75,7 +75,7 @@ async def test_an_archive_killed_at_random_moments_leaves_each_record_once(
         ended(process)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    done = await Archive(kafka.connection, lake_storage(servers), topic, SOON).go_on(2)
+    done = await Archive(kafka.connection, lake_storage(servers), topic, SOON).run(2)
     expected = await in_kafka(kafka, topic)
     assert len(expected) > done.records, "nothing was archived before the last kill"
     await caught_up(kafka, servers, topic, len(expected), tmp_path)
@@ -93,7 +93,7 @@ async def test_an_archive_that_was_frozen_wakes_up_behind_another_and_writes_not
     for _ in range(4):
         process.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(20):
-            while not (await Archive(kafka.connection, storage, topic, SOON).go_on(0.5)).records:
+            while not (await Archive(kafka.connection, storage, topic, SOON).run(0.5)).records:
                 pass  # a busy broker has not answered within that time
         process.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.3)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from service.cli.following import Bar, Wanted, follow, patiently
 from service.resources import warehouse_dsn
+from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.starts import RunHandle, Starter
 from tests.faults.harness import KH03
 from tests.faults.proxy import Door
@@ -61,8 +63,8 @@ async def test_a_server_that_is_away_for_a_moment_costs_a_command_no_file(
                 if not shut.is_set():
                     shut.set()
                     await door.shut()
-                landed = await bar.land(path, starter.land_workbook)
-                return await starter.ingest_workbook(landed, subject=path.name)
+                landed = await bar.land(path, partial(land_workbook, starter))
+                return await ingest_workbook(starter, landed, subject=path.name)
 
             return Wanted(path.name, start)
 
@@ -81,8 +83,8 @@ async def test_a_server_that_is_away_for_a_moment_costs_a_command_no_file(
 @pytest.mark.usefixtures("pool")
 async def test_a_file_that_cannot_be_read_is_no_server_that_is_away(settings: Settings) -> None:
     async def start(starter: Starter, bar: Bar) -> RunHandle:
-        landed = await bar.land(Path("/nowhere/at.xlsx"), starter.land_workbook)
-        return await starter.ingest_workbook(landed, subject="at.xlsx")
+        landed = await bar.land(Path("/nowhere/at.xlsx"), partial(land_workbook, starter))
+        return await ingest_workbook(starter, landed, subject="at.xlsx")
 
     async with asyncio.timeout(20):
         (followed,) = await follow(settings, [Wanted("at.xlsx", start)], quiet=True)
@@ -95,8 +97,8 @@ async def test_a_run_that_temporal_has_lost_is_started_again(
     handles: list[RunHandle] = []
 
     async def start(starter: Starter, bar: Bar) -> RunHandle:
-        landed = await bar.land(KH03[0], starter.land_workbook)
-        handles.append(await starter.ingest_workbook(landed, subject="lost", reload=bool(handles)))
+        landed = await bar.land(KH03[0], partial(land_workbook, starter))
+        handles.append(await ingest_workbook(starter, landed, subject="lost", reload=bool(handles)))
         if len(handles) == 1:  # of this one nobody will ever know
             await handles[0].result()
             return starter.client.get_workflow_handle(
@@ -112,8 +114,8 @@ async def test_a_run_that_temporal_has_lost_is_started_again(
 @pytest.mark.usefixtures("pool", "store")
 async def test_a_run_that_was_ended_from_outside_is_told_of(settings: Settings) -> None:
     async def start(starter: Starter, bar: Bar) -> RunHandle:
-        landed = await bar.land(KH03[0], starter.land_workbook)
-        handle = await starter.ingest_workbook(landed, subject="ended")
+        landed = await bar.land(KH03[0], partial(land_workbook, starter))
+        handle = await ingest_workbook(starter, landed, subject="ended")
         await handle.terminate()
         return handle
 

@@ -11,6 +11,7 @@ import pytest
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import Run, RunState
 from library.sources.beds.staging import workbook_identity
+from service.sources.beds.starts import land_workbook
 from service.starts import RunHandle
 from tests.faults.harness import Clean, Ward, WorkerProcess, Workers, until_async
 from tests.faults.worker import HEARTBEAT, Point
@@ -37,7 +38,7 @@ async def start_those_that_meet_it(ward: Ward) -> list[RunHandle]:
 async def seconds_until_its_session_is_gone(ward: Ward) -> float:
     """How long the first attempt of the held load keeps its session, and with it its locks."""
     began = time.monotonic()
-    load_id = workbook_identity(await ward.starter.land_workbook(HELD)).load_id.hex
+    load_id = workbook_identity(await land_workbook(ward.starter, HELD)).load_id.hex
 
     async def gone() -> bool:
         return not [name for name in await ward.sessions() if name.split()[1] == load_id and name.endswith(" 1")]

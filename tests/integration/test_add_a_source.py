@@ -15,7 +15,6 @@ import pytest_asyncio
 
 from config.settings import Settings
 from library.warehouse.pool import Pool
-from service.bootstrap import TIDY_LAKE, UPKEEP
 from service.resources import warehouse_dsn
 from service.temporal import connect
 from tests.support.databases import named
@@ -128,7 +127,10 @@ async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger
         os.environ | {"PYTHONPATH": str(folder)} | {f"WARDFLOW_{name}": value for name, value in told.items()},
     )
     client = await connect(settings)
-    for schedule in (UPKEEP, TIDY_LAKE):  # of `wardflow migrate`: they would start work each minute that nobody does
+    for schedule in (
+        "upkeep",
+        "tidy-lake",
+    ):  # of `wardflow migrate`: they would start work each minute that nobody does
         await client.get_schedule_handle(settings.worker.queue_prefix + schedule).delete()
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from config.servers import StackSettings
-from config.settings import Settings
+from config.settings import Settings, StackSettings
 from service.resources import warehouse_dsn
 from service.stack import identity, postgres
 from service.stack.jars import choose_folder

@@ -12,16 +12,15 @@ import pytest_asyncio
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.tokens import Api
 from library.access.users import Users
 from library.objects.store import ObjectStore
-from library.sources.records.reading import RecordRefused
+from library.reading.records import RecordRefused
+from library.sources.records.apis import KINDS, Api
 from library.warehouse.pool import Pool
-from service.posts import KINDS
 from service.resources import lake_storage
-from service.simulators.made_up import MADE, broken
-from service.simulators.records import Clinics, Kind, Outcome, Plan, Played, play
-from service.simulators.verifying import in_lake, in_warehouse, verify
+from service.sources.records.simulator.made_up import MADE, broken
+from service.sources.records.simulator.records import Clinics, Kind, Outcome, Plan, Played, play
+from service.sources.records.simulator.verifying import in_lake, in_warehouse, verify
 from service.temporal import connect
 from tests.support.kafka import Kafka
 from tests.support.records import clinic

@@ -19,6 +19,7 @@ from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from service.worker.wiring import ALL_WORKFLOWS
 from service.worker.workers import workflow_runner
 from tests.support.imports import imports
@@ -90,7 +91,7 @@ async def test_imports_of_today_replay(settings: Settings, pool: Pool, store: Ob
 async def test_imports_of_exports_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
     readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
     async with imports(readable, pool, store) as importing:
-        run = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        run = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
         (history,) = await importing.histories(run)
     await replayer().replay_workflow(history)
     keep("import-fhir-export", history)
@@ -99,9 +100,9 @@ async def test_imports_of_exports_of_today_replay(settings: Settings, pool: Pool
 async def test_imports_of_files_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:
     readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
     async with imports(readable, pool, store) as importing:
-        landed = await importing.starter.land_fhir(SAMPLE / "Observation.ndjson")
+        landed = await land_fhir(importing.starter, SAMPLE / "Observation.ndjson")
         for name in ("import-fhir-file", "import-fhir-file-already-loaded"):
-            run = await importing.closed(await importing.starter.import_fhir(landed, subject="Observation.ndjson"))
+            run = await importing.closed(await import_fhir(importing.starter, landed, subject="Observation.ndjson"))
             history = next(each for each in await importing.histories(run) if each.run_id == run.id)
             await replayer().replay_workflow(history)
             keep(name, history)

@@ -9,12 +9,13 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 
-from config.sections import FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
 from config.settings import Settings
 from library.contracts.runs import Run
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.sources.fhir.starts import import_zipcode
 from service.starts import RunHandle, Starter, run_id
 from tests.support.runs import workbooks
 from tests.support.sandbox import RunningSandbox, running_sandbox
@@ -44,7 +45,7 @@ class Imports:
 
     async def start(self, zipcode: str) -> RunHandle:
         """Start an import."""
-        return await self.starter.import_zipcode(zipcode)
+        return await import_zipcode(self.starter, zipcode)
 
     async def closed(self, handle: RunHandle, seconds: float = 90) -> Run:
         """Wait for a run's end; the run."""

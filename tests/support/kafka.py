@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from config.servers import KafkaSettings
+from config.settings import KafkaSettings
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.streams.connection import Connection
 from library.streams.producer import Delivered, Outgoing, Producer

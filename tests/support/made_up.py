@@ -1,7 +1,8 @@
 """A made-up source for tests of the loader: wards that own beds, with an order; and readings, which have no family."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import Column, Date, DateTime, Dialect, Double, SmallInteger, Text
@@ -11,6 +12,7 @@ from sqlalchemy.schema import CreateTable
 from sqlmodel import Field
 
 from library.datasets.declaration import Action, Catalogue, Dataset, Expectation, Loaded
+from library.datasets.strategies import ConcurrentUpsert, Family, Upsert
 
 SCHEMA = "made_up"
 
@@ -27,6 +29,13 @@ class Ward(Loaded, table=True):
     seen_first: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
+class WardRow(NamedTuple):
+    code: str
+    name: str | None = None
+    version: int | None = None
+    seen_first: datetime | None = None
+
+
 class Bed(Loaded, table=True):
     """A child: the beds of a ward are replaced as a set."""
 
@@ -36,6 +45,12 @@ class Bed(Loaded, table=True):
     ward_code: str = Field(sa_type=Text, primary_key=True)
     number: int = Field(sa_type=SmallInteger, primary_key=True)
     kind: str = Field(sa_type=Text)
+
+
+class BedRow(NamedTuple):
+    ward_code: str
+    number: int
+    kind: str
 
 
 class Reading(Loaded, table=True):
@@ -53,12 +68,24 @@ class Reading(Loaded, table=True):
     batch: UUID | None = None
 
 
-WARD = Dataset(Ward, order=("version",), written_once=("seen_first",))
-BED = Dataset(Bed, parent=WARD, parent_key=("ward_code",), expectations=(Expectation("known_kind", "kind <> 'sofa'"),))
+class ReadingRow(NamedTuple):
+    id: object
+    taken_at: object = None
+    day: object = None
+    value: object = None
+    note: object = None
+    tags: Sequence[str] | None = None
+    batch: object = None
+
+
+WARD = Dataset(Ward, WardRow, Upsert(order=("version",), written_once=("seen_first",)))
+BED = Dataset(
+    Bed, BedRow, Family(WARD, key=("ward_code",)), expectations=(Expectation("known_kind", "kind <> 'sofa'"),)
+)
 READING = Dataset(
     Reading,
-    order=("taken_at",),
-    loads_meet=False,
+    ReadingRow,
+    ConcurrentUpsert(order=("taken_at",)),
     expectations=(
         Expectation("value_in_range", "value IS NULL OR value BETWEEN 0 AND 1000"),
         Expectation("note_short", "note IS NULL OR length(note) < 10", Action.WARN),

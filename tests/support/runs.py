@@ -13,6 +13,7 @@ from library.contracts.runs import Run
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.starts import Starter, run_id
 from service.temporal import connect
 from service.worker.parts import Resources
@@ -32,8 +33,8 @@ class Workbooks:
 
     async def ingest(self, path: Path, *, reload: bool = False) -> Run:
         """Land a workbook, run it to its end and return the run."""
-        landed = await self.starter.land_workbook(path)
-        handle = await self.starter.ingest_workbook(landed, subject=path.name, reload=reload)
+        landed = await land_workbook(self.starter, path)
+        handle = await ingest_workbook(self.starter, landed, subject=path.name, reload=reload)
         with suppress(WorkflowFailureError):  # the run says why
             await asyncio.wait_for(handle.result(), 60)
         found = await self.runs.get(run_id(handle))

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 
 from service.listening import listen
-from service.sandbox.app import Options, make_app
-from service.sandbox.faults import Faults
-from service.sandbox.process import server
+from service.sources.fhir.sandbox.app import Options, make_app
+from service.sources.fhir.sandbox.faults import Faults
+from service.sources.fhir.sandbox.process import server
 
 SAMPLE = Path(__file__).parents[1] / "data" / "fhir"
 
@@ -81,7 +81,7 @@ class RunningSandbox:
         return played
 
     def calls(self) -> dict[str, Any]:
-        """How many calls there were; see `service.sandbox.calls`."""
+        """How many calls there were; see `service.sources.fhir.sandbox.calls`."""
         summary: dict[str, Any] = self._ask("GET", "calls").json()
         return summary
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -88,11 +88,13 @@ class Drained:
     pool: Pool
     topic: str = "lab_results"
     partition: int = 0
+    topics: Topics = field(default_factory=lambda: TOPICS)
+    catalogue: Catalogue = CATALOGUE
 
     @property
     def loader(self) -> StreamLoader:
         """A loader of its own for each call."""
-        return StreamLoader(self.pool, CATALOGUE, LIMITS)
+        return StreamLoader(self.pool, self.catalogue, LIMITS)
 
     async def place(self) -> tuple[Place, int]:
         """Where the partition is, and its next offset."""
@@ -105,20 +107,20 @@ class Drained:
         given = list(records)
         after = following or (given[-1].offset + 1 if given else stored)
         first = stored if first is None else first
-        feed = TOPICS.feed(self.topic)
+        feed = self.topics.feed(self.topic)
         return decoded(feed, place, given, first=first, following=after, end=after, most=LARGEST)
 
     def drain(self, batch: Batch) -> DrainLedger:
         """An activity that begins with a batch."""
         place = batch.place
         identity = DrainIdentity(
-            source="records",
+            source=self.topics.feed(self.topic).source,
             topic=place.topic,
             partition=place.partition,
             generation=place.generation,
             first_offset=batch.first,
         )
-        return DrainLedger(TOPICS.feed(self.topic), identity, "run")
+        return DrainLedger(self.topics.feed(self.topic), identity, "run")
 
     async def load(self, batch: Batch, drain: DrainLedger | None = None, **options: Any) -> DrainLedger:
         """Load a batch, as an activity of its own unless told otherwise."""

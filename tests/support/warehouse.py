@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from library.contracts.loads import LoadIdentity, LoadRequest, LoadResult, StagedObject
 from library.contracts.objects import ObjectRef
-from library.datasets.declaration import Dataset
+from library.datasets.declaration import Catalogue, Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
 from library.staging.files import Staging
@@ -18,11 +18,11 @@ from library.warehouse.loader import Loader, Reached
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
-from tests.support.made_up import BED, CATALOGUE, READING, WARD
+from tests.support.made_up import BED, CATALOGUE, READING, WARD, BedRow, ReadingRow, WardRow
 
 LIMITS = LoadLimits(lock=6, statement=60, idle_in_transaction=2, work_mem="64MB")
 
-type Row = Sequence[object]
+type Row = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class MadeUpSource:
 
     pool: Pool
     store: ObjectStore
+    catalogue: Catalogue = CATALOGUE
     _numbers: Any = field(default_factory=lambda: count(1))
 
     @property
     def loader(self) -> Loader:
         """A loader of its own for each call."""
-        return Loader(self.pool, self.store, CATALOGUE, LIMITS)
+        return Loader(self.pool, self.store, self.catalogue, LIMITS)
 
     def landed(self, content: bytes = b"") -> ObjectRef:
         """A landed object; without content, one that no other call gets."""
@@ -59,22 +60,20 @@ class MadeUpSource:
 
         def stage(staging: Staging) -> None:
             for line, row in enumerate(rows, start=1):
-                filled = (*row, *(None,) * (len(READING.columns) - len(row)))
-                staging.add(READING, filled, line=line, raw=repr(row).encode())
+                staging.add(READING, ReadingRow(*row), line=line, raw=repr(row).encode())
 
-        return self._stage([READING], stage, landed or self.landed(), version, reload)
+        return self.staged([READING], stage, landed or self.landed(), version, reload)
 
     def wards(self, *families: Family, landed: ObjectRef | None = None, version: int = 1) -> LoadRequest:
         """Wards with their beds."""
 
         def stage(staging: Staging) -> None:
             for line, family in enumerate(families, start=1):
-                ward = (*family.ward, *(None,) * (len(WARD.columns) - len(family.ward)))
-                staging.add(WARD, ward, line=line, raw=b"ward")
+                staging.add(WARD, WardRow(*family.ward), line=line, raw=b"ward")
                 for bed in family.beds:
-                    staging.add(BED, (family.ward[0], *bed), line=line, parent=line, raw=b"bed")
+                    staging.add(BED, BedRow(family.ward[0], *bed), line=line, parent=line, raw=b"bed")
 
-        return self._stage([WARD, BED], stage, landed or self.landed(), version, 0)
+        return self.staged([WARD, BED], stage, landed or self.landed(), version, 0)
 
     def written(self, dataset: Dataset, csv: bytes, rows: int) -> LoadRequest:
         """A staged object with just these bytes, as no encoder of ours would write them."""
@@ -107,9 +106,15 @@ class MadeUpSource:
         """What was refused, by dataset and line."""
         return [dict(row) for row in await self.pool.fetch("SELECT * FROM ingest.rejection ORDER BY dataset, line, id")]
 
-    def _stage(
-        self, datasets: Sequence[Dataset], stage: Any, landed: ObjectRef, version: int, reload: int
+    def staged(
+        self,
+        datasets: Sequence[Dataset],
+        stage: Callable[[Staging], None],
+        landed: ObjectRef,
+        version: int = 1,
+        reload: int = 0,
     ) -> LoadRequest:
+        """What a function stages, in the store."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with Staging(folder, datasets) as staging:

@@ -105,7 +105,7 @@ async def test_tables_are_tidied_by_a_run_of_its_own(streaming: Settings, client
     topic = await kafka.make_topic("tidied")
     for number in range(8):
         await kafka.send(topic, b"%d" % number)
-        while not (await Archive(kafka.connection, lake_storage(streaming), topic, SOON).go_on(0.3)).appends:
+        while not (await Archive(kafka.connection, lake_storage(streaming), topic, SOON).run(0.3)).appends:
             pass  # a busy broker has not answered within that time
     prefix = streaming.worker.queue_prefix
     handle = await client.start_workflow(

@@ -18,6 +18,7 @@ from library.contracts.runs import Run, RunState
 from library.contracts.web import UrlNotAllowed
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.sources.beds.starts import ingest_workbook_from
 from service.starts import run_id
 from tests.support.runs import NHS, Workbooks, workbooks
 
@@ -55,7 +56,7 @@ async def allowed(settings: Settings, pool: Pool, store: ObjectStore, origin: st
 
 
 async def ingest(sent: Workbooks, url: str) -> Run:
-    handle = await sent.starter.ingest_workbook_from(url)
+    handle = await ingest_workbook_from(sent.starter, url)
     try:
         await asyncio.wait_for(handle.result(), 60)
     except WorkflowFailureError:
@@ -92,4 +93,4 @@ async def test_a_private_address_that_is_not_listed_is_never_asked(
 ) -> None:
     assert settings.downloads.private_origins == ()
     with pytest.raises(UrlNotAllowed):
-        await sent.starter.ingest_workbook_from(f"http://{origin}/{NAME}")
+        await ingest_workbook_from(sent.starter, f"http://{origin}/{NAME}")

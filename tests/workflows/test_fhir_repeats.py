@@ -10,6 +10,7 @@ from config.settings import Settings
 from library.contracts.runs import Run, RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from tests.support.fhir import observation, resource
 from tests.support.imports import SERVER, Imports, imports
 
@@ -28,8 +29,8 @@ async def sent(importing: Imports, folder: Path, patient: dict[str, Any], **how:
     """Send a file with one patient."""
     file = folder / "patient.ndjson"
     file.write_text(json.dumps(patient))
-    landed = await importing.starter.land_fhir(file)
-    return await importing.closed(await importing.starter.import_fhir(landed, subject=file.name, **how))
+    landed = await land_fhir(importing.starter, file)
+    return await importing.closed(await import_fhir(importing.starter, landed, subject=file.name, **how))
 
 
 async def test_what_an_export_goes_back_to_is_loaded_again(settings: Settings, pool: Pool, store: ObjectStore) -> None:
@@ -39,7 +40,7 @@ async def test_what_an_export_goes_back_to_is_loaded_again(settings: Settings, p
         async def exported(family: str) -> str | None:
             importing.sandbox.put(named(family))
             url = f"{importing.sandbox.url}/$export?_type=Patient"
-            return (await importing.closed(await importing.starter.import_fhir_from(url))).result
+            return (await importing.closed(await import_fhir_from(importing.starter, url))).result
 
         assert [await exported(each) for each in ("First", "Second", "First")] == ["loaded"] * 3
         assert await families(pool) == [(SERVER, "First")]
@@ -103,8 +104,8 @@ async def test_a_file_that_holds_no_resources_is_refused(
     file = tmp_path / "patients.ndjson"
     file.write_text(strange)
     async with imports(settings, pool, store) as importing:
-        landed = await importing.starter.land_fhir(file)
-        run = await importing.closed(await importing.starter.import_fhir(landed, subject=file.name))
+        landed = await land_fhir(importing.starter, file)
+        run = await importing.closed(await import_fhir(importing.starter, landed, subject=file.name))
     assert run.state is RunState.FAILED
     assert run.error is not None
     assert run.error.type == "NotResources"

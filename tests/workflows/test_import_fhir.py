@@ -15,14 +15,15 @@ from library.contracts.runs import RunState
 from library.contracts.web import UrlNotAllowed
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from tests.faults.harness import environment_of
 from tests.support.imports import Imports, imports
 from tests.support.sandbox import SAMPLE
 
 
 async def imported(importing: Imports, path: Path, **more: Any) -> Any:
-    landed = await importing.starter.land_fhir(path)
-    return await importing.closed(await importing.starter.import_fhir(landed, subject=path.name, **more))
+    landed = await land_fhir(importing.starter, path)
+    return await importing.closed(await import_fhir(importing.starter, landed, subject=path.name, **more))
 
 
 async def test_a_file_is_loaded_once_under_the_server_file(settings: Settings, pool: Pool, store: ObjectStore) -> None:
@@ -64,13 +65,13 @@ async def test_observations_of_an_export_whose_patient_is_unknown_are_counted_on
     settings: Settings, pool: Pool, store: ObjectStore
 ) -> None:
     async with imports(settings, pool, store) as importing:
-        known = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        known = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
         strays = [
             {"resourceType": "Observation", "id": str(number), "subject": {"reference": f"Patient/nobody-{number % 2}"}}
             for number in range(3)
         ]
         importing.sandbox.put(*strays, {"resourceType": "Observation", "id": "of-a-group"})
-        strayed = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        strayed = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
     assert (known.report["patient_unknown"], strayed.report["patient_unknown"]) == (0, 3)
     assert strayed.counts["fhir.observation"]["warned"] == {"patient_named": 1}  # type: ignore[index,call-overload]
 
@@ -87,12 +88,12 @@ async def test_an_export_of_a_server_is_asked_for_waited_for_and_loaded(
     settings: Settings, pool: Pool, store: ObjectStore
 ) -> None:
     async with imports(settings, pool, store, faults={"unavailable": 0.3, "times": 3, "retry_after": 0.1}) as importing:
-        run = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        run = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
         assert (run.state, run.result, run.error) == (RunState.COMPLETED, "loaded", None)
         assert (run.subject, run.report["files"]) == ("$export of sandbox", 2)
         assert run.counts["fhir.observation"]["inserted"] == 1541  # type: ignore[index,call-overload]
         await importing.assert_equal("01906", "02302", "00000")
-        again = await importing.closed(await importing.starter.import_fhir_from(f"{importing.sandbox.url}/$export"))
+        again = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
         assert again.result == "already_loaded"
 
 
@@ -102,7 +103,7 @@ async def test_an_export_elsewhere_than_at_a_server_of_the_settings_is_guarded(
     async with imports(settings, pool, store) as importing:
         for url in ("http://127.0.0.1:9/$export", "https://169.254.169.254/manifest", "file:///etc/passwd"):
             with pytest.raises(UrlNotAllowed):
-                await importing.starter.import_fhir_from(url)
+                await import_fhir_from(importing.starter, url)
 
 
 async def test_the_command_imports_zip_codes_and_files_side_by_side(

@@ -7,7 +7,9 @@ The loader writes an edition and its rows together or not at all, so no foreign 
 row would take more than half of their merge. Queries come by edition, and find their rows by the keys.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, Computed, Date, DateTime, Double, Index, SmallInteger, Text
@@ -15,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+from library.datasets.strategies import Family, Upsert
 
 SCHEMA = "beds"
 SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
@@ -54,6 +57,25 @@ class Edition(Loaded, table=True):
     landed_at: datetime = Field(sa_type=DateTime(timezone=True))
 
 
+class EditionRow(NamedTuple):
+    """A row of `beds.edition`."""
+
+    id: UUID
+    financial_year: str
+    quarter: int
+    period_end: date
+    basis: str
+    title: str
+    status: str | None
+    published: date | None
+    revised: date | None
+    data_quality: Sequence[str]
+    warnings: Sequence[str]
+    object_key: str
+    object_sha256: str
+    landed_at: datetime
+
+
 class EditionOrganisation(Loaded, table=True):
     """An organisation as an edition names it: organisations move and change their names."""
 
@@ -73,6 +95,17 @@ class EditionOrganisation(Loaded, table=True):
     parent_code: str | None = Field(default=None, sa_type=Text)
     parent_kind: str = Field(sa_type=Text)
     warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+
+
+class EditionOrganisationRow(NamedTuple):
+    """A row of `beds.edition_organisation`."""
+
+    edition_id: UUID
+    organisation_code: str
+    name: str
+    parent_code: str | None
+    parent_kind: str
+    warnings: Sequence[str]
 
 
 class Occupancy(Loaded, table=True):
@@ -102,6 +135,17 @@ class Occupancy(Loaded, table=True):
     warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
 
 
+class OccupancyColumns(NamedTuple):
+    """Rows of `beds.occupancy`, a sequence for each column."""
+
+    edition_id: Sequence[UUID]
+    organisation_code: Sequence[str]
+    sector: Sequence[str]
+    available: Sequence[float]
+    occupied: Sequence[float]
+    warnings: Sequence[Sequence[str]]
+
+
 class SpecialtyOccupancy(Loaded, table=True):
     """Occupied beds of an organisation in a consultant main specialty, a day."""
 
@@ -112,6 +156,15 @@ class SpecialtyOccupancy(Loaded, table=True):
     organisation_code: str = Field(sa_type=Text, primary_key=True)
     specialty_code: str = Field(sa_type=Text, primary_key=True)
     occupied: float = Field(sa_type=Double)
+
+
+class SpecialtyOccupancyColumns(NamedTuple):
+    """Rows of `beds.specialty_occupancy`, a sequence for each column."""
+
+    edition_id: Sequence[UUID]
+    organisation_code: Sequence[str]
+    specialty_code: Sequence[str]
+    occupied: Sequence[float]
 
 
 class EnglandTotal(Loaded, table=True):
@@ -127,6 +180,15 @@ class EnglandTotal(Loaded, table=True):
     sector: str = Field(sa_type=Text, primary_key=True)
     available: float = Field(sa_type=Double)
     occupied: float = Field(sa_type=Double)
+
+
+class EnglandTotalRow(NamedTuple):
+    """A row of `beds.england_total`."""
+
+    edition_id: UUID
+    sector: str
+    available: float
+    occupied: float
 
 
 class Specialty(Loaded, table=True):
@@ -146,17 +208,27 @@ class Specialty(Loaded, table=True):
     named_on: date = Field(sa_type=Date)
 
 
+class SpecialtyNameRow(NamedTuple):
+    """A row of `beds.specialty`."""
+
+    code: str
+    name: str
+    named_for: date
+    named_on: date
+
+
 # Warnings, since such a number was published once (a specialty of Q4 2013-14), and it is in the totals that agree.
 _NO_NEGATIVE_BEDS = Expectation("no_negative_beds", "available >= 0 AND occupied >= 0", Action.WARN)
 _NO_NEGATIVE_OCCUPIED = Expectation("no_negative_beds", "occupied >= 0", Action.WARN)
 
-EDITION = Dataset(Edition, written_once=("object_key", "object_sha256", "landed_at"))
-EDITION_ORGANISATION = Dataset(EditionOrganisation, parent=EDITION, parent_key=("edition_id",))
-OCCUPANCY = Dataset(Occupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
+EDITION = Dataset(Edition, EditionRow, Upsert(written_once=("object_key", "object_sha256", "landed_at")))
+_OF_EDITION = Family(parent=EDITION, key=("edition_id",))
+EDITION_ORGANISATION = Dataset(EditionOrganisation, EditionOrganisationRow, _OF_EDITION)
+OCCUPANCY = Dataset(Occupancy, OccupancyColumns, _OF_EDITION, expectations=(_NO_NEGATIVE_BEDS,))
 SPECIALTY_OCCUPANCY = Dataset(
-    SpecialtyOccupancy, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_OCCUPIED,)
+    SpecialtyOccupancy, SpecialtyOccupancyColumns, _OF_EDITION, expectations=(_NO_NEGATIVE_OCCUPIED,)
 )
-ENGLAND_TOTAL = Dataset(EnglandTotal, parent=EDITION, parent_key=("edition_id",), expectations=(_NO_NEGATIVE_BEDS,))
-SPECIALTY = Dataset(Specialty, order=("named_for", "named_on"))
+ENGLAND_TOTAL = Dataset(EnglandTotal, EnglandTotalRow, _OF_EDITION, expectations=(_NO_NEGATIVE_BEDS,))
+SPECIALTY = Dataset(Specialty, SpecialtyNameRow, Upsert(order=("named_for", "named_on")))
 
 DATASETS = (EDITION, EDITION_ORGANISATION, OCCUPANCY, SPECIALTY_OCCUPANCY, ENGLAND_TOTAL, SPECIALTY)

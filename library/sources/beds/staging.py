@@ -1,14 +1,13 @@
 """From a workbook on disk to staged CSV files: what runs inside the reading process, and what calls it."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from config.sections import WorkbookSettings
+from config.beds import WorkbookSettings
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
@@ -16,7 +15,6 @@ from library.reading.child import run_in_child
 from library.sources.beds import datasets as beds
 from library.sources.beds.contracts import CellUnreadable, WorkbookRejected
 from library.sources.beds.reader import READER_VERSION, read_workbook
-from library.sources.beds.reading import Occupancy
 from library.staging.files import Staging
 
 SOURCE = "beds"
@@ -84,49 +82,69 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
     ]
     with Staging(Path(folder), beds.DATASETS) as staging:
 
-        def keep(dataset: Dataset, row: Sequence[object], *, line: int = 1, parent: int | None = None) -> None:
+        def keep(dataset: Dataset, row: NamedTuple, *, line: int = 1, parent: int | None = None) -> None:
             # A workbook is whole or not at all: without one of its rows it no longer sums to England.
             if not staging.add(dataset, row, line=line, parent=parent):
                 raise CellUnreadable(_NO_TABLE_KEEPS, row=line)
 
         keep(
             beds.EDITION,
-            (
-                edition_key,
-                edition.financial_year,
-                edition.quarter,
-                edition.period_end,
-                edition.basis,
-                edition.title,
-                edition.status,
-                edition.published,
-                edition.revised,
-                edition.data_quality,
-                edition.warnings,
-                workbook.key,
-                workbook.sha256,
-                landed_at,
+            beds.EditionRow(
+                id=edition_key,
+                financial_year=edition.financial_year,
+                quarter=edition.quarter,
+                period_end=edition.period_end,
+                basis=edition.basis,
+                title=edition.title,
+                status=edition.status,
+                published=edition.published,
+                revised=edition.revised,
+                data_quality=edition.data_quality,
+                warnings=edition.warnings,
+                object_key=workbook.key,
+                object_sha256=workbook.sha256,
+                landed_at=landed_at,
             ),
         )
         for row, code, name, parent_code, parent_kind, warnings in reading.organisations:
             keep(
                 beds.EDITION_ORGANISATION,
-                (edition_key, code, name, parent_code or None, parent_kind, warnings),
+                beds.EditionOrganisationRow(edition_key, code, name, parent_code or None, parent_kind, warnings),
                 line=row,
                 parent=1,
             )
-        tables: tuple[tuple[Dataset, Sequence[Sequence[Any]]], ...] = (
-            (beds.OCCUPANCY, tuple(zip(*reading.occupancy, strict=True)) or ((),) * len(Occupancy._fields)),
-            (beds.SPECIALTY_OCCUPANCY, reading.specialty_occupancy),
+        sectors, specialties = reading.occupancy, reading.specialty_occupancy
+        tables: tuple[tuple[Dataset, NamedTuple, list[int]], ...] = (
+            (
+                beds.OCCUPANCY,
+                beds.OccupancyColumns(
+                    edition_id=[edition_key] * len(sectors),
+                    organisation_code=[row.organisation_code for row in sectors],
+                    sector=[row.sector for row in sectors],
+                    available=[row.available for row in sectors],
+                    occupied=[row.occupied for row in sectors],
+                    warnings=[row.warnings for row in sectors],
+                ),
+                [row.row for row in sectors],
+            ),
+            (
+                beds.SPECIALTY_OCCUPANCY,
+                beds.SpecialtyOccupancyColumns(
+                    edition_id=[edition_key] * len(specialties.rows),
+                    organisation_code=specialties.organisation_codes,
+                    specialty_code=specialties.specialty_codes,
+                    occupied=specialties.occupied,
+                ),
+                specialties.rows,
+            ),
         )
-        for dataset, (rows, *columns) in tables:
-            edition_keys = [edition_key] * len(rows)
-            if not staging.add_columns(dataset, (edition_keys, *columns), lines=rows, parent=1):
+        for dataset, columns, lines in tables:
+            if not staging.add_columns(dataset, columns, lines=lines, parent=1):
                 raise CellUnreadable(_NO_TABLE_KEEPS)
         for sector, available, occupied in reading.england:
-            keep(beds.ENGLAND_TOTAL, (edition_key, sector, available, occupied), parent=1)
+            keep(beds.ENGLAND_TOTAL, beds.EnglandTotalRow(edition_key, sector, available, occupied), parent=1)
         for code, name in reading.specialties:
-            keep(beds.SPECIALTY, (code, name, edition.period_end, named_on))
+            keep(beds.SPECIALTY, beds.SpecialtyNameRow(code, name, edition.period_end, named_on))
         return {
             "rows": cast(JsonValue, staging.rows),
             "report": {

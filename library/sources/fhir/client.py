@@ -1,8 +1,8 @@
-"""Calls of a FHIR server that stands in the settings: searches, their further pages, reads, files of an export.
+"""The client of a FHIR server of the settings: searches, pages, reads, files of an export.
 
-The server's base is trusted as an origin, and nothing else is: a link that it gives is followed at that origin or not
-at all, so that neither a request nor a token ever goes elsewhere. What a server says of an error is not passed on as
-text (`diagnostics` quotes ids and names): errors have its severities and codes, which come from fixed lists.
+Links are followed only at the origin of the server's base URL, so that no token goes to another server. Errors contain
+the severities and codes of the server's answer, which come from fixed lists, but not its texts: `diagnostics` quotes
+ids and names.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpx
 
-from config.sections import FhirServerSettings, FhirSettings
+from config.fhir import FhirServerSettings, FhirSettings
 from library.sources.fhir.contracts import (
     NDJSON,
     AnotherOrigin,
@@ -29,7 +29,7 @@ from library.sources.fhir.contracts import (
     ServerRefused,
 )
 from library.sources.fhir.page import issue_codes
-from library.sources.fhir.tokens import Credentials
+from library.sources.fhir.tokens import ServerCredentials
 from library.web.guard import place_text
 from library.web.hosts import split_place
 from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve
@@ -39,9 +39,9 @@ JSON = "application/fhir+json"
 MANIFEST = "application/json"
 
 _LONGEST_URL = 8_000
-"""Characters; servers take 8,190 or so. A longer search goes by POST."""
+"""Longest URL in characters. Servers accept about 8,190. A longer search is sent with POST."""
 FILES_MAY_TAKE = 3_000.0
-"""Seconds for the download of a file; its activity may take an hour."""
+"""Longest download of a file, in seconds. Its activity may take an hour."""
 _OUTCOME_LIMIT = 256 * 1024
 _GONE = frozenset({404, 410})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -51,12 +51,12 @@ type Parameters = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a server answered with status 200.
+class ServerAnswer:
+    """An answer of a server with status 200.
 
     Attributes:
-        date: its clock, as the answer's head has it.
-        url: what was asked for, without what only a POST has: relative links start here.
+        date: the header `Date`, the server's clock.
+        url: the URL of the request, without `/_search`. Relative links are resolved against it.
     """
 
     body: bytes
@@ -65,7 +65,7 @@ class Answer:
 
 
 class FhirClient:
-    """One server. Its connections are kept, so one client serves all calls of a process."""
+    """The client of one server. It keeps connections open, so a process has one client for each server."""
 
     def __init__(self, name: str, server: FhirServerSettings, settings: FhirSettings, *, ca_file: Path | None) -> None:
         self.name = name
@@ -78,17 +78,17 @@ class FhirClient:
             timeout=httpx.Timeout(settings.read_timeout, connect=settings.connect_timeout),
             headers={"User-Agent": "wardflow", "Cache-Control": "no-cache", "Accept-Encoding": "gzip"},
         )
-        self._credentials = Credentials(server, self._http)
+        self._credentials = ServerCredentials(server, self._http)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._http.aclose()
 
-    async def search(self, resource: str, parameters: Parameters) -> Answer:
-        """The first page of a search.
+    async def search(self, resource: str, parameters: Parameters) -> ServerAnswer:
+        """Fetch the first page of a search.
 
         Raises:
-            ServerRefused: a status that a repeat does not change: one below 500 that is none of the others', or 501.
+            ServerRefused: the status is 501, or one below 500 that a retry does not change.
         """
         query = "&".join(f"{quote(name)}={quote(value, safe=',:')}" for name, value in parameters)
         url = f"{self._base}/{resource}"
@@ -96,23 +96,23 @@ class FhirClient:
             return await self._fetch("GET", f"{url}?{query}")
         return await self._fetch("POST", f"{url}/_search", form=query)
 
-    async def page(self, link: str) -> Answer:
-        """A further page, by its link as `absolute` has made it.
+    async def page(self, link: str) -> ServerAnswer:
+        """Fetch a further page by a link that `absolute` returned.
 
         Raises:
-            SearchExpired: the server does not know it any more.
+            SearchExpired: the server no longer knows the link.
         """
         try:
             return await self._fetch("GET", self.absolute(link))
         except ServerRefused as refusal:
             if refusal.status not in _GONE:
                 raise
-            raise SearchExpired(f"The server {self.name} does not know a page's link any more.") from None
+            raise SearchExpired(f"The server {self.name} no longer knows the link of a page.") from None
 
-    async def read(self, resource: str, id_: str) -> Answer | None:
-        """A resource by its id; `None` where it is not there or not there any more."""
+    async def read(self, resource: str, id_: str) -> ServerAnswer | None:
+        """Read a resource by its id; `None`: it does not exist, or was deleted."""
         if not _ID.fullmatch(id_) or id_ in (".", ".."):
-            return None  # no id of FHIR's: nothing that an address could be made of
+            return None  # FHIR does not allow this id, and it may not be safe in a URL
         try:
             return await self._fetch("GET", f"{self._base}/{resource}/{quote(id_, safe='')}")
         except ServerRefused as refusal:
@@ -121,71 +121,71 @@ class FhirClient:
             return None
 
     def absolute(self, link: str, *, at: str = "") -> str:
-        """Where a link of the server's leads: as given, but always at the base's origin.
+        """Make a link of the server absolute, always at the origin of the base URL.
 
         Args:
             link: absolute or relative.
-            at: of the answer that has it; unless given, the base.
+            at: the URL of the answer with the link; the default is the base URL.
 
         Raises:
-            AnotherOrigin: it leads elsewhere.
+            AnotherOrigin: the link leads to another origin.
         """
         try:
             url = urljoin(at or f"{self._base}/", link)
         except ValueError:
-            raise AnotherOrigin(f"The server {self.name} gave a link that is no URL.") from None
+            raise AnotherOrigin(f"The server {self.name} sent a link that is not a URL.") from None
         if not self.is_own(url):
-            raise AnotherOrigin(f"The server {self.name} gave a link to another origin, {_shown_origin(url)}.")
+            raise AnotherOrigin(f"The server {self.name} sent a link to another origin, {_shown_origin(url)}.")
         base, parts = urlsplit(self._base), urlsplit(url)
         return urlunsplit((base.scheme, base.netloc, parts.path, parts.query, ""))
 
     def is_own(self, url: str) -> bool:
-        """Whether a URL is at this server's origin."""
+        """Whether a URL belongs to this server."""
         return is_at(url, self._server)
 
     async def begin_export(self, url: str) -> str:
-        """Ask for an export; returns where its state can be asked for.
+        """Start an export, and return the URL of its status.
 
         Raises:
-            ServerRefused: the server does not export.
+            ServerRefused: the server does not support exports.
         """
-        async with self._answer("GET", self.absolute(url), accept=JSON, prefer="respond-async") as response:
+        async with self._request("GET", self.absolute(url), accept=JSON, prefer="respond-async") as response:
             location = response.headers.get("content-location")
             if response.status_code != httpx.codes.ACCEPTED or not location:
-                raise ServerRefused(f"The server {self.name} did not begin an export.", status=response.status_code)
+                raise ServerRefused(f"The server {self.name} did not start an export.", status=response.status_code)
             return self.absolute(location)
 
     async def manifest(self, url: str) -> bytes:
-        """What an export has made.
+        """Fetch the manifest of an export.
 
         Raises:
-            ServerBusy: it is still at work; says when to ask again.
+            ServerBusy: the export is not ready; `retry_after` states when to ask again.
         """
-        async with self._answer("GET", self.absolute(url), accept=MANIFEST) as response:
+        async with self._request("GET", self.absolute(url), accept=MANIFEST) as response:
             if response.status_code == httpx.codes.ACCEPTED:
                 wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
-                raise ServerBusy(f"The server {self.name} is still at work on the export.", retry_after=wait)
+                raise ServerBusy(f"The export of the server {self.name} is not ready yet.", retry_after=wait)
             return await self._body(response, self._settings.max_page_bytes)
 
     async def download(self, url: str, path: Path, progress: Callable[[int], object]) -> None:
-        """A file of an export, inflated, into a file.
+        """Download a file of an export, and decompress it.
 
         Raises:
-            PageTooLarge: it has more bytes than a file may have.
+            PageTooLarge: the file is larger than the limit.
         """
-        async with self._answer("GET", self.absolute(url), accept=NDJSON, deadline=FILES_MAY_TAKE) as response:
+        async with self._request("GET", self.absolute(url), accept=NDJSON, deadline=FILES_MAY_TAKE) as response:
             with path.open("wb") as file:
                 async for chunk in self._chunks(response, self._settings.max_file_bytes):
                     await asyncio.to_thread(file.write, chunk)
                     progress(len(chunk))
 
-    async def _fetch(self, method: str, url: str, *, form: str | None = None) -> Answer:
-        async with self._answer(method, url, accept=JSON, form=form) as response:
+    async def _fetch(self, method: str, url: str, *, form: str | None = None) -> ServerAnswer:
+        async with self._request(method, url, accept=JSON, form=form) as response:
             body = await self._body(response, self._settings.max_page_bytes)
-            return Answer(body, _moment(response.headers.get("date")), url.removesuffix("/_search"))
+            return ServerAnswer(body, _moment(response.headers.get("date")), url.removesuffix("/_search"))
 
     @asynccontextmanager
-    async def _answer(
+    async def _request(
         self,
         method: str,
         url: str,
@@ -195,7 +195,7 @@ class FhirClient:
         prefer: str | None = None,
         deadline: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """The head of an answer whose status is 200 or 202; its body is read inside of the context."""
+        """Send a request. The status of the response is 200 or 202; read its body inside of the context."""
         headers = {"Accept": accept, **await self._credentials.headers()}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -222,7 +222,7 @@ class FhirClient:
                 ) from None
             raise ServerBusy(f"The server {self.name} cannot be reached: {type(error).__name__}.") from None
         except httpx.InvalidURL:
-            raise ServerRefused(f"The server {self.name} gave a link that is no URL.") from None
+            raise ServerRefused(f"The server {self.name} sent a link that is not a URL.") from None
 
     async def _check(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -232,12 +232,12 @@ class FhirClient:
             wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))
             raise ServerBusy(f"The server {self.name} answered {status}.", retry_after=wait)
         if status == httpx.codes.UNAUTHORIZED and self._credentials.forget():
-            raise ServerBusy(f"The server {self.name} does not take the token any more; a new one is asked for.")
-        codes = issue_codes(await self._beginning(response))
-        said = f" with {', '.join(codes)}" if codes else ""
-        raise ServerRefused(f"The server {self.name} answered {status}{said}.", status=status)
+            raise ServerBusy(f"The server {self.name} no longer accepts the token. A new one is requested.")
+        codes = issue_codes(await self._outcome(response))
+        reason = f" with {', '.join(codes)}" if codes else ""
+        raise ServerRefused(f"The server {self.name} answered {status}{reason}.", status=status)
 
-    async def _beginning(self, response: httpx.Response) -> bytes:
+    async def _outcome(self, response: httpx.Response) -> bytes:
         try:
             return await self._body(response, _OUTCOME_LIMIT)
         except (PageTooLarge, PageUnreadable):
@@ -247,10 +247,10 @@ class FhirClient:
         return b"".join([chunk async for chunk in self._chunks(response, limit)])
 
     async def _chunks(self, response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
-        """The body, inflated here and not by httpx, which has no bound for what a chunk becomes."""
+        """Read and decompress the body. httpx could do it, but has no limit for the size of a decompressed chunk."""
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", "x-gzip", ""):
-            raise PageUnreadable(f"The server {self.name} compressed its answer by {encoding[:20]}, unasked.")
+            raise PageUnreadable(f"The server {self.name} compressed its answer with {encoding[:20]}, not gzip.")
         gzip = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
         size = 0
         async for raw in response.aiter_raw():
@@ -258,7 +258,7 @@ class FhirClient:
             if gzip is not None:
                 try:
                     chunk = gzip.decompress(raw, limit - size + 1)
-                    # Several members are one body.
+                    # A gzip body may have several members.
                     while gzip.eof and (rest := gzip.unused_data) and size + len(chunk) <= limit:
                         gzip = zlib.decompressobj(wbits=31)
                         chunk += gzip.decompress(rest, limit - size - len(chunk) + 1)
@@ -273,10 +273,10 @@ class FhirClient:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL, in one way for all that are the same.
+    """Scheme, host and port of a URL, in one canonical form.
 
     Raises:
-        ValueError: it has none, or has credentials.
+        ValueError: the URL is not http(s), has no host, or has credentials.
     """
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc:
@@ -289,11 +289,11 @@ def _shown_origin(url: str) -> str:
     try:
         return origin(url)
     except ValueError:
-        return "which has none of a web address"
+        return "not a web address"
 
 
 def is_at(url: str, server: FhirServerSettings) -> bool:
-    """Whether a URL is at a server's origin, by one of the names that it has."""
+    """Whether a URL is at the origin of a server: of its base URL, or one of its `next_origins`."""
     try:
         return origin(url) in map(origin, (server.base_url, *server.next_origins))
     except ValueError:

@@ -35,6 +35,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+from library.datasets.strategies import Family, Upsert
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
 
 SCHEMA = "fhir"
 
@@ -285,12 +287,12 @@ _ID_OF_FHIR = Expectation("id_of_fhir", "length(id) <= 64 AND id !~ '[^A-Za-z0-9
 _ID_PRESENT = Expectation("id_present", "id <> ''")
 _PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL", Action.WARN)
 
-_ORDER = ("last_updated", "version_number", "version_id")
+_NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provenance=("object_key",))
 
-PATIENT = Dataset(Patient, order=_ORDER, provenance=("object_key",), expectations=(_ID_PRESENT, _ID_OF_FHIR))
-OBSERVATION = Dataset(
-    Observation, order=_ORDER, provenance=("object_key",), expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED)
+PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR))
+OBSERVATION = Dataset(Observation, ObservationRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED))
+OBSERVATION_COMPONENT = Dataset(
+    ObservationComponent, ComponentRow, Family(parent=OBSERVATION, key=("observation_id", "server"))
 )
-OBSERVATION_COMPONENT = Dataset(ObservationComponent, parent=OBSERVATION, parent_key=("observation_id", "server"))
 
 DATASETS = (PATIENT, OBSERVATION, OBSERVATION_COMPONENT)

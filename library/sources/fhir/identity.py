@@ -1,4 +1,4 @@
-"""Which resource, which version of it, and where it is from: what every row begins with."""
+"""The identity of a resource: its id, its server and its version. Every row begins with these cells."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,21 +10,21 @@ from library.sources.fhir.times import read_instant
 from library.sources.fhir.values import placed
 
 _LARGEST = 2**63 - 1
-"""Of a bigint: version ids that are larger numbers count as this one, and then by their text."""
+"""The largest bigint. Larger version numbers count as this one, and are then ordered by their text."""
 
 type Identity = tuple[str, str, str, int, str]
 """Cells of the columns id, server, last_updated, version_number and version_id."""
 
 
 @dataclass(slots=True)
-class Source:
-    """Where resources came from.
+class ResourceOrigin:
+    """Where the resources of one file or page come from.
 
     Attributes:
         server: the configured name of the server, or `file`.
         object_key: the landed object.
-        stamped: when they came, with its zone; orders those that do not say when they were changed.
-        undated: whether any of them did not.
+        stamped: when they were received, with its zone. It orders resources without `meta.lastUpdated`.
+        undated: whether a resource without `meta.lastUpdated` was found.
     """
 
     server: str
@@ -33,8 +33,12 @@ class Source:
     undated: bool = False
 
 
-def identified(resource_id: str, meta: Meta | None, source: Source) -> Identity:
-    """Which resource, and which version of it."""
+def identified(resource_id: str, meta: Meta | None, source: ResourceOrigin) -> Identity:
+    """The identity cells of a resource.
+
+    Raises:
+        Unreadable: the id is missing or too long, or a time or version cannot be read.
+    """
     if not 0 < len(resource_id) <= KEY_LIMIT:
         raise Unreadable("id", f"longer than {KEY_LIMIT} characters" if resource_id else "missing")
     if meta is None or (meta.lastUpdated is None and meta.versionId is None):

@@ -1,4 +1,4 @@
-"""What imports of zip codes remember: a run's patients, and how far the observations of each are known."""
+"""The bookkeeping of imports by zip code: a run's patients, and until when each one's observations are loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from library.warehouse.pool import Pool
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Whom a search asks for.
+class PatientSearch:
+    """A search for the observations of some patients.
 
     Attributes:
-        patients: their ids, in one order for all tries.
-        since: what has changed from then on is enough; `None` where all is needed.
+        patients: the patients' ids, always in the same order.
+        since: ask only for observations that changed since then; `None`: ask for all.
     """
 
     patients: tuple[str, ...]
     since: datetime | None
 
-    def alone(self, number: int) -> "Asked":
-        """One of the patients."""
-        return Asked(self.patients[number : number + 1], self.since)
+    def only(self, number: int) -> "PatientSearch":
+        """The same search for one of its patients."""
+        return PatientSearch(self.patients[number : number + 1], self.since)
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class FhirImports:
     """The tables `fhir.import_patient`, `fhir.patient_import` and `fhir.zipcode_import`.
 
     Attributes:
-        reader_version: of the reader at work. What an older one has read completely is asked for again, whole: the
-            server does not change what was read wrongly.
+        reader_version: the reader's version. Observations that an older version loaded are asked for again, all of
+            them, since it may have read them wrongly.
     """
 
     pool: Pool
     reader_version: int
 
     async def enter_patients(self, run_id: str, server: str, patients: Sequence[str]) -> None:
-        """Keep the patients that a run has found."""
+        """Store the patients that a run has found."""
         await self.pool.execute(
             "INSERT INTO fhir.import_patient (run_id, server, patient_id) SELECT $1, $2, unnest($3::text[]) "
             "ON CONFLICT DO NOTHING",
@@ -48,12 +48,12 @@ class FhirImports:
         )
 
     async def plan(self, run_id: str, server: str, zipcode: str, *, batch: int) -> Plan:
-        """Part the run's patients into searches, once.
+        """Divide the run's patients into searches, once.
 
-        Patients whose observations were never read completely have searches of their own: those ask for all of them.
-        The others are batched by how far theirs are known, since a search has to reach back to the earliest. Patients
-        of the zip code whom the search for patients did not find are read by id, each by itself: a call is an activity,
-        or the rate of calls would not hold.
+        Patients whose observations were never loaded completely come first; their searches ask for all observations.
+        The other patients are sorted by the time of their last complete search, since a search must ask from the
+        earliest of these times. Stored patients of the zip code that the server did not return are read by id, one for
+        each activity, so that the limit of calls a second holds.
         """
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"plan {run_id}")
@@ -104,8 +104,8 @@ class FhirImports:
             )
         return Plan(patients=patients, missing=numbers["missing"] or 0, searches=max(numbers["searches"], 0))
 
-    async def asked(self, run_id: str, search: int) -> Asked:
-        """Whom a search of the plan asks for, and from when on."""
+    async def search(self, run_id: str, search: int) -> PatientSearch:
+        """The patients of a search of the plan, and the time to ask from."""
         rows = await self.pool.fetch(
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
             "LEFT JOIN fhir.patient_import p "
@@ -117,12 +117,12 @@ class FhirImports:
         )
         through = [row["through"] for row in rows]
         since = min(through) if through and None not in through else None
-        return Asked(tuple(row["patient_id"] for row in rows), since)
+        return PatientSearch(tuple(row["patient_id"] for row in rows), since)
 
     async def complete(self, run_id: str, searches: Sequence[CompleteSearch]) -> None:
-        """Take down what the patients of ended searches are complete through; the searches are done then.
+        """Store until when the patients of ended searches are complete, and mark the searches as done.
 
-        A newer reader's time stands instead of an older one's, be it earlier; an older one's says nothing to a newer.
+        The time of a newer reader version replaces that of an older one, even if it is earlier, and never the reverse.
         """
         numbers = [each.search for each in searches]
         async with self.pool.acquire() as connection, connection.transaction():
@@ -146,7 +146,7 @@ class FhirImports:
                 [each.began for each in searches],
                 self.reader_version,
             )
-            # Those that were read by id are none of the patients that the run has found.
+            # Patients that were read by id do not count as found by this run.
             await connection.execute(
                 "DELETE FROM fhir.import_patient WHERE run_id = $1 AND search < 0 AND search = ANY ($2)",
                 run_id,
@@ -157,7 +157,7 @@ class FhirImports:
             )
 
     async def counts(self, run_id: str) -> tuple[int, int]:
-        """How many patients a run has found, and how many of its searches are left."""
+        """The number of patients that a run has found, and of its searches that are not done."""
         row = await self.pool.fetchrow(
             "SELECT count(*) FILTER (WHERE coalesce(search, 0) >= 0), count(DISTINCT search) "
             "FROM fhir.import_patient WHERE run_id = $1",
@@ -166,7 +166,7 @@ class FhirImports:
         return row[0], row[1]
 
     async def patients(self, run_id: str, server: str, zipcode: str) -> int:
-        """How many patients a run has found, also after `finish`."""
+        """The number of patients that a run has found. It also works after `finish`."""
         found: int = await self.pool.fetchval(
             "SELECT coalesce((SELECT (counts ->> 'patients')::bigint FROM fhir.zipcode_import "
             "WHERE zipcode = $3 AND server = $2 AND last_run_id = $1), (SELECT count(*) FROM fhir.import_patient "
@@ -178,7 +178,7 @@ class FhirImports:
         return found
 
     async def finish(self, run_id: str, server: str, zipcode: str, counts: dict[str, int]) -> None:
-        """Enter that a zip code was imported; what the run remembered goes."""
+        """Store that a zip code was imported, and remove the run's patients."""
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 "INSERT INTO fhir.zipcode_import (zipcode, server, last_run_id, counts, imported_at) "
@@ -192,12 +192,12 @@ class FhirImports:
             await connection.execute("DELETE FROM fhir.import_patient WHERE run_id = $1", run_id)
 
     async def open_runs(self) -> set[str]:
-        """Runs that may still need what they remember."""
+        """The ids of the runs that have not ended."""
         rows = await self.pool.fetch("SELECT id FROM ingest.run WHERE state = 'running' AND source = 'fhir'")
         return {row["id"] for row in rows}
 
     async def forget_closed(self) -> None:
-        """Remove what runs have remembered that ended on the way."""
+        """Remove the patients of runs that ended without `finish`."""
         await self.pool.execute(
             "DELETE FROM fhir.import_patient i WHERE NOT EXISTS "
             "(SELECT FROM ingest.run r WHERE r.id = i.run_id AND r.state = 'running')"

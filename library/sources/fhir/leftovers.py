@@ -1,4 +1,4 @@
-"""What imports leave behind that ended on the way."""
+"""Cleans up after imports that ended before their last step."""
 
 import asyncio
 from datetime import datetime
@@ -9,10 +9,10 @@ from library.sources.fhir.links import LINKS, run_of
 
 
 async def forget_ended(imports: FhirImports, store: ObjectStore, before: datetime) -> int:
-    """Forget the searches of ended imports, and remove their page links.
+    """Remove the searches and the page links of ended imports.
 
     Returns:
-        How many objects were removed.
+        The number of objects that were removed.
     """
     await imports.forget_closed()
     open_runs = await imports.open_runs()

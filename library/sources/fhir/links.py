@@ -1,4 +1,4 @@
-"""Links of pages and exports: they can carry patients' ids, so they lie in the store, and only references travel."""
+"""Page and export links. They can contain patients' ids, so the store keeps them and Temporal sees references."""
 
 import tempfile
 from pathlib import Path
@@ -7,11 +7,11 @@ from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
 
 LINKS = "links/"
-"""Where links are, below the id of the run that follows them, until the run has ended."""
+"""The folder of links. Below it is one folder for each run, until the run has ended."""
 
 
 def store_link(store: ObjectStore, run_id: str, link: str) -> ObjectRef:
-    """Keep a link for a later step of the run."""
+    """Store a link for a later step of the run."""
     with tempfile.TemporaryDirectory(prefix="wardflow-link-") as name:
         path = Path(name) / "link"
         path.write_text(link)
@@ -19,7 +19,7 @@ def store_link(store: ObjectStore, run_id: str, link: str) -> ObjectRef:
 
 
 def read_link(store: ObjectStore, ref: ObjectRef) -> str:
-    """The link.
+    """Read a stored link.
 
     Raises:
         ObjectMissing: the run has ended.
@@ -31,5 +31,5 @@ def read_link(store: ObjectStore, ref: ObjectRef) -> str:
 
 
 def run_of(key: str) -> str:
-    """The run that a link was kept for."""
+    """The id of the run that a link belongs to."""
     return key.removeprefix(LINKS).partition("/")[0]

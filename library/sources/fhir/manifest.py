@@ -13,10 +13,10 @@ _OURS = ("Patient", "Observation", "")
 
 @dataclass(frozen=True)
 class ReadManifest:
-    """What of a manifest is for us.
+    """The parts of a manifest that are used.
 
     Attributes:
-        files: addresses of those with patients or observations.
+        files: URLs of the files with patients or observations.
         at: the export's transaction time.
     """
 
@@ -38,17 +38,17 @@ def read_manifest(body: bytes) -> ReadManifest:
     """Read a manifest.
 
     Raises:
-        PageUnreadable: it is no JSON.
-        NotABundle: it is JSON, and no manifest.
+        PageUnreadable: the body is not JSON.
+        NotABundle: the body is JSON, but not a manifest.
     """
     try:
         manifest = msgspec.json.decode(body, type=_Manifest)
     except msgspec.ValidationError:
         raise NotABundle(
-            "What came is no manifest of an export.", advice="Give the URL of an export, or of its manifest."
+            "The answer is not the manifest of an export.", advice="Give the URL of an export, or of its manifest."
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise PageUnreadable("The manifest is no JSON, or was cut off.") from None
+        raise PageUnreadable("The manifest is not JSON, or was cut off.") from None
     try:
         at = datetime.fromisoformat(read_instant(manifest.transaction_time)) if manifest.transaction_time else None
     except TimeUnreadable:
@@ -57,5 +57,5 @@ def read_manifest(body: bytes) -> ReadManifest:
 
 
 def manifest_of_one(url: str) -> bytes:
-    """The manifest that a single file would have."""
+    """Make the manifest of an export with one file."""
     return msgspec.json.encode(_Manifest(output=[_File(url)]))

@@ -1,4 +1,4 @@
-"""NDJSON files as they are landed: plain, though many come gzip-compressed, whatever their names say."""
+"""Lands NDJSON files. Files with gzip are decompressed first; the content decides, not the file's name."""
 
 import gzip
 import tempfile
@@ -11,37 +11,37 @@ from library.sources.fhir.contracts import NDJSON, FileDamaged, PageTooLarge
 from library.web.kinds import HEAD, sniff
 
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")
-"""Of the files' names."""
+"""Endings of the names of NDJSON files."""
 
 
 def land_ndjson(
     store: ObjectStore, source: str, path: Path, limit: int, *, progress: Progress = lambda _: None
 ) -> ObjectRef:
-    """Store the lines of a file: what is stored, and loaded once, are the lines. Blocks.
+    """Land the decompressed lines of a file, so that the same lines are the same object. Blocks.
 
     Args:
-        store: where.
-        source: whose folder it goes to.
+        store: the object store.
+        source: the source's name; it is part of the key.
         path: the file, plain or gzip.
-        limit: bytes that it may have, inflated.
-        progress: told the bytes that were sent.
+        limit: the most bytes that it may have, decompressed.
+        progress: called with the number of bytes that were sent.
 
     Raises:
-        PageTooLarge: it has more; nothing was stored, and no more than that was inflated.
-        FileDamaged: its compression is damaged or cut off.
+        PageTooLarge: the file has more than `limit` bytes. Nothing was stored.
+        FileDamaged: the gzip data is damaged or cut off.
     """
     with tempfile.TemporaryDirectory(prefix="wardflow-inflated-") as name:
         plain = _inflated(path, Path(name) / "plain", limit)
         if plain.stat().st_size > limit:
             raise PageTooLarge(
                 f"The file has more than {limit:,} bytes.",
-                advice="Part the file, line by line, or allow more bytes (fhir.max_file_bytes).",
+                advice="Split the file between lines, or raise the limit (fhir.max_file_bytes).",
             )
         return store.land(source, plain, content_type=NDJSON, compress=True, progress=progress)
 
 
 def _inflated(path: Path, target: Path, limit: int) -> Path:
-    """The file itself where it is plain, else the target, with what it inflates to: hardly more than the limit."""
+    """The file itself if it is plain; else decompress it into `target`, and stop soon after the limit."""
     with path.open("rb") as file:
         if sniff(file.read(HEAD)) != "gzip":
             return path
@@ -51,5 +51,5 @@ def _inflated(path: Path, target: Path, limit: int) -> Path:
             while size <= limit and (chunk := inflating.read(CHUNK)):
                 size += file.write(chunk)
     except (gzip.BadGzipFile, zlib.error, EOFError):
-        raise FileDamaged("The file's compression (gzip) is damaged, or cut off.") from None
+        raise FileDamaged("The gzip data of the file is damaged or cut off.") from None
     return target

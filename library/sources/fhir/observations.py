@@ -15,21 +15,24 @@ from library.sources.fhir.concepts import (
     INTERPRETATIONS,
     LIMITS,
     REASONS,
-    Known,
+    ReadCache,
     Unreadable,
     limited,
 )
-from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.identity import ResourceOrigin, identified
 from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
+from library.sources.fhir.rows import ComponentRow, ObservationRow
 from library.sources.fhir.times import read_date_time, read_instant
-from library.sources.fhir.values import period_cells, placed, value_cells
-from library.staging.files import Cell
+from library.sources.fhir.values import Value, period_cells, placed, value_cells
 
 type Effective = tuple[str | None, str | None, str | None]
 """Cells of the columns `effective_start`, `effective_end` and `effective_text`."""
 
 type Judged = tuple[str | None, float | None, float | None, str | None]
 """Cells of the columns `interpretation` to `data_absent_reason`."""
+
+type Part = tuple[str | None, str | None, str | None, *Value, *Judged]
+"""Cells of the columns that a component has in common with an observation."""
 
 _LONGEST_REFERENCE = 2_000
 _OTHER_TIMES = 3
@@ -45,7 +48,7 @@ class ObservationRows:
     compared first, and looked up only where they differ.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ResourceOrigin) -> None:
         self._source = source
         self._category = b""
         self._categories = CATEGORIES[b""]
@@ -58,7 +61,7 @@ class ObservationRows:
         self._issued: str | None = None
         self._issued_at: str | None = None
 
-    def cells(self, given: Observation) -> list[Cell]:
+    def cells(self, given: Observation) -> ObservationRow:
         """The row of an observation.
 
         Raises:
@@ -85,41 +88,43 @@ class ObservationRows:
                 self._effective, self._moment = _date_time(moment), moment
             effective = self._effective
         source = self._source
-        return [
-            system,
-            code,
-            text,
-            *value_cells(given),
-            *_judged(given),
-            *identified(given.id, given.meta, source),
-            self._patient_id,
-            self._encounter_id,
-            given.status,
-            *self._categories,
-            codes,
-            *effective,
-            self._issued_at,
-            source.object_key,
-        ]
+        return ObservationRow._make(
+            (
+                system,
+                code,
+                text,
+                *value_cells(given),
+                *_judged(given),
+                *identified(given.id, given.meta, source),
+                self._patient_id,
+                self._encounter_id,
+                given.status,
+                *self._categories,
+                codes,
+                *effective,
+                self._issued_at,
+                source.object_key,
+            )
+        )
 
 
-def component_cells(given: Observation, source: Source) -> list[tuple[Cell, ...]]:
+def component_cells(given: Observation, source: ResourceOrigin) -> list[ComponentRow]:
     """The rows of an observation's components.
 
     Raises:
         Unreadable: with the place, and what is wrong there.
     """
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[ComponentRow] = []
     position = 0
     try:
         for position, each in enumerate(given.component or (), start=1):
-            rows.append((*_PARTS[bytes_of(each)], given.id, source.server, position))
+            rows.append(ComponentRow._make((*_PARTS[bytes_of(each)], given.id, source.server, position)))
     except Unreadable as error:
         raise Unreadable("", f"component {position}, {error}") from None
     return rows
 
 
-def _part(component: bytes) -> tuple[Cell, ...]:
+def _part(component: bytes) -> Part:
     given = _decode_component(component)
     system, code, text, _ = CODES[bytes_of(given.code)]
     return (system, code, text, *value_cells(given), *_judged(given))
@@ -189,7 +194,7 @@ def _encounter(reference: str) -> str | None:
 
 
 _decode_component = msgspec.json.Decoder(Component).decode
-_PARTS = Known(_part, "")  # the answers of a questionnaire, the pressures that people have
+_PARTS = ReadCache(_part, "")  # the answers of a questionnaire, the pressures that people have
 _date_time = placed("effectiveDateTime", _with_text)
 _instant = placed("effectiveInstant", read_instant)
 _event = placed("effectiveTiming.event", read_date_time)

@@ -1,4 +1,4 @@
-"""Pages of a search: a Bundle's resources as lines, and where the next page is."""
+"""Reads a page of a search: the Bundle's resources as lines, and the link to the next page."""
 
 import re
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, 
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
 OBJECTS_LIMIT = 1_000_000
-"""JSON objects of a page: empty ones would take fifty times their own size to decode."""
+"""Most JSON objects of a page. Decoded, an empty object takes fifty times its own size."""
 
 _NAME = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _CODE = re.compile(r"[a-z][a-z-]{0,39}")
 _NO_MATCHES = ("include", "outcome")
 _WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
-"""How most resources begin: these need not be searched for what they are."""
+"""How most resources begin. Resources that begin so need no closer look at their type."""
 _ISSUES_LIMIT = 20
 _SMALLEST_OBJECT = len(b"{},")
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
-"""What tells how deep a place in JSON is: texts, which are passed over, and brackets.
+"""Strings and brackets of JSON, to count how deeply a place is nested.
 
-A text without an end is one too: else the rest of the page would be searched again from each quote in it.
+A string without an end matches too. Otherwise the search would begin again at each quote in it.
 """
 _OF_A_RESOURCE, _DEEPEST = 4, 200
-"""How deep the resource of an entry begins (Bundle, entries, entry, resource), and how deep none goes."""
+"""The depth of an entry's resource (Bundle, entries, entry, resource), and the deepest nesting of a resource."""
 _OUTCOME = re.compile(rb'\{\s*"resourceType"\s*:\s*"OperationOutcome"')
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
 @dataclass(frozen=True)
-class Page:
+class BundlePage:
     """A page of a search.
 
     Attributes:
-        resources: each match as JSON on one line, in order; what the server included or remarked is not among them.
-        next_link: the address of the next page as the server gives it; without one the search has ended.
-        server_time: when the server made the page, by its own clock.
+        resources: each match as JSON on one line, in order, without `include` and `outcome` entries.
+        next_link: the next page's URL as the server states it; `None`: this is the last page.
+        server_time: when the server made the page, by the server's clock.
     """
 
     resources: tuple[bytes, ...]
@@ -90,14 +90,14 @@ _decode_any = msgspec.json.Decoder(AnyResource).decode
 _decode_located = msgspec.json.Decoder(_Located).decode
 
 
-def read_page(body: bytes) -> Page:
-    """Read a page as a server sent it.
+def read_page(body: bytes) -> BundlePage:
+    """Read the body of a server's answer.
 
     Raises:
-        PageUnreadable: it is no JSON, or ends too early; asking again may help.
-        PageTooLarge: it has more objects, or outside of its resources is more deeply nested, than one can be.
-        NotABundle: it is JSON, and something else.
-        ServerRefused: it is an OperationOutcome.
+        PageUnreadable: the body is not JSON, or was cut off. A retry may help.
+        PageTooLarge: the page has too many objects, or is nested too deeply outside of its resources.
+        NotABundle: the body is JSON, but not a Bundle.
+        ServerRefused: the body is an OperationOutcome.
     """
     if len(body) > _SMALLEST_OBJECT * OBJECTS_LIMIT and body.count(b"{") > OBJECTS_LIMIT:
         raise PageTooLarge(f"The page has more than {OBJECTS_LIMIT:,} JSON objects.")
@@ -106,7 +106,7 @@ def read_page(body: bytes) -> Page:
         raise ServerRefused(f"The server answered with an OperationOutcome: {', '.join(_codes(bundle)) or 'no code'}.")
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
-        raise NotABundle(f"The server did not answer with a Bundle, but with {what}.")
+        raise NotABundle(f"The server answered with {what} instead of a Bundle.")
     resources = [
         resource
         for each in bundle.entry or ()
@@ -118,17 +118,17 @@ def read_page(body: bytes) -> Page:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     if deep:
         resources = [whole for each in resources if not _is_outcome(whole := deep.get(each, each))]
-    return Page(
+    return BundlePage(
         resources=tuple(resources),
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
     )
 
 
-def matching_patients(page: Page, zipcode: str) -> tuple[tuple[str, bytes], ...]:
-    """Id and resource of each patient with an address of just this postal code: servers search for those that begin so.
+def matching_patients(page: BundlePage, zipcode: str) -> tuple[tuple[str, bytes], ...]:
+    """Id and resource of each patient with exactly this postal code. Servers also return longer postal codes.
 
-    Those that cannot be read are not among them; see `unreadable_patients`.
+    Patients that cannot be read are in `unreadable_patients`.
     """
     return tuple(
         (patient.id, resource)
@@ -139,13 +139,13 @@ def matching_patients(page: Page, zipcode: str) -> tuple[tuple[str, bytes], ...]
     )
 
 
-def unreadable_patients(page: Page) -> tuple[bytes, ...]:
-    """Resources of which nobody can tell whether they match; staged, they become rejections."""
+def unreadable_patients(page: BundlePage) -> tuple[bytes, ...]:
+    """Resources that cannot be read, so they cannot be matched. They are rejected when they are staged."""
     return tuple(resource for resource in page.resources if _located(resource) is None)
 
 
 def issue_codes(body: bytes) -> tuple[str, ...]:
-    """Severities and codes of an OperationOutcome, `error/not-found`; its texts may quote a patient and stay out."""
+    """Severities and codes of an OperationOutcome, such as `error/not-found`. Its texts may quote a patient."""
     try:
         return _codes(_decode_outcome(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -165,37 +165,37 @@ def _located(resource: bytes) -> _Located | None:
 
 
 def on_one_line(resource: bytes) -> bytes:
-    """A resource as a line of NDJSON has it.
+    """Format a resource as one line of NDJSON.
 
     Raises:
-        msgspec.DecodeError: it is no JSON.
+        msgspec.DecodeError: the resource is not JSON.
     """
     try:
         return msgspec.json.format(resource, indent=-1)
     except RecursionError:
-        return resource.translate(_LINE_ENDS)  # texts in JSON hold none
+        return resource.translate(_LINE_ENDS)  # safe, since strings in JSON cannot contain line ends
 
 
 def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
-    """The page, and the resources that nobody can decode, by what stands in their place."""
+    """Decode a page. The second result maps placeholders to resources that are nested too deeply to decode."""
     try:
         return _bundle(body), {}
     except RecursionError:
-        shallow, deep = _deep_apart(body)
+        shallow, deep = _replace_deep_resources(body)
     bundle = _bundle(shallow)
     found = sum(bytes_of(each.resource) in deep for each in bundle.entry or ())
     if found < len(deep) and bundle.kind == "Bundle":
         raise PageTooLarge(
-            "The page itself is nested more deeply than a Bundle can be.",
-            advice="Such a page is no server's of FHIR: look at what answers there.",
+            "The page is nested more deeply than a Bundle can be.",
+            advice="A FHIR server does not send such a page. Check which server answers at this address.",
         )
     return bundle, deep
 
 
-def _deep_apart(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """A page with small objects in place of the resources that are nested too deeply, and those by these objects.
+def _replace_deep_resources(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """Replace resources that are nested too deeply by small objects; also return them by these placeholders.
 
-    So is whatever else begins as deep as a resource: after decoding, no resource has its object.
+    Other values at the depth of a resource are replaced too. The caller finds that no entry has their placeholder.
     """
     deep: dict[bytes, bytes] = {}
     kept: list[bytes] = []
@@ -209,14 +209,14 @@ def _deep_apart(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
                 deepest = max(deepest, depth)
             case 0x7D | 0x5D:  # } ]
                 if depth == _OF_A_RESOURCE and deepest > _DEEPEST:
-                    instead = f'{{"{uuid4()}":0}}'.encode()
-                    # Nothing has told whether it is JSON, so nothing may decode it here.
-                    deep[instead] = body[begin : token.end()].translate(_LINE_ENDS)
-                    kept += [body[end:begin], instead]
+                    placeholder = f'{{"{uuid4()}":0}}'.encode()
+                    # These bytes may not be JSON, so they are not decoded here.
+                    deep[placeholder] = body[begin : token.end()].translate(_LINE_ENDS)
+                    kept += [body[end:begin], placeholder]
                     end = token.end()
                 depth -= 1
     if depth > 0:
-        raise PageUnreadable("The page is no JSON, or was cut off: not all that it opens is closed.")
+        raise PageUnreadable("The page is not JSON, or was cut off: a bracket is not closed.")
     return b"".join([*kept, body[end:]]), deep
 
 
@@ -228,7 +228,7 @@ def _bundle(body: bytes) -> _Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if body.lstrip()[:1] == b"<":
             raise PageUnreadable("The server answered with a web page (HTML or XML) instead of JSON.") from None
-        raise PageUnreadable(f"The page is no JSON, or was cut off: {_place(error)}.") from None
+        raise PageUnreadable(f"The page is not JSON, or was cut off: {_place(error)}.") from None
 
 
 def _place(error: Exception) -> str:
@@ -238,7 +238,7 @@ def _place(error: Exception) -> str:
 def _next_link(bundle: _Bundle) -> str | None:
     following = next((link for link in bundle.link or () if link.relation == "next"), None)
     if following is not None and not following.url:
-        raise NotABundle("The Bundle says that there is a next page, and not where.")
+        raise NotABundle("The Bundle has a next link without a URL.")
     return following.url if following else None
 
 
@@ -250,7 +250,7 @@ def _is_outcome(resource: bytes) -> bool:
     except msgspec.ValidationError:
         return False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _OUTCOME.match(resource) is not None  # one of `_deep_apart`
+        return _OUTCOME.match(resource) is not None  # too deep to decode
 
 
 def _server_time(meta: Meta | None) -> datetime | None:

@@ -5,11 +5,12 @@ from itertools import chain, islice
 
 from library.sources.fhir.concepts import Unreadable, limited, short_name
 from library.sources.fhir.datasets import search_name
-from library.sources.fhir.identity import Source, identified
+from library.sources.fhir.identity import ResourceOrigin, identified
 from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
+from library.sources.fhir.rows import PatientRow
 from library.sources.fhir.times import Day, read_date, read_date_time
 from library.sources.fhir.values import placed
-from library.staging.files import Cell, text_array
+from library.staging.files import text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 _NO_DAY: tuple[None, None, None] = (None, None, None)
@@ -18,7 +19,7 @@ _SEARCHED_NAMES = 200
 _BEST_NAMES = ("official", "usual", None)
 
 
-def patient_cells(given: Patient, source: Source) -> tuple[Cell, ...]:
+def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
     """The row of a patient.
 
     Raises:
@@ -28,26 +29,28 @@ def patient_cells(given: Patient, source: Source) -> tuple[Cell, ...]:
     born: Day | tuple[None, None, None] = _NO_DAY
     if given.birthDate is not None:
         born = _born(given.birthDate)
-    return (
-        *identified(given.id, given.meta, source),
-        name.family,
-        _array(name.given or ()),
-        name.text,
-        _array(_search_names(given.name or ())),
-        given.gender,
-        *born,
-        *_deceased(given),
-        _array(address.line or ()),
-        address.city,
-        address.state,
-        address.postalCode,
-        _array(limited(each.postalCode, "address.postalCode") for each in given.address or ()),
-        address.country,
-        short_name(given.maritalStatus) if given.maritalStatus else None,
-        _us_core("race", given.extension or ()),
-        _us_core("ethnicity", given.extension or ()),
-        _language(given.communication or ()),
-        source.object_key,
+    return PatientRow._make(
+        (
+            *identified(given.id, given.meta, source),
+            name.family,
+            _array(name.given or ()),
+            name.text,
+            _array(_search_names(given.name or ())),
+            given.gender,
+            *born,
+            *_deceased(given),
+            _array(address.line or ()),
+            address.city,
+            address.state,
+            address.postalCode,
+            _array(limited(each.postalCode, "address.postalCode") for each in given.address or ()),
+            address.country,
+            short_name(given.maritalStatus) if given.maritalStatus else None,
+            _us_core("race", given.extension or ()),
+            _us_core("ethnicity", given.extension or ()),
+            _language(given.communication or ()),
+            source.object_key,
+        )
     )
 
 

@@ -1,17 +1,17 @@
-"""The parts of R4's resources that become rows, as types. Whatever else a resource holds is passed over.
+"""The parts of FHIR R4 resources that become rows. Other parts are ignored. Names are those of FHIR.
 
-No value is made to fit: a number that is written as a text is refused, with its place. Names are those of FHIR.
+Values are not converted: a number that is written as a string is refused, with its place.
 """
 
-# ruff: noqa: N815 - the fields are called as FHIR calls them
+# ruff: noqa: N815 - the fields have FHIR's names
 
 from msgspec import Raw, Struct, json
 
 NOTHING = Raw(b"")
-"""What stands where a resource has nothing: this very object."""
+"""The value of a missing field. Compare with `is`."""
 
 bytes_of = json.Encoder().encode
-"""The bytes of something raw; `bytes` takes twice as long."""
+"""The bytes of a `Raw`; `bytes(raw)` takes twice as long."""
 
 
 class Meta(Struct, gc=False):
@@ -22,7 +22,7 @@ class Meta(Struct, gc=False):
 
 
 class Coding(Struct, gc=False):
-    """A code of a system."""
+    """A code in a code system."""
 
     system: str | None = None
     code: str | None = None
@@ -30,7 +30,7 @@ class Coding(Struct, gc=False):
 
 
 class CodeableConcept(Struct, gc=False):
-    """What several systems have codes for, and what it is called."""
+    """A concept: its codes in several code systems, and its name."""
 
     coding: list[Coding] | None = None
     text: str | None = None
@@ -67,7 +67,7 @@ class Period(Struct, gc=False):
 
 
 class Repeat(Struct, gc=False):
-    """How something is repeated; of that, between which times."""
+    """The repetition of a timing; only its bounds are read."""
 
     boundsPeriod: Period | None = None
 
@@ -86,7 +86,7 @@ class Reference(Struct, gc=False):
 
 
 class ReferenceRange(Struct, gc=False):
-    """Between which numbers a value is normal, or whatever `type` says."""
+    """A range of values: the normal one, or the one that `type` names."""
 
     low: Quantity | None = None
     high: Quantity | None = None
@@ -94,10 +94,10 @@ class ReferenceRange(Struct, gc=False):
 
 
 class Measurement(Struct, gc=False):
-    """What an observation and its components have in common.
+    """The fields that an observation and its components have in common.
 
-    Concepts repeat from one observation to the next, and so do whole components: these are left as they came, to be
-    looked up.
+    Concepts and whole components repeat from one observation to the next. They stay raw bytes and are looked up in a
+    cache.
     """
 
     code: Raw = NOTHING
@@ -139,7 +139,7 @@ class Observation(Measurement, gc=False, tag_field="resourceType", tag="Observat
 
 
 class HumanName(Struct, gc=False):
-    """A name; parts of lists can be null, where only an extension says something of them."""
+    """A name. Entries of its lists can be null, when they have only an extension."""
 
     use: str | None = None
     text: str | None = None
@@ -165,7 +165,7 @@ class Communication(Struct, gc=False):
 
 
 class Extension(Struct, gc=False):
-    """What a profile adds to a resource."""
+    """An extension, which a profile adds to a resource."""
 
     url: str | None = None
     extension: "list[Extension] | None" = None
@@ -193,6 +193,6 @@ type Resource = Patient | Observation
 
 
 class AnyResource(Struct, gc=False):
-    """Of a resource no more than what it is."""
+    """Any resource; only its type is read."""
 
     resourceType: str = ""

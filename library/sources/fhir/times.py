@@ -1,7 +1,7 @@
-"""FHIR's dates and times, as text that Postgres takes: checked here, and never guessed at.
+"""Reads FHIR's dates and times, and returns text that Postgres accepts. Wrong ones are refused, never guessed.
 
-A partial date is a span: 2012-09 begins with 2012-09-01T00:00:00 and ends with the last microsecond of the month, in
-UTC, as it names no zone. A time with seconds has no end of its own.
+A partial date is a span in UTC: 2012-09 begins at 2012-09-01T00:00:00 and ends with the last microsecond of the month.
+A time with seconds has no end.
 """
 
 import calendar
@@ -19,18 +19,18 @@ _LONGEST = 64
 
 
 class TimeUnreadable(ValueError):
-    """A text that is no date or time of FHIR; says why, and never quotes it."""
+    """A text is not a date or time of FHIR. The error has the reason, but does not quote the text."""
 
 
 class Span(NamedTuple):
-    """First and last moment; the last is `None` for a time that is given to the second."""
+    """First and last moment. The last is `None` for a time with seconds."""
 
     start: str
     end: str | None
 
 
 class Day(NamedTuple):
-    """A date as given, how precise it is, and the first day that it can be."""
+    """A date as it was sent, its precision (`day`, `month`, `year`), and the first day that it can be."""
 
     text: str
     precision: str
@@ -55,7 +55,7 @@ def read_date_time(text: str) -> Span:
 
 
 def read_instant(text: str) -> str:
-    """Read an `instant`: a time with its zone, to the second at least."""
+    """Read an `instant`: a time with seconds and a zone."""
     span = read_date_time(text)
     if span.end is not None:
         raise TimeUnreadable("not a time to the second")
@@ -75,15 +75,15 @@ def read_date(text: str) -> Day:
 
 
 def check_time(text: str) -> str:
-    """Hold a `time` against FHIR's form."""
+    """Check a `time` of FHIR, and return it."""
     if len(text) > _LONGEST or not _TIME.fullmatch(text):
         raise TimeUnreadable("not a time of FHIR")
     return text
 
 
 def _moment(text: str) -> str:
-    """A time to the second, as text that Postgres reads and that stays within the years that Python knows."""
-    if text[17:19] == "60":  # a leap second, which neither of them has
+    """A time with seconds as text that Postgres reads, inside of the years that Python can hold."""
+    if text[17:19] == "60":  # a leap second, which Postgres and Python cannot hold
         return (datetime.fromisoformat(f"{text[:17]}59{text[19:]}") + timedelta(seconds=1)).astimezone(UTC).isoformat()
     moment = datetime.fromisoformat(text)
     if text.startswith(("0001", "9999")):
@@ -92,7 +92,7 @@ def _moment(text: str) -> str:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """The same moment, or the calendar's end: `9999-12-31T23:59:59-05:00` is how servers say "for ever"."""
+    """Convert to UTC, at most to the calendar's end. Servers write `9999-12-31T23:59:59-05:00` for "forever"."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Credentials for FHIR servers: a bearer token of the settings, or one that is asked for with client credentials."""
+"""Credentials for FHIR servers: a bearer token of the settings, or one from a token server (client credentials)."""
 
 import asyncio
 import time
@@ -8,27 +8,27 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from config.sections import FhirServerSettings
+from config.fhir import FhirServerSettings
 from library.contracts.errors import ConfigurationError
 from library.sources.fhir.contracts import ServerBusy, ServerRefused
 from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve
 from library.web.retry_after import is_busy, retry_after
 
 _EARLY = 30.0
-"""Seconds before its end in which a token counts as used up."""
+"""A token is replaced this many seconds before it expires."""
 _YOUNG = 10.0
-"""Seconds in which a token that is refused was never good: another one would not be either."""
-_UNSAID = 300.0
-"""Seconds that a token counts for where its server does not say."""
+"""If a token is refused in its first seconds, a new one would be refused too."""
+_DEFAULT_LIFETIME = 300.0
+"""Seconds that a token is used if its server does not state a lifetime."""
 
 
 class _Granted(msgspec.Struct):
     access_token: str
-    expires_in: float = _UNSAID
+    expires_in: float = _DEFAULT_LIFETIME
 
 
-class Credentials:
-    """The Authorization header of one server."""
+class ServerCredentials:
+    """Makes the Authorization header for one server."""
 
     def __init__(self, server: FhirServerSettings, http: httpx.AsyncClient) -> None:
         if server.client_id and not (server.token_url and server.client_secret):
@@ -40,11 +40,11 @@ class Credentials:
         self._asking = asyncio.Lock()
 
     async def headers(self) -> dict[str, str]:
-        """What a request carries.
+        """The headers to add to a request.
 
         Raises:
-            ServerRefused: no token is granted.
-            ServerBusy: not now.
+            ServerRefused: the token server grants no token.
+            ServerBusy: the token server does not answer now.
         """
         if self._server.token is not None:
             return {"Authorization": f"Bearer {self._server.token.get_secret_value()}"}
@@ -56,7 +56,7 @@ class Credentials:
         return {"Authorization": f"Bearer {self._granted}"}
 
     def forget(self) -> bool:
-        """Give up a granted token that is not taken; returns whether asking for another can help."""
+        """Drop a token that was refused, and return whether a new one may help."""
         self._until = 0.0
         return bool(self._granted) and time.monotonic() - self._since > _YOUNG
 
@@ -75,18 +75,18 @@ class Credentials:
                 host = urlsplit(server.token_url or "").hostname or ""
                 NAMES.failed(host)
                 raise ServerBusy(
-                    f"The name {host} of the server of tokens does not resolve.", retry_after=LOOK_AGAIN_AFTER
+                    f"The name {host} of the token server does not resolve.", retry_after=LOOK_AGAIN_AFTER
                 ) from None
-            raise ServerBusy(f"The server of tokens cannot be reached: {type(error).__name__}.") from None
+            raise ServerBusy(f"The token server cannot be reached: {type(error).__name__}.") from None
         NAMES.resolved(urlsplit(server.token_url or "").hostname or "")
         if is_busy(answer.status_code):
             wait = retry_after(answer.headers.get("retry-after"), datetime.now(UTC))
-            raise ServerBusy(f"The server of tokens answered {answer.status_code}.", retry_after=wait)
+            raise ServerBusy(f"The token server answered {answer.status_code}.", retry_after=wait)
         try:
             granted = msgspec.json.decode(answer.content, type=_Granted)
         except msgspec.MsgspecError:
             raise ServerRefused(
-                f"The server of tokens answered {answer.status_code}, without a token.",
+                f"The token server answered {answer.status_code} without a token.",
                 status=answer.status_code,
                 advice="Check client_id, client_secret, token_url and scope of the FHIR server in the settings.",
             ) from None

@@ -1,4 +1,4 @@
-"""What an observation or a component measured: every kind of value, as the same cells."""
+"""Reads the value of an observation or a component. Every kind of value becomes the same cells."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -30,7 +30,7 @@ _BITS_32 = 2**31
 
 
 def value_cells(given: Measurement) -> Value:
-    """The value, of whichever kind it is; that there are two is refused."""
+    """The cells of the value. More than one value is refused."""
     quantity, concept = given.valueQuantity, given.valueCodeableConcept
     if (
         (quantity is not None and concept is not NOTHING)
@@ -57,7 +57,7 @@ def value_cells(given: Measurement) -> Value:
 
 
 def placed[T](place: str, read: Callable[[str], T]) -> Callable[[str], T]:
-    """A reader of times that names the place of what is wrong, and remembers the last ones: those of a visit repeat."""
+    """Wrap a reader of times: errors name the place, and results are cached, since the times of a visit repeat."""
 
     @lru_cache(_KEPT)
     def read_at(text: str) -> T:
@@ -70,7 +70,7 @@ def placed[T](place: str, read: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def period_cells(place: str, period: Period) -> tuple[str | None, str | None, str | None]:
-    """First and last moment of a period, and its text: `start/end`, where one of them can be open."""
+    """First and last moment of a period, and its text `start/end`. One of the two can be missing."""
     if period.start is None and period.end is None:
         return None, None, None
     try:

@@ -4,12 +4,14 @@ Times are instants: one that was sent without a zone is taken as UTC, so that th
 """
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import DateTime, Double, Index, Integer, Text
 from sqlmodel import Field
 
 from library.datasets.declaration import Dataset
+from library.datasets.strategies import ConcurrentUpsert
 from library.datasets.streamed import ORDER, Streamed
 
 SCHEMA = "records"
@@ -32,6 +34,18 @@ class Patient(Streamed, table=True):
     marital_status: str = Field(sa_type=Text)
     language: str = Field(sa_type=Text)
     population_percentage_below_poverty: float = Field(sa_type=Double)
+
+
+class PatientRow(NamedTuple):
+    """A row of `records.patient`."""
+
+    patient_id: UUID
+    gender: str
+    date_of_birth: datetime
+    race: str
+    marital_status: str
+    language: str
+    population_percentage_below_poverty: float
 
 
 class Admission(Streamed, table=True):
@@ -57,6 +71,17 @@ class Admission(Streamed, table=True):
     primary_diagnosis_description: str = Field(sa_type=Text)
 
 
+class AdmissionRow(NamedTuple):
+    """A row of `records.admission`."""
+
+    patient_id: UUID
+    admission_id: int
+    admission_start_date: datetime
+    admission_end_date: datetime | None
+    primary_diagnosis_code: str
+    primary_diagnosis_description: str
+
+
 class LabResult(Streamed, table=True):
     """One laboratory value.
 
@@ -75,9 +100,21 @@ class LabResult(Streamed, table=True):
     lab_units: str | None = Field(default=None, sa_type=Text)
 
 
+class LabResultRow(NamedTuple):
+    """A row of `records.lab_result`."""
+
+    patient_id: UUID
+    admission_id: int
+    lab_name: str
+    lab_date_time: datetime
+    lab_value: float
+    lab_units: str | None
+
+
 # Topics are keyed by patient, so two partitions hardly ever write the same key.
-PATIENT = Dataset(Patient, order=ORDER, loads_meet=False)
-ADMISSION = Dataset(Admission, order=ORDER, loads_meet=False)
-LAB_RESULT = Dataset(LabResult, order=ORDER, loads_meet=False)
+_NEWEST = ConcurrentUpsert(order=ORDER)
+PATIENT = Dataset(Patient, PatientRow, _NEWEST)
+ADMISSION = Dataset(Admission, AdmissionRow, _NEWEST)
+LAB_RESULT = Dataset(LabResult, LabResultRow, _NEWEST)
 
 DATASETS = (PATIENT, ADMISSION, LAB_RESULT)

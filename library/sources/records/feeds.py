@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from library.reading.records import RecordRefused
 from library.sources.records import datasets as records
 from library.sources.records import reading
 from library.warehouse.batches import Decoded, Feed, Refused
@@ -16,7 +17,7 @@ def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
     def decode(value: bytes) -> Decoded:
         try:
             return None, (read(value),)
-        except reading.RecordRefused as refused:
+        except RecordRefused as refused:
             raise Refused(refused.reasons) from None
 
     return decode

@@ -15,46 +15,13 @@ from uuid import UUID
 
 import msgspec
 
+from library.reading.records import FieldError, RecordRefused
 from library.sources.records.moments import moment
 from library.sources.records.wire import Admission, Fields, LabResult, Patient, Row, Time, Wire
 
 _SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _MOST_DIGITS = 400
 """Digits beyond which a number is beyond a double, whatever they are."""
-
-
-@dataclass(frozen=True)
-class FieldError:
-    """What is wrong with a field; the text never quotes what was sent.
-
-    Attributes:
-        field: its name in snake_case, as sent where we do not know it; empty: the record as a whole.
-    """
-
-    field: str
-    text: str
-
-    @property
-    def reason(self) -> str:
-        """For `ingest.rejection`."""
-        return f"{self.field}: {self.text}" if self.field else self.text
-
-
-class RecordRefused(ValueError):
-    """A record that is none.
-
-    Attributes:
-        errors: everything that speaks against it.
-    """
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("; ".join(error.reason for error in errors))
-        self.errors = errors
-
-    @property
-    def reasons(self) -> list[str]:
-        """For `ingest.rejection`."""
-        return [error.reason for error in self.errors]
 
 
 @dataclass(frozen=True)
@@ -75,9 +42,9 @@ class RecordKind:
         Raises:
             RecordRefused: it has none.
         """
-        if b"\\" not in value:
+        if value.find(b"\\") < 0:  # `in` takes 0.4 µs more: it looks for a number first
             try:
-                row = (self._decode if b'"patient_id"' in value else self._decode_seed)(value).row()
+                row = (self._decode_seed if value.find(b'"patient_id"') < 0 else self._decode)(value).row()
             except ValueError:
                 return self.read_exactly(value)  # all of msgspec's errors are such; the exact way says what it is
             # A flat object without escapes has two marks for each name and each text: more, if a name stands twice.

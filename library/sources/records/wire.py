@@ -4,16 +4,16 @@ A wrong type is never coerced: no text is a number, no fraction a whole number, 
 there; null says that there is nothing to say, and only the end of an admission and the units of a value may say that.
 """
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from library.datasets.rows import unchecked
+from library.sources.records.datasets import AdmissionRow, LabResultRow, PatientRow
 from library.sources.records.moments import moment
 
-type Cell = UUID | str | int | float | datetime | None
-type Row = tuple[Cell, ...]
+type Row = PatientRow | AdmissionRow | LabResultRow
 
 Uuid = Annotated[UUID, Meta(description="a UUID")]
 Ordinal = Annotated[int, Meta(ge=1, le=2**31 - 1, description="a whole number from 1 to 2147483647")]
@@ -41,9 +41,9 @@ class Patient(Fields):
     language: Word
     population_percentage_below_poverty: Percentage
 
-    def row(self) -> Row:
-        """The columns of `records.patient`."""
-        return (
+    def row(self) -> PatientRow:
+        """The row of `records.patient`."""
+        return _patient_row(
             self.patient_id,
             self.gender,
             moment(self.date_of_birth),
@@ -64,10 +64,10 @@ class Admission(Fields):
     primary_diagnosis_code: Word
     primary_diagnosis_description: Sentence
 
-    def row(self) -> Row:
-        """The columns of `records.admission`."""
+    def row(self) -> AdmissionRow:
+        """The row of `records.admission`."""
         end = self.admission_end_date
-        return (
+        return _admission_row(
             self.patient_id,
             self.admission_id,
             moment(self.admission_start_date),
@@ -87,9 +87,9 @@ class LabResult(Fields):
     lab_units: Word | None
     lab_date_time: Time
 
-    def row(self) -> Row:
-        """The columns of `records.lab_result`."""
-        return (
+    def row(self) -> LabResultRow:
+        """The row of `records.lab_result`."""
+        return _lab_result_row(
             self.patient_id,
             self.admission_id,
             self.lab_name,
@@ -100,3 +100,7 @@ class LabResult(Fields):
 
 
 type Wire = Patient | Admission | LabResult
+
+_patient_row = unchecked(PatientRow)
+_admission_row = unchecked(AdmissionRow)
+_lab_result_row = unchecked(LabResultRow)

@@ -1,12 +1,21 @@
 """NHS bed occupancy: the quarterly return KH03."""
 
+from http import HTTPStatus
+
 from library.sources.beds import datasets
+from library.sources.beds.contracts import WorkbookTooLarge
 from service.sources.source import Source
+
+READ_BEDS = "read:beds"
 
 SOURCE = Source(
     name="beds",
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
+    contracts=("library.sources.beds.contracts",),
     concerns_patients=False,
     workflows_without_patients=("workbook-",),
+    scopes=(READ_BEDS,),
+    commands={"ingest": "commands"},
+    statuses={WorkbookTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE},
 )

@@ -2,16 +2,16 @@
 
 from activities.beds import WorkbookActivities
 from library.sources.beds.catalogue import current_edition
-from service.resources import download_guard
-from service.worker.parts import ByQueue, Part, Resources
+from service.sources.beds.starts import workbook_guard
+from service.worker.parts import ByQueue, Resources, WorkerPart
 from workflows.beds import IngestWorkbookWorkflow
 from workflows.policies import COMPUTE, IO
 
 
 def _activities(resources: Resources) -> ByQueue:
     settings = resources.settings
-    workbooks = WorkbookActivities(resources.stager, settings.workbook, download_guard(settings))
+    workbooks = WorkbookActivities(resources.stager, settings.workbook, workbook_guard(settings))
     return {IO: [workbooks.download_workbook], COMPUTE: [workbooks.stage_workbook]}
 
 
-PART = Part((IngestWorkbookWorkflow,), _activities, reports={"ingest-workbook": current_edition})
+PART = WorkerPart((IngestWorkbookWorkflow,), _activities, reports={"ingest-workbook": current_edition})

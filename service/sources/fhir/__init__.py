@@ -1,6 +1,39 @@
 """Patients and their observations, from FHIR R4 servers and files."""
 
-from library.sources.fhir import datasets
-from service.sources.source import Source
+from http import HTTPStatus
 
-SOURCE = Source(name="fhir", schema=datasets.SCHEMA, datasets=datasets.DATASETS)
+from library.sources.fhir import datasets
+from library.sources.fhir.contracts import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
+from service.sources.source import Parameters, Source
+
+SOURCE = Source(
+    name="fhir",
+    schema=datasets.SCHEMA,
+    datasets=datasets.DATASETS,
+    contracts=("library.sources.fhir.contracts", "library.sources.fhir.file_contracts"),
+    commands={"import": "commands", "sandbox": "sandbox_command"},
+    stack_parts=("fhir_sandbox",),
+    statuses={
+        PageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        FileDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
+        InvalidZipcode: HTTPStatus.UNPROCESSABLE_ENTITY,
+        UnknownServer: HTTPStatus.UNPROCESSABLE_ENTITY,
+        FhirError: HTTPStatus.BAD_GATEWAY,  # after its special cases: the others are said of a server that was asked
+    },
+    parameters=Parameters(
+        kept=("server", "zipcode"),
+        named=(
+            "birth_date_from",
+            "birth_date_to",
+            "category",
+            "code",
+            "family",
+            "from",
+            "gender",
+            "given",
+            "max_value",
+            "min_value",
+            "to",
+        ),
+    ),
+)

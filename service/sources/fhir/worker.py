@@ -4,16 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from activities.fhir import FhirActivities, FhirClients
-from activities.fhir_files import FhirFileActivities
-from activities.fhir_imports import FhirImportActivities
+from activities.fhir.files import FhirFileActivities
+from activities.fhir.imports import FhirImportActivities
+from activities.fhir.pages import FhirActivities, FhirClients
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.leftovers import forget_ended
 from library.sources.fhir.staging import READER_VERSION
-from service.resources import file_guard
-from service.worker.parts import ByQueue, Forget, Part, Resources
-from workflows.fhir import ImportObservationsWorkflow, ImportZipcodeWorkflow
-from workflows.fhir_files import ImportFhirWorkflow
+from service.sources.fhir.starts import file_guard
+from service.worker.parts import ByQueue, Forget, Resources, WorkerPart
+from workflows.fhir.files import ImportFhirWorkflow
+from workflows.fhir.zipcodes import ImportObservationsWorkflow, ImportZipcodeWorkflow
 from workflows.policies import COMPUTE, FHIR, IO, LOAD
 
 
@@ -46,4 +46,9 @@ def _upkeep(resources: Resources) -> Forget:
     return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store)
 
 
-PART = Part((ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow), _activities, upkeep=_upkeep)
+PART = WorkerPart(
+    (ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow),
+    _activities,
+    rates={FHIR: lambda settings: settings.fhir.rate},
+    upkeep=_upkeep,
+)

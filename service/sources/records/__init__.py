@@ -1,6 +1,28 @@
 """Patients, admissions and laboratory results, posted by API."""
 
 from library.sources.records import datasets
-from service.sources.source import Source
+from library.sources.records.apis import Api
+from service.sources.source import Parameters, Source
 
-SOURCE = Source(name="records", schema=datasets.SCHEMA, datasets=datasets.DATASETS)
+SOURCE = Source(
+    name="records",
+    schema=datasets.SCHEMA,
+    datasets=datasets.DATASETS,
+    posting_apis=tuple(str(api) for api in Api),
+    commands={"simulate": "commands"},
+    parameters=Parameters(
+        named=(
+            "admission_id",
+            "diagnosis",
+            "from",
+            "gender",
+            "lab_name",
+            "language",
+            "marital_status",
+            "max_value",
+            "min_value",
+            "race",
+            "to",
+        ),
+    ),
+)

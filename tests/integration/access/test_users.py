@@ -8,13 +8,16 @@ import pytest
 
 from config.settings import Settings
 from library.access import passwords as passwords_module
-from library.access.gathered import Gathered
+from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, SignInsBusy
+from library.access.scopes import Scope, post_to
 from library.access.slowing import Slowing
-from library.access.tokens import AccessUnknown, Api, Principal, Scope, Tokens
-from library.access.users import NoSuchUser, NotAName, NotAPassword, SignIns, SlowedDown, UserExists, Users
+from library.access.tokens import AccessUnknown, Principal, Tokens
+from library.access.users import NoSuchUser, NotAName, NotAPassword, SignIns, SlowedDown, UserExists, Users, enter_apis
+from library.sources.records.apis import Api
 from library.warehouse.pool import Pool, create_pool
 from service.resources import warehouse_dsn
+from service.sources import SCOPES
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for a test
 HERE = "192.0.2.1"
@@ -48,17 +51,17 @@ async def test_a_password_lets_its_user_in_with_what_is_granted_now(users: Users
     signs = sign_ins(pool)
     found = await signs.verify("clinic", PASSWORD, HERE)
     assert found is not None
-    assert not found.may(Api.PATIENT.scope)
+    assert not found.may(post_to(Api.PATIENT))
     await users.grant("clinic", Api.PATIENT)
     found = await signs.verify("clinic", PASSWORD, HERE)
     assert found is not None
-    assert found.may(Api.PATIENT.scope)
-    assert not found.may(Api.ADMISSIONS.scope)
-    assert not any(found.may(scope) for scope in Scope), "who may post may not read"
+    assert found.may(post_to(Api.PATIENT))
+    assert not found.may(post_to(Api.ADMISSIONS))
+    assert not any(found.may(scope) for scope in SCOPES), "who may post may not read"
     await users.ungrant("clinic", Api.PATIENT)
     found = await signs.verify("clinic", PASSWORD, HERE)
     assert found is not None
-    assert not found.may(Api.PATIENT.scope)
+    assert not found.may(post_to(Api.PATIENT))
 
 
 async def test_a_users_token_may_what_is_granted_now_and_nothing_else(users: Users, pool: Pool) -> None:
@@ -70,8 +73,8 @@ async def test_a_users_token_may_what_is_granted_now_and_nothing_else(users: Use
         found = await tokens.verify(token)
         assert found is not None
         assert (found.token_id, found.id) == (token_id, user_id)
-        assert found.may(Api.LAB_RESULTS.scope) is grant
-        assert not any(found.may(scope) for scope in Scope)
+        assert found.may(post_to(Api.LAB_RESULTS)) is grant
+        assert not any(found.may(scope) for scope in SCOPES)
     await users.disable("clinic")
     assert await tokens.verify(token) is None
     await users.enable("clinic")
@@ -81,9 +84,9 @@ async def test_a_users_token_may_what_is_granted_now_and_nothing_else(users: Use
 
 
 def test_only_who_may_do_everything_posts_without_a_grant() -> None:
-    for scope in Scope:
+    for scope in SCOPES:
         principal = Principal(uuid4(), "t", frozenset({scope}))
-        assert principal.may(Api.PATIENT.scope) is (scope is Scope.ADMIN)
+        assert principal.may(post_to(Api.PATIENT)) is (scope == Scope.ADMIN)
 
 
 async def test_a_new_password_or_a_disabled_user_counts_at_once(users: Users, pool: Pool) -> None:
@@ -222,9 +225,20 @@ async def test_who_asks_is_answered_by_a_question_that_was_put_afterwards() -> N
         await asyncio.sleep(0.05)
         return {"key": seen}
 
-    gathered = Gathered(ask)
+    gathered = BatchedLookup(ask)
     first = asyncio.create_task(gathered.get("key"))
     await asyncio.sleep(0.01)
     value = 1
     later = await asyncio.gather(*(gathered.get("key") for _ in range(100)))
     assert (await first, set(later), asked) == (0, {1}, 2)
+
+
+async def test_an_api_that_is_entered_can_be_granted_and_entering_it_again_takes_no_grant_away(
+    users: Users, pool: Pool
+) -> None:
+    await users.create("clinic")
+    for _ in range(2):
+        await enter_apis(pool, {"vital_signs": "/api_vital_signs"})
+        await users.grant("clinic", "vital_signs")
+    (listed,) = await users.listed()
+    assert listed.grants == ("vital_signs",)

@@ -7,7 +7,8 @@ import httpx
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.tokens import Scope, Tokens
+from library.access.scopes import Scope
+from library.access.tokens import Tokens
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.support.api import api_here
@@ -26,7 +27,7 @@ class Client:
     http: httpx.AsyncClient
     tokens: Tokens
 
-    async def bearing(self, *scopes: Scope) -> dict[str, str]:
+    async def bearing(self, *scopes: str) -> dict[str, str]:
         """Headers of somebody with these scopes."""
         _, token = await self.tokens.create("test", scopes)
         return {"Authorization": f"Bearer {token}"}

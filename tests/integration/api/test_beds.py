@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from library.access.tokens import Scope
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import TWO, Client, refused_fields
 from tests.support.runs import NHS, Workbooks
 
@@ -232,5 +232,5 @@ async def test_without_a_worker_runs_are_listed_and_uploads_accepted(api: Client
     run_id = answer.json()["run_id"]
     assert [run["id"] for run in await items(api, operator, "/runs?state=running")] == [run_id]
     assert (await api.http.post(f"/runs/{run_id}/cancel", headers=operator)).status_code == 202
-    reader = await api.bearing(Scope.READ_BEDS)
+    reader = await api.bearing(READ_BEDS)
     assert (await api.http.post(f"/runs/{run_id}/cancel", headers=reader)).status_code == 403

@@ -15,9 +15,10 @@ from temporalio.converter import WorkflowSerializationContext
 
 from config.settings import Settings
 from library.access.encryption import KeyRing
+from library.access.scopes import Scope
 from library.access.sessions import Sessions
-from library.access.tokens import Scope
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from service.temporal import encryption_codec
 from tests.integration.api.conftest import TWO, Client
 from tests.support.runs import Workbooks
@@ -46,7 +47,7 @@ async def ui(api: Client) -> Ui:
     return Ui(api.http)
 
 
-async def sign_in(api: Client, *scopes: Scope) -> httpx.Response:
+async def sign_in(api: Client, *scopes: str) -> httpx.Response:
     _, token = await api.tokens.create("browser", scopes)
     return await api.http.post("/codec", data={"token": token})
 
@@ -83,9 +84,9 @@ async def test_nothing_is_shown_without_a_session_or_a_token(api: Client, ui: Ui
     assert (await ui.decode(payload)).status_code == 401
     assert (await ui.decode(payload, Cookie="wardflow_session=k.AAAA")).status_code == 401
     assert (await ui.decode(payload, Authorization="Bearer wf_wrong")).status_code == 401
-    assert (await sign_in(api, Scope.READ_BEDS, Scope.READ_PATIENTS)).status_code == 401
+    assert (await sign_in(api, READ_BEDS, Scope.READ_PATIENTS)).status_code == 401
     assert not api.http.cookies
-    assert (await ui.decode(payload, **await api.bearing(Scope.READ_BEDS))).status_code == 403
+    assert (await ui.decode(payload, **await api.bearing(READ_BEDS))).status_code == 403
     assert await shows(await ui.decode(payload, **await api.bearing(Scope.OPERATE)))
 
 

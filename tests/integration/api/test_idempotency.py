@@ -7,14 +7,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from library.access.idempotency import Answer, Attempt, Busy, Claimed, Differs, IdempotencyKeys
-from library.access.tokens import Scope
+from library.access.idempotency import Busy, Claimed, Differs, IdempotencyKeys, KeyedRequest, StoredAnswer
+from library.access.scopes import Scope
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import TWO, Client
 from tests.support.runs import Workbooks
 
 URL = "https://www.england.nhs.uk/none.xlsx"
-DONE = Answer(202, {"location": "/runs/1"}, b"{}")
+DONE = StoredAnswer(202, {"location": "/runs/1"}, b"{}")
 
 
 async def upload(api: Client, headers: dict[str, str], key: str | None, which: int = 0) -> httpx.Response:
@@ -90,11 +91,11 @@ async def test_a_key_that_cannot_be_one_is_refused(api: Client, operator: dict[s
 async def test_no_key_opens_what_its_caller_may_not_do(api: Client, operator: dict[str, str]) -> None:
     assert (await upload(api, operator, "k")).status_code == 202
     assert (await upload(api, {}, "k")).status_code == 401
-    assert (await upload(api, await api.bearing(Scope.READ_BEDS), "k")).status_code == 403
+    assert (await upload(api, await api.bearing(READ_BEDS), "k")).status_code == 403
 
 
-def attempt(principal: UUID, fingerprint: bytes = b"f") -> Attempt:
-    return Attempt(principal, "key", fingerprint)
+def attempt(principal: UUID, fingerprint: bytes = b"f") -> KeyedRequest:
+    return KeyedRequest(principal, "key", fingerprint)
 
 
 async def test_a_process_that_died_locks_its_key_for_the_lease_only(pool: Pool) -> None:
@@ -108,7 +109,7 @@ async def test_a_process_that_died_locks_its_key_for_the_lease_only(pool: Pool) 
     await pool.execute("UPDATE access.idempotency SET claimed_at = now() - interval '1 minute'")
     assert isinstance(await keys.claim(attempt(me, b"other")), Differs)
     assert isinstance(await keys.claim(next_one), Claimed)
-    await keys.keep(dead, Answer(500, {}, b"late"))
+    await keys.keep(dead, StoredAnswer(500, {}, b"late"))
     await keys.give_back(dead)
     assert isinstance(await keys.claim(attempt(me)), Busy), "the dead one has no say any more"
     await keys.keep(next_one, DONE)

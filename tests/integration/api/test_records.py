@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.tokens import Api, Scope
+from library.access.scopes import Scope
+from library.sources.records.apis import Api
 from library.streams.reader import Record
 from library.warehouse.pool import Pool
 from tests.support.kafka import Kafka

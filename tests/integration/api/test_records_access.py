@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from library.access.tokens import Api, Scope, Tokens
+from library.access.scopes import Scope
+from library.access.tokens import Tokens
+from library.sources.records.apis import Api
 from tests.integration.api.test_records import api, headers, streaming, topics
 from tests.support.records import PASSWORD, Clinic, patient
 

@@ -20,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from config.settings import Settings
-from library.access.tokens import Scope, Tokens
+from library.access.scopes import Scope
+from library.access.tokens import Tokens
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO

@@ -11,7 +11,7 @@ import pytest_asyncio
 from config.settings import Settings
 from library.warehouse.pool import Pool
 from library.warehouse.runs import ABANDONED
-from service.api import runs
+from service.api.routes import runs
 from service.temporal import connect
 from tests.integration.api.conftest import TWO, Client
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from library.access.tokens import Api, Scope
+from library.access.scopes import Scope, post_to
+from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 
@@ -31,7 +32,7 @@ async def test_a_user_is_made_granted_changed_and_disabled(api: Client, operator
     token = (await api.http.post("/access/users/clinic/tokens", json={"days": 1}, headers=operator)).json()["token"]
     bearer = await api.tokens.verify(token)
     assert bearer is not None
-    assert bearer.may(Api.ADMISSIONS.scope)
+    assert bearer.may(post_to(Api.ADMISSIONS))
     changed = await api.http.patch("/access/users/clinic", json={"disabled": True}, headers=operator)
     assert changed.status_code == 204
     assert await api.tokens.verify(token) is None

@@ -5,7 +5,8 @@ from uuid import uuid4
 import pytest
 
 from config.settings import Settings
-from library.access.tokens import Api, Scope
+from library.access.scopes import Scope
+from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from tests.support.records import MADE, clinic
 

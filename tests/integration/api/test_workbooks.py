@@ -6,9 +6,9 @@ from http import HTTPStatus
 import pytest
 
 from config.settings import Settings
-from library.access.tokens import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import Client
 from tests.support.api import api_here
 from tests.support.runs import NHS, Workbooks
@@ -59,6 +59,6 @@ async def test_while_the_store_is_away_it_can_be_asked_for_again_later(
     path = await path_of(sent, pool, next(iter(FILES)))
     s3 = settings.s3.model_copy(update={"url": "http://127.0.0.1:1"})
     async with api_here(settings.model_copy(update={"s3": s3})) as http:
-        answer = await http.get(path, headers=await api.bearing(Scope.READ_BEDS))
+        answer = await http.get(path, headers=await api.bearing(READ_BEDS))
     assert (answer.status_code, answer.json()["type"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "StoreUnavailable")
     assert answer.headers["retry-after"]

@@ -8,13 +8,15 @@ import pytest_asyncio
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.tokens import Scope, Tokens
+from library.access.scopes import Scope
+from library.access.tokens import Tokens
 from library.access.users import Users
 from library.contracts.lake import Archived
 from library.warehouse.archives import Archives
 from library.warehouse.pool import Pool
+from service.sources.beds import READ_BEDS
 from service.temporal import connect
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.kafka import Kafka
 
 
@@ -22,7 +24,7 @@ async def test_a_token_that_was_made_can_be_used_by_its_maker(commands: Commands
     made = await commands.answer("access", "token", "create", "[dashboard]", "--scope", "read:beds", "--days", "1")
     found = await Tokens(pool).verify(made["token"])
     assert found is not None
-    assert (found.token_id, found.may(Scope.READ_BEDS), found.may(Scope.OPERATE)) == (UUID(made["id"]), True, False)
+    assert (found.token_id, found.may(READ_BEDS), found.may(Scope.OPERATE)) == (UUID(made["id"]), True, False)
     (listed,) = await Tokens(pool).listed()
     assert set(made) == {"id", "token"}
     assert listed.expires_at is not None

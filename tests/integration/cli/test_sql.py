@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from library.access.tokens import Scope, Tokens
+from library.access.tokens import Tokens
 from library.warehouse.pool import Pool
-from tests.integration.cli.conftest import Commands
+from service.sources.beds import READ_BEDS
+from tests.support.commands import Commands
 
 ID = "6564218e-0000-4000-8000-000000000001"
 VALUES: dict[str, tuple[str, Any, str | None]] = {
@@ -142,7 +143,7 @@ BREAKING_OUT = "SELECT 1) TO STDOUT; COMMIT; DELETE FROM access.token; COPY (SEL
 async def test_nothing_is_changed_and_nothing_half_said(
     commands_with: Callable[..., Commands], pool: Pool, query: str, said: str
 ) -> None:
-    await Tokens(pool).create("kept", [Scope.READ_BEDS])
+    await Tokens(pool).create("kept", [READ_BEDS])
     # As the owner, who may do everything: what is refused is refused by the transaction alone.
     owner = commands_with(POSTGRES__READ_ONLY_DSN=commands_with().environment["WARDFLOW_POSTGRES__DSN"])
     for form in ((), ("--json",), ("--csv",)):

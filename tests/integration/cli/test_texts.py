@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from library.access.tokens import Scope, Tokens
+from library.access.tokens import Tokens
 from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from tests.integration.cli.conftest import Commands
+from service.sources.beds import READ_BEDS
+from tests.support.commands import Commands
 
 TEXTS = ("KH03 [/b].xls", "Beds [final].xlsx", "Beds [red]now[/].xlsx", "Beds :bed:.xlsx")
 
@@ -65,7 +66,7 @@ async def test_a_run_is_listed_shown_and_watched_with_its_subject(commands: Comm
 
 @pytest.mark.parametrize("text", TEXTS)
 async def test_a_token_is_listed_with_its_name(commands: Commands, pool: Pool, text: str) -> None:
-    await Tokens(pool).create(text, [Scope.READ_BEDS])
+    await Tokens(pool).create(text, [READ_BEDS])
     assert f" {text} " in await commands.done("access", "token", "list")
 
 
@@ -112,7 +113,7 @@ async def test_what_steers_a_terminal_is_shown_and_not_done(
     commands: Commands, pool: Pool, sent: str, seen: str
 ) -> None:
     run_id = await entered(pool, sent)
-    await Tokens(pool).create(sent, [Scope.READ_BEDS])
+    await Tokens(pool).create(sent, [READ_BEDS])
     for words in (
         ("runs", "list"),
         ("runs", "show", run_id),

@@ -9,9 +9,9 @@ import pytest_asyncio
 from config.settings import Settings
 from library.access.users import Users
 from library.warehouse.pool import Pool
-from service.cli.demo.records import post_records
+from service.sources.records.demo import demonstrate
 from service.stack.doctor import examine
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.processes import OwnProcess, api_process
 
 SETTING = "WARDFLOW_KAFKA__ENABLED"
@@ -70,7 +70,7 @@ async def test_the_doctor_names_kafka_as_turned_off_and_as_no_problem(
 
 
 async def test_the_demo_leaves_records_out_and_says_why(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await post_records(settings)
+    assert (await demonstrate(settings)).agrees
     said = capsys.readouterr().out
     assert "left out" in said
     assert "Kafka is turned off" in said

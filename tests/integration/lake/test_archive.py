@@ -32,7 +32,7 @@ def storage(servers: Settings) -> LakeStorage:
 async def archived(
     kafka: Kafka, storage: LakeStorage, topic: str, *, seconds: float = 2.0, every: Any = SOON
 ) -> Archived:
-    return await Archive(kafka.connection, storage, topic, every).go_on(seconds)
+    return await Archive(kafka.connection, storage, topic, every).run(seconds)
 
 
 async def test_every_record_is_in_the_lake_as_it_was_in_kafka(
@@ -264,7 +264,7 @@ async def test_what_was_read_before_a_topic_was_deleted_is_kept(
     await kafka.send(topic, *(b"%d" % number for number in range(10)))
     held, read = await in_kafka(kafka, topic), asyncio.Event()
     archive = Archive(kafka.connection, storage, topic, AppendEvery(seconds=60))
-    going = asyncio.create_task(archive.go_on(60, progress=lambda records: read.set() if records == 10 else None))
+    going = asyncio.create_task(archive.run(60, on_read=lambda records: read.set() if records == 10 else None))
     await asyncio.wait_for(read.wait(), 30)
     await kafka.delete_topic(topic)
     with pytest.raises(TopicMissing):

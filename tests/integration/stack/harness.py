@@ -9,8 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from config.servers import StackSettings
-from config.settings import Settings
+from config.settings import Settings, StackSettings
 from service.stack.processes import leftovers
 from service.stack.state import State, read_state
 

@@ -16,7 +16,7 @@ from config.settings import Settings
 from library.contracts.drains import DrainDone, DrainOutcome, DrainTopic, StreamState
 from library.contracts.errors import LoadInterrupted
 from library.contracts.streams import LeaderMissing, TopicMissing
-from library.streams.cluster import NOBODY, Cluster, Leaders
+from library.streams.cluster import NO_LEADER, Cluster, Leaders
 from library.streams.control import Streams
 from library.streams.drain import Drain, DrainLimits
 from library.streams.producer import Outgoing
@@ -62,7 +62,7 @@ class Stream:
         watching = asyncio.create_task(watch())
         try:
             return await (drain or self.drain).run(
-                asked, run_id="run", attempt=Attempt("drain000"), ending=lambda: ended, **options
+                asked, run_id="run", attempt=Attempt("drain000"), must_end=lambda: ended, **options
             )
         finally:
             watching.cancel()
@@ -110,7 +110,7 @@ async def stream(kafka: Kafka, pool: Pool) -> AsyncIterator[Stream]:
 async def test_what_was_there_before_the_first_start_is_drained_batch_by_batch(stream: Stream) -> None:
     await stream.send(*(result(number) for number in range(250)))
     beats: list[None] = []
-    done = await stream.run(beat=lambda: beats.append(None))
+    done = await stream.run(heartbeat=lambda: beats.append(None))
     assert (done.outcome, done.records, done.next_offset) == (DrainOutcome.TIME, 250, 250)
     assert done.batches >= 3
     assert len(beats) >= done.batches
@@ -294,7 +294,7 @@ async def test_a_cancelled_drain_leaves_whole_batches_and_the_next_one_goes_on(s
     first = asyncio.Event()
     running = asyncio.create_task(
         stream.drain.run(
-            DrainTopic(topic=stream.topic, partition=0), run_id="run", attempt=Attempt("drain000"), beat=first.set
+            DrainTopic(topic=stream.topic, partition=0), run_id="run", attempt=Attempt("drain000"), heartbeat=first.set
         )
     )
     await first.wait()
@@ -353,7 +353,7 @@ async def test_a_partition_that_misses_its_leader_keeps_no_other_from_being_drai
 
     async def without_one(cluster: Cluster, topic: str) -> Leaders:
         found = await leaders(cluster, topic)
-        return replace(found, by_partition={**found.by_partition, 1: NOBODY}) if topic == patient else found
+        return replace(found, by_partition={**found.by_partition, 1: NO_LEADER}) if topic == patient else found
 
     monkeypatch.setattr(Cluster, "leaders", without_one)
     every, told = {(topic, partition) for topic in names for partition in range(2)}, list[str]()

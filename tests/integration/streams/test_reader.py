@@ -37,7 +37,7 @@ async def test_a_batch_ends_at_its_bound_of_records_and_the_next_goes_on_there(k
     async with Reader(kafka.connection, topic, {0: 3}) as reader:
         batches = [(await reader.read(max_records=10, max_bytes=10**8, wait=5))[0] for _ in range(3)]
         assert await reader.read(**PLENTY, wait=0) == []
-    assert [(batch.first, batch.end, batch.behind) for batch in batches] == [(3, 13, 12), (13, 23, 2), (23, 25, 0)]
+    assert [(batch.first, batch.end, batch.lag) for batch in batches] == [(3, 13, 12), (13, 23, 2), (23, 25, 0)]
     assert [value for batch in batches for value in values(batch.records)] == [
         b"%d" % number for number in range(3, 25)
     ]

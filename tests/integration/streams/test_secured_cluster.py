@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
-from config.servers import KafkaSettings, StackSettings
-from config.settings import Settings
+from config.settings import KafkaSettings, Settings, StackSettings
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaRefused, KafkaUnavailable
 from library.streams.cluster import Cluster, NewTopicSpec

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.fhir_imports import FhirImportActivities
+from activities.fhir.imports import FhirImportActivities
 from activities.loads import LoadActivities
 from activities.staging import Stager
-from config.sections import FhirSettings
+from config.fhir import FhirSettings
 from library.contracts.loads import DatasetCounts, LoadOutcome
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore

@@ -15,7 +15,7 @@ async def planned(pool: Pool, reader_version: int, run_id: str, *patients: str) 
     imports = FhirImports(pool, reader_version)
     await imports.enter_patients(run_id, "here", patients)
     plan = await imports.plan(run_id, "here", "02139", batch=10)
-    asked = [await imports.asked(run_id, number) for number in range(plan.searches)]
+    asked = [await imports.search(run_id, number) for number in range(plan.searches)]
     return [(set(each.patients), each.since) for each in asked]
 
 
@@ -43,7 +43,7 @@ async def test_those_whom_an_older_reader_has_read_have_searches_of_their_own(po
 async def test_a_plan_of_an_older_reader_is_asked_whole_by_a_newer_one(pool: Pool) -> None:
     await imported(pool, 1, NOON, "a")
     await planned(pool, 1, "run", "a")
-    assert (await FhirImports(pool, 2).asked("run", 0)).since is None
+    assert (await FhirImports(pool, 2).search("run", 0)).since is None
 
 
 async def test_a_newer_readers_time_counts_though_it_is_earlier(pool: Pool) -> None:

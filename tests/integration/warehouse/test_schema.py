@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from library.warehouse import schema
+from library.warehouse.server import PostgresTooOld
 from service.bootstrap import SCHEMAS, check
 from service.resources import warehouse_dsn
 from tests.faults.harness import until_async
@@ -38,6 +39,17 @@ async def test_processes_that_migrate_at_once_make_one_schema(empty_database: st
     present, needed = await schema.revisions(empty_database)
     assert {present, *reached} == {needed}
     assert await schema.upgrade(empty_database, SCHEMAS) == needed
+
+
+async def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("library.warehouse.server.OLDEST", 1_000)  # no older server is here
+    with pytest.raises(PostgresTooOld, match="is too old: Wardflow needs version 1000 or newer"):
+        await schema.upgrade(empty_database, SCHEMAS)
+    connection = await asyncpg.connect(empty_database)
+    assert not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ingest')")
+    await connection.close()
 
 
 async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_database: str) -> None:

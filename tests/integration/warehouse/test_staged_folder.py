@@ -9,7 +9,7 @@ from library.contracts.loads import DatasetCounts, LoadIdentity, LoadRequest, Lo
 from library.objects.staged import STAGED, StagedFolder, upload
 from library.staging.files import Staging
 from library.warehouse.sessions import Attempt
-from tests.support.made_up import READING
+from tests.support.made_up import READING, ReadingRow
 from tests.support.warehouse import MadeUpSource
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ async def loaded(made_up: MadeUpSource, folder: Path, rows: int) -> LoadResult:
 async def test_its_rows_and_rejections_are_loaded(made_up: MadeUpSource, tmp_path: Path, rows: int) -> None:
     with Staging(tmp_path, [READING]) as staging:
         for number in range(rows):
-            staging.add(READING, (number, MOMENT, None, 1.0, "a note", None, None), line=number + 1)
+            staging.add(READING, ReadingRow(number, MOMENT, None, 1.0, "a note"), line=number + 1)
         staging.refuse(READING, ["too bad"], line=rows + 1, raw=b"raw")
     result = await loaded(made_up, tmp_path, rows)
     assert result.counts[READING.name] == DatasetCounts(staged=rows + 1, rejected=1, inserted=rows)

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from library.access.rates import Rates
-from library.access.slowing import Counted, Slowing
+from library.access.slowing import FailureCounter, Slowing
 
 
 class Clock:
@@ -14,21 +14,21 @@ class Clock:
         return self.now
 
 
-def fail(slowing: Slowing, who: Counted, times: int) -> float:
+def fail(slowing: Slowing, who: FailureCounter, times: int) -> float:
     for _ in range(times):
         slowing.failed([who])
     return slowing.seconds([who])
 
 
 def test_the_first_failures_are_free_and_each_further_one_doubles_the_wait() -> None:
-    slowing, who = Slowing(Clock()), Counted("clinic", 3)
+    slowing, who = Slowing(Clock()), FailureCounter("clinic", 3)
     assert fail(slowing, who, 2) == 0
     assert [fail(slowing, who, 1) for _ in range(4)] == [1, 2, 4, 8]
 
 
 def test_nobody_is_locked_out() -> None:
     clock = Clock()
-    slowing, who = Slowing(clock), Counted("clinic", 3)
+    slowing, who = Slowing(clock), FailureCounter("clinic", 3)
     assert fail(slowing, who, 1_000) == 60
     clock.now += 60
     assert slowing.seconds([who]) == 0
@@ -36,7 +36,7 @@ def test_nobody_is_locked_out() -> None:
 
 def test_a_success_or_a_quarter_of_an_hour_makes_failures_forgotten() -> None:
     clock = Clock()
-    slowing, who = Slowing(clock), Counted("clinic", 1)
+    slowing, who = Slowing(clock), FailureCounter("clinic", 1)
     fail(slowing, who, 3)
     slowing.succeeded(who)
     assert slowing.seconds([who]) == 0
@@ -47,20 +47,20 @@ def test_a_success_or_a_quarter_of_an_hour_makes_failures_forgotten() -> None:
 
 def test_the_longest_wait_of_user_and_address_counts_and_others_have_none() -> None:
     slowing = Slowing(Clock())
-    user, address = Counted("clinic", 1), Counted("::1", 3)
+    user, address = FailureCounter("clinic", 1), FailureCounter("::1", 3)
     for _ in range(3):
         slowing.failed([user, address])
     assert slowing.seconds([address]) == 1
     assert slowing.seconds([user, address]) == 4
-    assert slowing.seconds([Counted("other", 1)]) == 0
+    assert slowing.seconds([FailureCounter("other", 1)]) == 0
 
 
 def test_what_is_counted_takes_bounded_memory() -> None:
     slowing = Slowing(Clock())
     for number in range(25_000):
-        slowing.failed([Counted(number, 1)])
-    assert slowing.seconds([Counted(24_999, 1)]) == 1
-    assert slowing.seconds([Counted(0, 1)]) == 0
+        slowing.failed([FailureCounter(number, 1)])
+    assert slowing.seconds([FailureCounter(24_999, 1)]) == 1
+    assert slowing.seconds([FailureCounter(0, 1)]) == 0
 
 
 def test_a_rate_lets_the_burst_pass_and_then_what_flows_in() -> None:

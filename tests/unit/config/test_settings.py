@@ -5,8 +5,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from config.servers import StackSettings
-from config.settings import Settings
+from config.settings import Settings, StackSettings
 
 STACK = {
     "postgres": {"url": "postgresql://owner@stack/db", "read_only_url": "postgresql://reader@stack/db"},

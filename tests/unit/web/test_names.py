@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from library.contracts.errors import HostNotResolved
-from library.web.names import Names
+from library.web.names import FailingNames
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_name_that_stays_unknown_is_given_up_after_fifteen_seconds_of_tries(clock: list[float]) -> None:
-    names = Names()
+    names = FailingNames()
     for _ in range(3):
         names.failed("a.invalid")
         clock[0] += 5
@@ -26,7 +26,7 @@ def test_a_name_that_stays_unknown_is_given_up_after_fifteen_seconds_of_tries(cl
 
 
 def test_a_name_that_resolved_between_begins_anew(clock: list[float]) -> None:
-    names = Names()
+    names = FailingNames()
     names.failed("a.invalid")
     clock[0] += 15
     names.resolved("a.invalid")
@@ -35,7 +35,7 @@ def test_a_name_that_resolved_between_begins_anew(clock: list[float]) -> None:
 
 
 def test_a_failure_of_long_ago_does_not_count(clock: list[float]) -> None:
-    names = Names()
+    names = FailingNames()
     names.failed("a.invalid")
     clock[0] += 3_600
     names.failed("a.invalid")

@@ -232,7 +232,7 @@ def test_what_is_cut_out_and_put_back_is_what_was_there(
     body = encoded(bundle(*entries, link=[{"relation": "next", "url": "b"}]), indent=indent, ensure_ascii=False)
     plain = read_page(body)
     with pytest.MonkeyPatch.context() as patched:
-        shallow, deep = page_module._deep_apart(body)
+        shallow, deep = page_module._replace_deep_resources(body)
         assert (shallow, deep) == (body, {})
         patched.setattr(page_module, "_DEEPEST", page_module._OF_A_RESOURCE)  # every resource is too deep
         patched.setattr(page_module, "_decode_bundle", Mock(side_effect=[RecursionError, DEFAULT], wraps=DECODE))

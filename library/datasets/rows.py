@@ -1,0 +1,17 @@
+"""Named rows: what a reader hands over, and how it makes many of them."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+
+def unchecked[**Cells, Row](row: Callable[Cells, Row]) -> Callable[Cells, Row]:
+    """A constructor of a NamedTuple at two thirds of its cost, for readers of millions of rows.
+
+    All cells come by position. mypy counts them and checks their types; nothing does at run time.
+    """
+    make, kind = tuple.__new__, cast(Any, row)
+
+    def construct(*cells: Any) -> Any:  # noqa: ANN401 - the signature is the row's
+        return make(kind, cells)
+
+    return cast(Callable[Cells, Row], construct)

@@ -1,0 +1,25 @@
+"""Which PostgreSQL the warehouse needs."""
+
+import re
+
+from library.contracts.errors import WardflowError
+
+OLDEST = 18
+"""Major version: the stack brings it, and the tests run with no older one."""
+
+
+class PostgresTooOld(WardflowError):
+    """The server of the warehouse is older than Wardflow needs."""
+
+    default_advice = f"Upgrade the server to PostgreSQL {OLDEST} or newer, or name another one."
+
+
+def check_version(version: str) -> None:
+    """Check the version of a server, as `SHOW server_version` says it: `18.1`, `19beta1`, `17.5 (Debian 17.5-1)`.
+
+    Raises:
+        PostgresTooOld: it is older than `OLDEST`.
+    """
+    major = re.match(r"\d+", version)
+    if major is None or int(major[0]) < OLDEST:
+        raise PostgresTooOld(f"PostgreSQL {version} is too old: Wardflow needs version {OLDEST} or newer.")

@@ -1,0 +1,44 @@
+"""Steps that follow the merge of a dataset: run in the load's transaction, for the keys that it wrote."""
+
+import asyncpg
+
+from library.contracts.errors import LoadRejected
+from library.contracts.loads import DatasetCounts
+from library.datasets.declaration import Dataset
+from library.datasets.sql import changed
+from library.warehouse.failures import constraint_name, passes, sqlstate
+from library.warehouse.pool import Connection
+from library.warehouse.statements import WORTH_ANALYZING
+
+
+class StepFailed(LoadRejected):
+    """A step that follows a merge failed, so nothing of the load was stored."""
+
+    default_advice = "Correct the step, where its dataset is declared. No row of the load is to blame by itself."
+
+
+async def run_steps(connection: Connection, dataset: Dataset, counts: DatasetCounts) -> None:
+    """Run the steps of a dataset, if the load wrote any of its rows.
+
+    Args:
+        connection: in the load's transaction, with the dataset's lock; the keys are in `changed`.
+        dataset: whose rows were written.
+        counts: of its rows in this load.
+
+    Raises:
+        StepFailed: a repeat cannot succeed. What can, such as a deadlock, is raised as it came.
+    """
+    written = counts.inserted + counts.updated + counts.deleted
+    if not written:
+        return
+    if written > WORTH_ANALYZING:
+        await connection.execute(f"ANALYZE {changed(dataset.model)}")
+    for step in dataset.steps:
+        try:
+            await connection.execute(step.sql)
+        except asyncpg.PostgresError as error:
+            if passes(error):
+                raise
+            where = f", {constraint_name(error)}" if constraint_name(error) else ""
+            message = f"The step '{step.name}' of {dataset.name} failed: SQLSTATE {sqlstate(error)}{where}."
+            raise StepFailed(message) from error

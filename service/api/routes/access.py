@@ -1,0 +1,70 @@
+"""`/access`: tokens, and the audit."""
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from library.access.scopes import Scope
+from library.warehouse.queries import access as queries
+from service.api.context import Context, context
+from service.api.items import AuditItem, MadeToken, ScopeName, TokenItem
+from service.api.pages import After, Limit, listed
+from service.api.parameters import NO_NUL, Moment, Text
+from service.api.security import Caller, needs
+from service.sources import SCOPES
+
+# Not idempotent by key: its answer would have to be kept, and a token is kept nowhere.
+router = APIRouter(prefix="/access", tags=["access"])
+Api = Annotated[Context, Depends(context)]
+
+
+class NewToken(BaseModel):
+    """The token that is wanted."""
+
+    name: str = Field(
+        description="Whom it is for, or what.", max_length=200, pattern=NO_NUL, examples=["ward dashboard"]
+    )
+    scopes: list[ScopeName] = Field(min_length=1, max_length=len(SCOPES), examples=[[SCOPES[0]]])
+    days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
+
+
+@router.get("/tokens", **needs(Scope.ADMIN, items=TokenItem))
+async def list_tokens(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+    """List tokens, the newest first, without themselves."""
+    return await listed(request, api.pool, queries.tokens(), limit=limit, after=after)
+
+
+@router.post("/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 413))
+async def create_token(wanted: NewToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+    """Make a token; it is shown only in this answer."""
+    expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
+    scopes = sorted(set(wanted.scopes))
+    token_id, token = await api.tokens.create(wanted.name, scopes, expires_at=expires_at)
+    await api.audit.record(str(caller.token_id), "create_token", str(token_id), scopes=scopes)
+    response.headers["Location"] = f"/access/tokens/{token_id}"
+    return MadeToken(id=token_id, token=token, name=wanted.name, scopes=scopes, expires_at=expires_at)
+
+
+@router.delete("/tokens/{token_id}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+async def revoke_token(token_id: UUID, api: Api, caller: Caller) -> None:
+    """Take a token back, from the next request on."""
+    await api.tokens.revoke(token_id)
+    await api.audit.record(str(caller.token_id), "revoke_token", str(token_id))
+
+
+@router.get("/audit", **needs(Scope.ADMIN, items=AuditItem))
+async def list_audit(
+    request: Request,
+    api: Api,
+    actor: Text = None,
+    action: Text = None,
+    since: Annotated[Moment | None, Query(description="Only from this moment on (with a zone).")] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """Who did what to what, the newest first."""
+    return await listed(request, api.pool, queries.audit(actor, action, since), limit=limit, after=after)

@@ -1,0 +1,105 @@
+"""`/runs`: every run, with or without a worker up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from http import HTTPStatus
+from itertools import count
+from typing import Annotated, Literal
+
+import asyncpg
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+from temporalio.service import RPCError, RPCStatusCode
+
+from library.access.scopes import Scope
+from library.contracts.runs import Run, RunState
+from library.warehouse.failures import DISCONNECTED
+from library.warehouse.queries import runs as queries
+from service.api.context import Context, context
+from service.api.idempotent import Idempotent
+from service.api.pages import After, Limit, listed
+from service.api.parameters import NO_NUL
+from service.api.patient_data import seen_sources
+from service.api.runs import RunAnswer, as_it_is, as_stored, ask_temporal
+from service.api.security import Caller, needs
+from service.temporal import TemporalUnavailable
+
+router = APIRouter(prefix="/runs", tags=["runs"], route_class=Idempotent)
+Api = Annotated[Context, Depends(context)]
+
+_LOOK_EVERY = 0.5
+_LOOKS_UNTIL_ASKED = 10
+"""Looks of an event stream until Temporal is asked again whether the run goes on."""
+
+
+class RunEvent(BaseModel):
+    """An event of a run's stream."""
+
+    event: Literal["run"]
+    data: str = Field(description="The run, as `GET /runs/{run_id}` answers it.")
+
+
+@router.get("", **needs(Scope.OPERATE, items=Run))
+async def list_runs(
+    request: Request,
+    api: Api,
+    caller: Caller,
+    state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
+    source: Annotated[
+        str | None, Query(description="Only of this source.", max_length=100, pattern=NO_NUL, examples=["beds"])
+    ] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> Response:
+    """List runs, the newest first; those that concern patients only with `read:patients` too."""
+    await ask_temporal(api)
+    query = queries.runs(state, source, seen_sources(caller))
+    return await listed(request, api.reader, query, limit=limit, after=after)
+
+
+@router.get("/{run_id}", **needs(Scope.OPERATE, 404))
+async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+    """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
+    return await as_it_is(api, run_id, caller)
+
+
+@router.get(
+    "/{run_id}/events",
+    response_class=EventSourceResponse,
+    **needs(Scope.OPERATE, 404, media_types=["text/event-stream"], schema=RunEvent.model_json_schema()),
+)
+async def follow_run(
+    found: Annotated[RunAnswer, Depends(get_run)], api: Api, caller: Caller, response: Response
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: the run as it is now and at each change, until it has ended."""
+    response.headers["Cache-Control"] = "no-store"
+    sent: RunAnswer | None = None
+    for look in count(1):
+        if found != sent:
+            yield ServerSentEvent(event="run", data=found)
+            sent = found
+        if found.state is not RunState.RUNNING:
+            return
+        await asyncio.sleep(_LOOK_EVERY)
+        # A terminated workflow does not update its row, and without a worker nothing else does: ask Temporal.
+        read = as_stored if look % _LOOKS_UNTIL_ASKED else as_it_is
+        # FastAPI ends a stream that fails as if it were complete, so a look that fails is repeated.
+        with suppress(asyncpg.PostgresError, *DISCONNECTED):
+            found = await read(api, found.id, caller)
+
+
+@router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
+async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+    """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
+    found = await as_it_is(api, run_id, caller)
+    if found.state is RunState.RUNNING:
+        await api.audit.record(str(caller.token_id), "cancel_run", found.id)
+        handle = api.starter.client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id)
+        try:
+            await handle.cancel()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
+    return await as_stored(api, run_id, caller)

@@ -1,0 +1,116 @@
+"""`/access/users` and `/access/grants`: who posts records, and what."""
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Path as InPath
+from pydantic import BaseModel, Field
+
+from library.access.scopes import Scope
+from library.access.users import LONGEST_PASSWORD, NAME, SHORTEST_PASSWORD, Users
+from library.warehouse.queries import access as queries
+from service.api.context import Context, context
+from service.api.items import GrantItem, MadeToken, UserItem
+from service.api.names import one_of
+from service.api.pages import After, Limit, listed
+from service.api.security import Caller, needs
+from service.sources import POSTING_APIS
+
+# Not idempotent by key: answers would have to be kept, and a token is kept nowhere.
+router = APIRouter(prefix="/access", tags=["access"])
+Api = Annotated[Context, Depends(context)]
+ApiName = Annotated[str, InPath(), *one_of(POSTING_APIS)]
+Name = Annotated[str, InPath(pattern=f"^{NAME}$", examples=["st-elsewhere"])]
+
+
+class NewUser(BaseModel):
+    """The user who is wanted, and is granted nothing yet."""
+
+    name: str = Field(pattern=f"^{NAME}$", examples=["st-elsewhere"])
+    password: str | None = Field(
+        default=None,
+        min_length=SHORTEST_PASSWORD,
+        max_length=LONGEST_PASSWORD,
+        description="For HTTP Basic; without it only tokens let the user in.",
+    )
+
+
+class MadeUser(BaseModel):
+    """A user."""
+
+    id: UUID
+    name: str
+
+
+class Change(BaseModel):
+    """What is to be changed of a user, from the next request on."""
+
+    password: str | None = Field(default=None, min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)
+    disabled: bool | None = Field(default=None, description="Whether neither password nor tokens count.")
+
+
+class NewUserToken(BaseModel):
+    """The token that is wanted: it may do what its user is granted."""
+
+    days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
+
+
+@router.get("/users", **needs(Scope.ADMIN, items=UserItem))
+async def list_users(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+    """List users, by name."""
+    return await listed(request, api.pool, queries.users(), limit=limit, after=after)
+
+
+@router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 409, 413))
+async def create_user(wanted: NewUser, api: Api, caller: Caller) -> MadeUser:
+    """Make a user."""
+    user_id = await Users(api.pool).create(wanted.name, wanted.password)
+    await api.audit.record(str(caller.token_id), "create_user", str(user_id))
+    return MadeUser(id=user_id, name=wanted.name)
+
+
+@router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, 404, 413))
+async def change_user(name: Name, wanted: Change, api: Api, caller: Caller) -> None:
+    """Give a user another password, or disable or enable one."""
+    users = Users(api.pool)
+    user_id = str(await users.id_of(name))
+    if wanted.password is not None:
+        await users.set_password(name, wanted.password)
+        await api.audit.record(str(caller.token_id), "set_password", user_id)
+    if wanted.disabled is not None:
+        await (users.disable if wanted.disabled else users.enable)(name)
+        await api.audit.record(str(caller.token_id), "disable_user" if wanted.disabled else "enable_user", user_id)
+
+
+@router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 404, 413))
+async def create_token(name: Name, wanted: NewUserToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+    """Make a token of a user; it is shown only in this answer, and taken back as every token is."""
+    expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
+    user_id = await Users(api.pool).id_of(name)
+    token_id, token = await api.tokens.create(name, [], expires_at=expires_at, user_id=user_id)
+    await api.audit.record(str(caller.token_id), "create_token", str(token_id), user=str(user_id))
+    response.headers["Location"] = f"/access/tokens/{token_id}"
+    return MadeToken(id=token_id, token=token, name=name, scopes=[], expires_at=expires_at)
+
+
+@router.get("/grants", **needs(Scope.ADMIN, items=GrantItem))
+async def list_grants(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+    """List who may post what."""
+    return await listed(request, api.pool, queries.grants(), limit=limit, after=after)
+
+
+@router.put("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+async def grant(name: Name, api: ApiName, caller: Caller, of: Api) -> None:
+    """Let a user post to an API, from the next request on."""
+    await Users(of.pool).grant(name, api)
+    await of.audit.record(str(caller.token_id), "grant", str(await Users(of.pool).id_of(name)), api=api)
+
+
+@router.delete("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+async def ungrant(name: Name, api: ApiName, caller: Caller, of: Api) -> None:
+    """Let a user no longer post to an API, from the next request on."""
+    await Users(of.pool).ungrant(name, api)
+    await of.audit.record(str(caller.token_id), "ungrant", str(await Users(of.pool).id_of(name)), api=api)

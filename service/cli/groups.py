@@ -1,0 +1,25 @@
+"""Groups of commands that sources bring: `wardflow ingest`, `import`, `sandbox`, `simulate`."""
+
+from importlib import import_module
+
+import typer
+
+from service.sources import SOURCES, room_of
+
+GROUPS = {
+    "ingest": "Bring files in.",
+    "import": "Bring in patients and observations (FHIR).",
+    "sandbox": "Run a server with synthetic data, to try things against.",
+    "simulate": "Play others who talk to Wardflow.",
+}
+"""What the help says of each."""
+
+
+def group(name: str) -> typer.Typer:
+    """One group, with the commands of all sources that add to it; other sources' modules are not imported."""
+    made = typer.Typer(add_completion=False, no_args_is_help=True, help=GROUPS[name])
+    made.callback()(lambda: None)  # a group of one command stays a group
+    for source in SOURCES:
+        if module := source.commands.get(name):
+            made.registered_commands += import_module(f"{room_of(source)}.{module}").app.registered_commands
+    return made

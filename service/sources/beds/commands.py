@@ -1,0 +1,171 @@
+"""`wardflow ingest workbook`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.text import Text
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError
+from library.contracts.runs import NOTE, RunState
+from library.sources.beds.contracts import CURRENT_EDITION
+from service.cli.exits import exit_of_all
+from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.output import Json, err, out, print_json, run, table
+from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
+from service.starts import RunHandle, Starter
+
+app = typer.Typer()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        run: its run's id; empty where none was started.
+        rows: that its load brought, in all datasets.
+        current_edition: the edition that counted for its quarter when the run ended.
+        note: what the run says of that to people; empty where its own edition counts.
+        error: why not, with its type; empty where all went well.
+    """
+
+    file: str
+    run: str = ""
+    state: str = RunState.FAILED
+    result: str = ""
+    edition: str = ""
+    period_end: str = ""
+    organisations: int = 0
+    rows: int = 0
+    warnings: int = 0
+    error_type: str = ""
+    error: str = ""
+    advice: str = ""
+    current_edition: str = ""
+    note: str = ""
+
+
+@app.command()
+def workbook(
+    paths: Annotated[list[str], typer.Argument(help="Workbooks, folders of them, or URLs.", show_default=False)],
+    reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
+
+    async def main(settings: Settings) -> list[Followed]:
+        return await _follow(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
+
+    followed = run(main)
+    outcomes = [outcome_of(each) for each in followed]
+    if as_json:
+        print_json([asdict(outcome) for outcome in outcomes])
+    else:
+        show(outcomes)
+    raise typer.Exit(exit_of_all(followed))
+
+
+def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
+    """URLs and files themselves, and the workbooks in folders, whatever lies how deep; lock files of Excel are none.
+
+    Raises:
+        ConfigurationError: a path does not exist, or a folder holds no workbook.
+    """
+    for given in paths:
+        path = Path(given)
+        if given.startswith(("https://", "http://")):
+            yield given
+        elif path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
+        else:
+            found = sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and file.suffix.lower() in EXCEL and not file.name.startswith("~$")
+            )
+            if not found:
+                raise ConfigurationError(f"The folder {path} holds no .xls or .xlsx file.", advice="Check the path.")
+            yield from found
+
+
+async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, quiet: bool = False) -> list[Outcome]:
+    """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
+    return [outcome_of(each) for each in await _follow(settings, paths, quiet=quiet)]
+
+
+async def _follow(
+    settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
+) -> list[Followed]:
+    return await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
+
+
+def _wanted(source: Path | str, *, reload: bool) -> Wanted:
+    async def start(starter: Starter, bar: Bar) -> RunHandle:
+        if isinstance(source, Path):
+            landed = await bar.land(source, partial(land_workbook, starter))
+            return await ingest_workbook(starter, landed, subject=source.name, reload=reload)
+        if reload:
+            raise ConfigurationError(
+                "What a URL gives can only be known once it is downloaded.",
+                advice="Give --reload with the file itself.",
+            )
+        return await ingest_workbook_from(starter, source)
+
+    name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
+    return Wanted(name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
+
+
+def outcome_of(followed: Followed) -> Outcome:
+    """What a closed run says of its file."""
+    finished = followed.run
+    report = finished.report if finished else {}
+    return Outcome(
+        file=followed.name,
+        run=finished.id if finished else "",
+        state=finished.state if finished else RunState.FAILED,
+        result=(finished.result if finished else None) or "",
+        edition=str(report.get("edition", "")),
+        period_end=str(report.get("period_end", "")),
+        organisations=_number(report.get("organisations")),
+        rows=_number(report.get("rows")),
+        warnings=_number(report.get("warnings")),
+        error_type=followed.error_type,
+        error=followed.error,
+        advice=followed.advice,
+        current_edition=str(report.get(CURRENT_EDITION, "")),
+        note=str(report.get(NOTE, "")),
+    )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """A line for each file, and below them why those that failed did."""
+    lines = table("file", "result", "period end", "organisations>", "rows>", "warnings>")
+    for outcome in outcomes:
+        failed = outcome.state != RunState.COMPLETED
+        lines.add_row(
+            outcome.file,
+            Text(outcome.error_type or outcome.state, "red") if failed else Text(outcome.result, "green"),
+            outcome.period_end,
+            f"{outcome.organisations or ''}",
+            f"{outcome.rows:,}" if outcome.rows else "",
+            f"{outcome.warnings or ''}",
+        )
+    out.print(lines)
+    for outcome in outcomes:
+        if outcome.note:
+            err.print(f"{outcome.file}: {outcome.note}", style="yellow")
+        if outcome.error:
+            err.print(f"\n{outcome.file}: {outcome.error}", style="red")
+            err.print(outcome.advice)

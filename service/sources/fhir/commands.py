@@ -1,0 +1,206 @@
+"""`wardflow import zipcode` and `wardflow import fhir`."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import asyncpg
+import typer
+from rich.text import Text
+
+from config.settings import Settings
+from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.runs import FIGURES_OF, Run, RunState
+from library.sources.fhir.ndjson import SUFFIXES
+from library.sources.fhir.queries import patient_unknown
+from library.warehouse import ledger
+from library.warehouse.failures import DISCONNECTED
+from service.cli.exits import exit_of_all
+from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
+from service.cli.pools import open_warehouse
+from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
+from service.starts import RunHandle, Starter
+
+app = typer.Typer()
+
+_DATASETS = ("fhir.patient", "fhir.observation")
+_TYPES = 5
+"""Types of resources that are named of those that were passed over."""
+
+Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
+
+
+@app.command()
+def zipcode(
+    zipcodes: Annotated[list[str], typer.Argument(help="Zip codes.", show_default=False)],
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Import the patients of zip codes and their observations; exits with 0 only if all is loaded, now or before."""
+    _follow([zipcode_wanted(each, server) for each in zipcodes], as_json=as_json)
+
+
+def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
+    """The import of a zip code."""
+
+    async def start(starter: Starter, _: Bar) -> RunHandle:
+        return await import_zipcode(starter, zipcode, server=server)
+
+    def source(settings: Settings) -> str:
+        name = server or settings.fhir.default
+        known = settings.fhir.by_name.get(name)
+        place = urlsplit(known.base_url).netloc.rpartition("@")[2] if known else ""
+        return f"the FHIR server {name} at {place}" if place else f"the FHIR server {name}"
+
+    return Wanted(zipcode, start, source)
+
+
+@app.command()
+def fhir(
+    paths: Annotated[
+        list[str], typer.Argument(help="NDJSON files, folders of them, or URLs of exports.", show_default=False)
+    ],
+    server: Server = None,
+    reload: Annotated[bool, typer.Option("--reload", help="Load once more what the ledger already has.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import NDJSON files or exports; exits with 0 only if every one of them is loaded, now or before."""
+
+    def wanted(source: Path | str) -> Wanted:
+        async def start(starter: Starter, bar: Bar) -> RunHandle:
+            if isinstance(source, Path):
+                landed = await bar.land(source, partial(land_fhir, starter))
+                return await import_fhir(starter, landed, subject=source.name, server=server, reload=reload)
+            if reload:
+                raise ConfigurationError(
+                    "What a URL gives can only be known once it is downloaded.",
+                    advice="Give --reload with the file itself.",
+                )
+            return await import_fhir_from(starter, source, server=server)
+
+        if isinstance(source, Path):
+            return Wanted(source.name, start)
+        address = urlsplit(source)
+        return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
+
+    with errors_as_sentences():
+        sources = list(files_in(paths))
+    _follow([wanted(each) for each in sources], as_json=as_json)
+
+
+def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
+    """URLs and files themselves, and the NDJSON files in folders, whatever lies how deep.
+
+    Raises:
+        ConfigurationError: a path does not exist, or a folder holds no NDJSON file.
+    """
+    for given in paths:
+        path = Path(given)
+        if given.startswith(("https://", "http://")):
+            yield given
+        elif path.is_file():
+            yield path
+        elif not path.is_dir():
+            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
+        else:
+            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(SUFFIXES))
+            if not found:
+                raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
+            yield from found
+
+
+def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
+    async def main(settings: Settings) -> list[Followed]:
+        return await follow(settings, wanted, quiet=as_json)
+
+    followed = run(main)
+    if as_json:
+        print_json([_told(each) for each in followed])
+    else:
+        show(followed)
+    if told := run(partial(_patient_unknown, followed=followed)):
+        err.print(told)
+    raise typer.Exit(exit_of_all(followed))
+
+
+async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> str:
+    """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
+    runs = [each.run for each in followed if each.run]
+    try:
+        async with open_warehouse(settings) as pool:
+            loads = {load for each in runs for load in await ledger.loads_behind(pool, _source(each), each.load_ids)}
+            unknown = await patient_unknown(pool, list(loads))
+    except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):
+        return "Postgres went away before observations of unknown patients were counted; the runs' reports say it."
+    return f"Observations whose patient is not here (yet): {unknown:,}. They are kept." if unknown else ""
+
+
+def _told(followed: Followed) -> dict[str, object]:
+    found = followed.run
+    return {
+        "name": followed.name,
+        "run": found.id if found else "",
+        "state": found.state if found else RunState.FAILED,
+        "result": found.result if found else None,
+        "counts": found.counts if found else {},
+        "report": found.report if found else {},
+        "error_type": followed.error_type,
+        "error": followed.error,
+        "advice": followed.advice,
+    }
+
+
+def show(followed: Sequence[Followed]) -> None:
+    """A line for each run, and below them why those that failed did."""
+    lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
+    for each in followed:
+        state = each.run.state if each.run else RunState.FAILED
+        result = (each.run.result if each.run else "") or ""
+        written = [_rows(each, name, "inserted", "updated") for name in _DATASETS]
+        counts = [*written, _rows(each, "", "unchanged"), _rows(each, "", "rejected")]
+        lines.add_row(
+            each.name,
+            Text(result, "green") if each.completed else Text(each.error_type or state, "red"),
+            *(f"{rows:,}" if rows or each.completed else "" for rows in counts),
+        )
+    out.print(lines)
+    for each in followed:
+        if each.completed and each.run and each.run.report.get("patients") == 0:
+            err.print(f"{each.name}: the server has no patient with this zip code.")
+        if each.completed and (passed_over := _passed_over(each)):
+            err.print(f"{each.name}: {passed_over}")
+        if each.run and (refused := _rows(each, "", "rejected")):
+            err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
+        if each.error:
+            err.print(f"\n{each.name}: {each.error}", style="red")
+            err.print(each.advice)
+
+
+def _passed_over(followed: Followed) -> str:
+    """What a file held that is neither a patient nor an observation; empty where there is nothing to tell."""
+    report = followed.run.report if followed.run else {}
+    skipped = report.get("skipped")
+    if isinstance(skipped, dict) and skipped:
+        most = sorted(skipped.items(), key=lambda each: -int(str(each[1])))
+        told = ", ".join(f"{kind} {rows:,}" for kind, rows in most[:_TYPES])
+        further = len(most) - _TYPES
+        more = f" and {further} more type{'s' if further > 1 else ''}" if further > 0 else ""
+        return f"passed over, since they are neither patients nor observations: {told}{more}."
+    # Of an export that was loaded before, the counts hold nothing either: only lines and files tell that it is empty.
+    is_empty = 0 in (report.get("lines"), report.get("files"))
+    return "holds no patient and no observation." if is_empty else ""
+
+
+def _source(run: Run) -> str:
+    """The run whose loads the figures are about: this one, or an earlier one."""
+    return str(run.report.get(FIGURES_OF, run.id))
+
+
+def _rows(followed: Followed, dataset: str, *kinds: str) -> int:
+    """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
+    counts = followed.run.counts if followed.run else {}
+    found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))
+    return sum(int(str(each.get(kind, 0))) for each in found if isinstance(each, dict) for kind in kinds)

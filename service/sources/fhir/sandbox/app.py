@@ -1,0 +1,317 @@
+"""The FHIR side of the sandbox: which answer a call gets, through the faults that it meets."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.sources.fhir.sandbox import answers, bundle, exports
+from service.sources.fhir.sandbox.admin import admin_routes
+from service.sources.fhir.sandbox.answers import Refused
+from service.sources.fhir.sandbox.calls import Call, Calls
+from service.sources.fhir.sandbox.capabilities import capabilities
+from service.sources.fhir.sandbox.faults import Drawn, Faults, Player
+from service.sources.fhir.sandbox.files import load
+from service.sources.fhir.sandbox.resources import NotAResource, Resources, Stored, instant
+from service.sources.fhir.sandbox.search import SEVERAL, BadSearch, Parameters, read_search
+from service.sources.fhir.sandbox.snapshots import PageExpired, Snapshots
+
+_KIND = re.compile("[A-Z][A-Za-z]+")
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the server is set up.
+
+    Attributes:
+        base_path: where FHIR is served; what steers the server itself is always under `/_sandbox`.
+        page_lifetime: seconds that page links live.
+        reuse: seconds that a repeated search is answered from what it found before, unless sent with `no-cache`.
+        max_count: entries a page, however many are asked for.
+        url_limit: characters that a URL may have.
+        token: callers must send it as `Authorization: Bearer`; empty: nobody needs one.
+        export_lines: resources a file of an export.
+        export_waits: how often an export's status says that it is not ready.
+        opaque_versions: version ids are no numbers.
+        another_port: on which the server can be reached too; `next_on_another_port` names it.
+    """
+
+    base_path: str = "/fhir"
+    page_lifetime: float = 3_600.0
+    reuse: float = 60.0
+    max_count: int = 1_000
+    url_limit: int = 8_190
+    token: str = ""
+    export_lines: int = 10_000
+    export_waits: int = 1
+    opaque_versions: bool = False
+    another_port: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One call, understood.
+
+    Attributes:
+        kind: of the call, for counts and faults.
+        what: it asks for; the same for every repeat of the call.
+    """
+
+    kind: str
+    what: str
+    request: Request
+    parameters: Parameters
+    where: bundle.Where
+    drawn: Drawn = field(repr=False)
+
+    def of_path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params.get(name, ""))
+
+
+type Handler = Callable[[Asked], Response | Awaitable[Response]]
+
+
+class Sandbox:
+    """The server's state, and its answers."""
+
+    def __init__(self, options: Options, faults: Faults) -> None:
+        self.options = options
+        self.resources = Resources(opaque_versions=options.opaque_versions)
+        self.snapshots = Snapshots(options.page_lifetime, options.reuse)
+        self.player = Player(faults)
+        self.calls = Calls()
+        self._exports = exports.Exports(self.resources, options.export_lines, options.export_waits)
+
+    def routes(self) -> list[Route]:
+        """All of FHIR."""
+        base = self.options.base_path
+
+        def route(path: str, kind: str, handler: Handler, *methods: str) -> Route:
+            return Route(base + path or "/", partial(self._endpoint, kind, handler), methods=methods or ("GET",))
+
+        status, files = f"/{exports.STATUS}", f"/{exports.FILES}/{{job}}/{{file}}"
+        made = [
+            route("", "page", self._page),
+            route("/metadata", "metadata", self._metadata),
+            route("/$export", "export start", self._export),
+            route("/Patient/$export", "export start", self._export),
+            route(status, "export status", self._export_status),
+            route(status, "export delete", self._export_delete, "DELETE"),
+            route(files, "export file", self._export_file),
+            route("/{kind}/_search", "search", self._search, "POST"),
+            route("/{kind}", "search", self._search),
+            route("/{kind}/{id}", "read", self._read),
+            route("/{kind}/{id}", "put", self._put, "PUT"),
+            route("/{kind}/{id}", "delete", self._delete, "DELETE"),
+        ]
+        return [*made, route("/", "page", self._page)] if base else made
+
+    async def _endpoint(self, kind: str, handler: Handler, request: Request) -> Response:
+        query = request.url.query
+        parameters = bundle.asked(query)
+        if request.method == "POST" and request.headers.get("content-type", "").startswith(_FORM):
+            parameters += bundle.asked((await request.body()).decode())
+        kind, what = self._named(kind, request, parameters)
+        call = self.calls.begin(kind, request.method, request.url.path, parameters, what)
+        status = 0
+        try:
+            if len(request.scope["raw_path"]) + len(query) + 1 > self.options.url_limit:
+                answer = answers.html(400, "Bad Request")
+            else:
+                drawn = self.player.draw(kind, what)
+                asked = Asked(kind, what, request, parameters, self._where(request), drawn)
+                answer = await self._answer(asked, handler, call)
+            status = answer.status_code
+            return answer
+        finally:
+            self.calls.end(call, status)
+
+    async def _answer(self, asked: Asked, handler: Handler, call: Call) -> Response:
+        faults, drawn = self.player.faults, asked.drawn
+        seconds = faults.latency if self.player.concerns(asked.kind) else 0.0
+        seconds += faults.slow_seconds if drawn.play("slow") else 0.0
+        if seconds:
+            await asyncio.sleep(seconds)
+        for name, status in (("too_many_requests", 429), ("unavailable", 503)):
+            if drawn.play(name):
+                if faults.retry_after_form != "none":
+                    self.calls.told_to_wait(call, faults.retry_after)
+                return answers.wait(status, faults)
+        if drawn.play("server_error"):
+            return answers.outcome(500, "exception", "Something went wrong inside.")
+        accept = asked.request.headers.get("accept", "")
+        wants_html = "text/html" in accept and "json" not in accept and ("_format", "json") not in asked.parameters
+        if drawn.play("html") or (wants_html and asked.kind != "export file"):
+            return answers.html(200, "A page for people")
+        try:
+            self._check_token(asked)
+            made = handler(asked)
+            answer = made if isinstance(made, Response) else await made
+        except Refused as error:
+            return error.answer()
+        except (BadSearch, NotAResource) as error:
+            return answers.outcome(400, "invalid", str(error))
+        return self._broken(answer, asked)
+
+    def _broken(self, answer: Response, asked: Asked) -> Response:
+        """The answer with the faults that concern its form."""
+        if answer.status_code >= 300:
+            return answer
+        drawn = asked.drawn
+        if answer.headers.get("content-type") == answers.FHIR and drawn.play("json_content_type"):
+            answer.headers["content-type"] = "application/json"
+        if drawn.play("cut_json"):
+            answer = answers.truncated(answer)
+        if "gzip" in asked.request.headers.get("accept-encoding", "") and drawn.play("gzip"):
+            answer = answers.compressed(answer)
+        return answers.CutOff(answer) if drawn.play("cut_off") else answer
+
+    def _check_token(self, asked: Asked) -> None:
+        token = self.options.token
+        given = asked.request.headers.get("authorization")
+        if token and given != f"Bearer {token}" and asked.kind != "metadata":
+            raise Refused(401, "login", "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
+
+    def _named(self, kind: str, request: Request, parameters: Parameters) -> tuple[str, str]:
+        """A call's kind, and what it asks for."""
+        given = dict(parameters)
+        if bundle.PAGES in given:
+            try:
+                snapshot = self.snapshots.get(given[bundle.PAGES])
+            except PageExpired:
+                return "page", str(sorted(given.items()))
+            del given[bundle.PAGES]  # another one for each search, and no matter
+            return f"page {snapshot.kind}", f"{snapshot.query} {sorted(given.items())}"
+        if name := request.path_params.get("kind"):
+            kind = f"{kind} {name}"
+        return kind, f"{kind} {request.path_params.get('id', '')}?{parameters}"
+
+    def _where(self, request: Request) -> bundle.Where:
+        """The server as the caller has named it: HAPI's links are made so."""
+        path = self.options.base_path
+        host = request.headers.get("host", "localhost")
+        name, _, port = host.rpartition(":")
+        another = self.player.faults.another_port or self.options.another_port or int(port or 80) + 1
+        scheme = request.url.scheme
+        return bundle.Where(f"{scheme}://{host}{path}", path, f"{scheme}://{name or host}:{another}{path}")
+
+    def _metadata(self, asked: Asked) -> Response:
+        return answers.fhir(capabilities(self.resources.kinds(), asked.where.base))
+
+    def _search(self, asked: Asked) -> Response:
+        if bundle.PAGES in dict(asked.parameters):
+            return self._page(asked)
+        kind = asked.of_path("kind")
+        if not _KIND.fullmatch(kind):
+            raise Refused(404, "not-found", f"Unknown resource type '{kind}'.")
+        search = read_search(kind, asked.parameters)
+        several = search.patients is not None and len(search.patients) > 1
+        if several and asked.drawn.play("several_patients_refused"):
+            status = self.player.faults.refusal_status
+            raise Refused(status, "not-supported", f"Only one value is supported for the parameter '{SEVERAL}'.")
+        fresh = "no-cache" in asked.request.headers.get("cache-control", "")
+        snapshot = self.snapshots.open(kind, asked.what, lambda: search.run(self.resources), fresh=fresh)
+        position = bundle.Position(0, min(search.count, self.options.max_count))
+        return self._bundle(asked, snapshot.id, position)
+
+    def _page(self, asked: Asked) -> Response:
+        name = dict(asked.parameters).get(bundle.PAGES)
+        if name is None:
+            raise Refused(400, "invalid", "This is no page link of this server.")
+        if asked.drawn.play("expired_page"):
+            self.snapshots.expire(name)
+        return self._bundle(asked, name, bundle.Position.read(asked.parameters))
+
+    def _bundle(self, asked: Asked, name: str, position: bundle.Position) -> Response:
+        try:
+            snapshot = self.snapshots.get(name)
+        except PageExpired as error:
+            text = f'Search ID "{name}" does not exist and may have expired'
+            raise Refused(410, "processing", text) from error
+        own = str(asked.request.url)
+        return answers.fhir(bundle.page(snapshot, position, asked.where, own, asked.drawn, self.player.faults))
+
+    def _read(self, asked: Asked) -> Response:
+        kind, identity = asked.of_path("kind"), asked.of_path("id")
+        found = self.resources.get(kind, identity)
+        if found is None:
+            raise Refused(404, "not-found", f"Resource {kind}/{identity} is not known")
+        if found.deleted:
+            raise Refused(410, "deleted", f"Resource was deleted at {instant(found.updated)}")
+        return answers.fhir(found.raw, headers=_version_headers(found))
+
+    async def _put(self, asked: Asked) -> Response:
+        kind, identity = asked.of_path("kind"), asked.of_path("id")
+        before = self.resources.get(kind, identity)
+        stored = self.resources.put(await asked.request.body(), must_be=(kind, identity))
+        status = 200 if before and not before.deleted else 201
+        return answers.fhir(stored.raw, status, _version_headers(stored))
+
+    def _delete(self, asked: Asked) -> Response:
+        gone = self.resources.delete(asked.of_path("kind"), asked.of_path("id"))
+        if gone is None:
+            raise Refused(404, "not-found", "There is no such resource.")
+        return answers.outcome(200, "informational", "Successfully deleted 1 resource(s).", severity="information")
+
+    def _export(self, asked: Asked) -> Response:
+        if "respond-async" not in asked.request.headers.get("prefer", ""):
+            raise Refused(400, "invalid", "An export needs the header `Prefer: respond-async`.")
+        only = asked.request.url.path.endswith("/Patient/$export")
+        job = self._exports.start(str(asked.request.url), asked.parameters, patients_only=only)
+        location = f"{asked.where.base}/{exports.STATUS}?_jobId={job.id}"
+        accepted = answers.outcome(202, "informational", "The export was accepted.", severity="information")
+        accepted.headers["Content-Location"] = location
+        return accepted
+
+    def _export_status(self, asked: Asked) -> Response:
+        job = self._job(dict(asked.parameters).get("_jobId", ""))
+        if job.waits:
+            job.waits -= 1
+            return Response(status_code=202, headers={"X-Progress": "in progress", "Retry-After": "1"})
+        ready = answers.fhir(job.manifest(asked.where))
+        ready.headers["content-type"] = "application/json"
+        return ready
+
+    def _export_delete(self, asked: Asked) -> Response:
+        self._exports.delete(self._job(dict(asked.parameters).get("_jobId", "")).id)
+        return Response(status_code=202)
+
+    def _export_file(self, asked: Asked) -> Response:
+        found = self._job(asked.of_path("job")).files.get(asked.of_path("file"))
+        if found is None:
+            raise Refused(404, "not-found", "There is no such file.")
+        stamped = not asked.drawn.play("unstamped_export")
+        return Response(b"".join(exports.lines(found, stamped=stamped)), media_type=answers.NDJSON)
+
+    def _job(self, name: str) -> exports.Job:
+        if job := self._exports.get(name):
+            return job
+        raise Refused(404, "not-found", "There is no such export.")
+
+
+def make_app(
+    paths: Sequence[Path] = (), options: Options | None = None, faults: Faults | None = None
+) -> tuple[Starlette, Sandbox]:
+    """The application, and the state behind it.
+
+    Raises:
+        ConfigurationError: a path is not there, or holds something else than resources.
+    """
+    sandbox = Sandbox(options or Options(), faults or Faults())
+    load(sandbox.resources, list(paths))
+    app = Starlette(routes=[*admin_routes(sandbox), *sandbox.routes()])
+    app.router.redirect_slashes = False
+    return app, sandbox
+
+
+def _version_headers(stored: Stored) -> dict[str, str]:
+    return {"ETag": f'W/"{stored.version}"'}

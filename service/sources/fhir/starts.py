@@ -1,0 +1,145 @@
+"""Starting the imports of zip codes, NDJSON files and exports."""
+
+import hashlib
+import math
+import re
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from config.fhir import FhirSettings
+from config.settings import Settings
+from library.contracts.objects import ObjectRef
+from library.objects.store import Progress
+from library.sources.fhir.client import FILES_MAY_TAKE, is_at
+from library.sources.fhir.contracts import FILE, ImportZipcode, InvalidZipcode, Pace, UnknownServer
+from library.sources.fhir.file_contracts import ImportFhir
+from library.sources.fhir.ndjson import land_ndjson
+from library.sources.fhir.staging import SOURCE, fhir_identity
+from library.warehouse import ledger
+from library.web.guard import Guard
+from library.web.urls import check_url
+from service.resources import download_guard
+from service.starts import RunHandle, Starter
+
+
+def file_guard(settings: Settings) -> Guard:
+    """What may be downloaded as a file of an export: larger than other downloads, and slower.
+
+    Raises:
+        ConfigurationError: a host, origin or proxy of the settings cannot be one.
+    """
+    return download_guard(settings, max_bytes=settings.fhir.max_file_bytes, deadline=FILES_MAY_TAKE)
+
+
+async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None = None) -> RunHandle:
+    """Start the import of a zip code's patients and observations, or join the one that is open.
+
+    Args:
+        starter: starts it.
+        zipcode: as patients' addresses have it.
+        server: a FHIR server of the settings; unless given, the default one.
+
+    Raises:
+        InvalidZipcode: it is none.
+        UnknownServer: there is none of this name.
+    """
+    fhir = starter.settings.fhir
+    name = _server_named(starter.settings.fhir, server)
+    if not re.fullmatch(fhir.zipcode, zipcode):
+        raise InvalidZipcode("This is no zip code.")
+    large = math.ceil(fhir.large_zipcode / fhir.batch)
+    pace = Pace(window=fhir.window, large=large, part=fhir.part, events=fhir.history)
+    return await starter.start(
+        "import-zipcode",
+        ImportZipcode(server=name, zipcode=zipcode, pace=pace),
+        workflow_id=f"zipcode-{name}-{quote(zipcode, safe='')}",
+        source=SOURCE,
+        subject=f"{zipcode} at {name}",
+        object_key=None,
+        one_load=False,
+    )
+
+
+async def land_fhir(starter: Starter, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
+    """Store the lines of an NDJSON file, plain or gzip: what is stored, and loaded once, are the lines.
+
+    It counts as landed when it was begun to be sent, though its bytes may have been here before.
+
+    Raises:
+        PageTooLarge: it has more bytes than a file may have; nothing was stored.
+        FileDamaged: it is compressed, and damaged.
+    """
+    limit, began = starter.settings.fhir.max_file_bytes, datetime.now(UTC)
+    landed = await starter.land(partial(land_ndjson, starter.store, SOURCE, path, limit), progress)
+    return landed.model_copy(update={"landed_at": began})
+
+
+async def import_fhir(
+    starter: Starter, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False
+) -> RunHandle:
+    """Start the import of a landed NDJSON file, or join the one that is open.
+
+    Args:
+        starter: starts it.
+        landed: the file's bytes.
+        subject: the file's name, for people; it stays out of Temporal.
+        server: whose patients these are; unless given, their server is `file`.
+        reload: load it once more although the ledger has it.
+
+    Raises:
+        UnknownServer: there is none of this name.
+    """
+    name = _whose(starter.settings.fhir, server) if server else FILE
+    identity = fhir_identity(landed, name)
+    number = await ledger.next_reload(starter.pool, identity) if reload else 0
+    if not reload and (before := await ledger.as_of(starter.pool, identity)):
+        landed = landed.model_copy(update={"landed_at": before})  # a newer reader reads it, as of the same time
+    return await starter.start(
+        "import-fhir",
+        ImportFhir(server=name, landed=landed, reload=number),
+        workflow_id=f"fhir-{name}-{landed.sha256}" + (f"-reload-{number}" if number else ""),
+        source=SOURCE,
+        subject=subject,
+        object_key=landed.key,
+    )
+
+
+async def import_fhir_from(starter: Starter, url: str, *, server: str | None = None) -> RunHandle:
+    """Start the import of an export, or join the one that is open.
+
+    Args:
+        starter: starts it.
+        url: `$export` at a server of the settings, an export's manifest or state, or an NDJSON file.
+        server: whose patients these are; unless given, the server of the settings that the URL leads to, or `file`.
+
+    Raises:
+        UrlNotAllowed: the URL itself shows that it must not be asked for.
+        UnknownServer: there is none of this name.
+    """
+    fhir = starter.settings.fhir
+    own = next((name for name, each in fhir.by_name.items() if is_at(url, each)), None)
+    if own is None:
+        check_url(url, file_guard(starter.settings))
+    name = _whose(starter.settings.fhir, server) if server else own or FILE
+    return await starter.start(
+        "import-fhir",
+        ImportFhir(server=name, url=url, events=fhir.history),
+        workflow_id=f"fhir-url-{hashlib.sha256(f'{name} {url}'.encode()).hexdigest()[:32]}",
+        source=SOURCE,
+        subject=f"{urlsplit(url).path.rsplit('/', 1)[-1] or 'export'} of {name}",
+        object_key=None,
+        one_load=False,
+    )
+
+
+def _whose(settings: FhirSettings, server: str) -> str:
+    return FILE if server == FILE else _server_named(settings, server)
+
+
+def _server_named(settings: FhirSettings, name: str | None) -> str:
+    known = settings.by_name
+    if name is not None and name not in known:
+        raise UnknownServer(f"No FHIR server has this name; there are {', '.join(sorted(known))}.")
+    return name or settings.default
