@@ -97,7 +97,7 @@ def a_replay_with_another_step_fails(folder: Path, shell: Shell) -> None:
 def a_saved_file_restarts_the_api(folder: Path) -> None:
     """Change the answer of a route, also by way of code that does not start, and wait until the API has it."""
     url = json.loads((folder / ".wardflow/stack.json").read_text())["api"]["url"] + "/health/live"
-    route = folder / "service/api/health.py"
+    route = folder / "service/api/routes/health.py"
     text = route.read_text()
     with httpx.Client(trust_env=False) as client:
         route.write_text("def (")
