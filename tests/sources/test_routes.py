@@ -10,6 +10,7 @@ from config.settings import Settings
 from library.access.scopes import Scope
 from library.access.tokens import Tokens
 from library.warehouse.pool import Pool
+from service.sources import SCOPES
 from tests.support.api import api_here
 from tests.support.routes import Route, routes_of
 
@@ -49,7 +50,7 @@ class Bearers:
         return self._made[scopes]
 
     async def _token(self, scopes: frozenset[str]) -> str:
-        return (await Tokens(self.pool).create("suite", [Scope(each) for each in sorted(scopes)]))[1]
+        return (await Tokens(self.pool).create("suite", sorted(scopes)))[1]
 
     async def _user(self, grants: set[str]) -> str:
         name = f"clinic-{len(self._made)}"
@@ -79,7 +80,7 @@ async def test_each_route_refuses_who_has_no_token(http: httpx.AsyncClient, rout
 async def test_each_route_needs_just_its_scopes(http: httpx.AsyncClient, pool: Pool, routes: list[Route]) -> None:
     bearers = Bearers(http, pool)
     grants = frozenset(scope for route in routes for scope in route.scopes if scope.startswith(POST))
-    tokens = frozenset(str(each) for each in Scope if each is not Scope.ADMIN)
+    tokens = frozenset(SCOPES) - {Scope.ADMIN}
     for route in routes:
         assert route.scopes <= {*tokens, *grants, Scope.ADMIN}, route
         for scope in route.scopes:

@@ -1,6 +1,6 @@
 """`wardflow ingest workbook`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,8 @@ from library.contracts.errors import ConfigurationError
 from library.contracts.runs import NOTE, RunState
 from library.sources.beds.contracts import CURRENT_EDITION
 from service.cli.exits import exit_of_all
-from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.files import files_in
+from service.cli.following import Bar, RunEnd, RunToStart, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
 from service.starts import RunHandle, Starter
@@ -59,8 +60,8 @@ def workbook(
 ) -> None:
     """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
 
-    async def main(settings: Settings) -> list[Followed]:
-        return await _follow(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
+    async def main(settings: Settings) -> list[RunEnd]:
+        return await _follow(settings, list(files_in(paths, tuple(EXCEL))), reload=reload, quiet=as_json)
 
     followed = run(main)
     outcomes = [outcome_of(each) for each in followed]
@@ -71,31 +72,6 @@ def workbook(
     raise typer.Exit(exit_of_all(followed))
 
 
-def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
-    """URLs and files themselves, and the workbooks in folders, whatever lies how deep; lock files of Excel are none.
-
-    Raises:
-        ConfigurationError: a path does not exist, or a folder holds no workbook.
-    """
-    for given in paths:
-        path = Path(given)
-        if given.startswith(("https://", "http://")):
-            yield given
-        elif path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
-        else:
-            found = sorted(
-                file
-                for file in path.rglob("*")
-                if file.is_file() and file.suffix.lower() in EXCEL and not file.name.startswith("~$")
-            )
-            if not found:
-                raise ConfigurationError(f"The folder {path} holds no .xls or .xlsx file.", advice="Check the path.")
-            yield from found
-
-
 async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, quiet: bool = False) -> list[Outcome]:
     """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
     return [outcome_of(each) for each in await _follow(settings, paths, quiet=quiet)]
@@ -103,11 +79,11 @@ async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, q
 
 async def _follow(
     settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
-) -> list[Followed]:
+) -> list[RunEnd]:
     return await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
 
 
-def _wanted(source: Path | str, *, reload: bool) -> Wanted:
+def _wanted(source: Path | str, *, reload: bool) -> RunToStart:
     async def start(starter: Starter, bar: Bar) -> RunHandle:
         if isinstance(source, Path):
             landed = await bar.land(source, partial(land_workbook, starter))
@@ -120,10 +96,12 @@ def _wanted(source: Path | str, *, reload: bool) -> Wanted:
         return await ingest_workbook_from(starter, source)
 
     name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-    return Wanted(name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
+    return RunToStart(
+        name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}"
+    )
 
 
-def outcome_of(followed: Followed) -> Outcome:
+def outcome_of(followed: RunEnd) -> Outcome:
     """What a closed run says of its file."""
     finished = followed.run
     report = finished.report if finished else {}

@@ -1,6 +1,6 @@
 """`wardflow import zipcode` and `wardflow import fhir`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,9 @@ from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from service.cli.exits import exit_of_all
-from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.files import files_in
+from service.cli.following import Bar, RunEnd, RunToStart, follow
+from service.cli.outcomes import show_errors, told
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.cli.pools import open_warehouse
 from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
@@ -43,7 +45,7 @@ def zipcode(
     _follow([zipcode_wanted(each, server) for each in zipcodes], as_json=as_json)
 
 
-def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
+def zipcode_wanted(zipcode: str, server: str | None) -> RunToStart:
     """The import of a zip code."""
 
     async def start(starter: Starter, _: Bar) -> RunHandle:
@@ -55,7 +57,7 @@ def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
         place = urlsplit(known.base_url).netloc.rpartition("@")[2] if known else ""
         return f"the FHIR server {name} at {place}" if place else f"the FHIR server {name}"
 
-    return Wanted(zipcode, start, source)
+    return RunToStart(zipcode, start, source)
 
 
 @app.command()
@@ -69,7 +71,7 @@ def fhir(
 ) -> None:
     """Import NDJSON files or exports; exits with 0 only if every one of them is loaded, now or before."""
 
-    def wanted(source: Path | str) -> Wanted:
+    def wanted(source: Path | str) -> RunToStart:
         async def start(starter: Starter, bar: Bar) -> RunHandle:
             if isinstance(source, Path):
                 landed = await bar.land(source, partial(land_fhir, starter))
@@ -82,43 +84,22 @@ def fhir(
             return await import_fhir_from(starter, source, server=server)
 
         if isinstance(source, Path):
-            return Wanted(source.name, start)
+            return RunToStart(source.name, start)
         address = urlsplit(source)
-        return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
+        return RunToStart(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
 
     with errors_as_sentences():
-        sources = list(files_in(paths))
+        sources = list(files_in(paths, SUFFIXES))
     _follow([wanted(each) for each in sources], as_json=as_json)
 
 
-def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
-    """URLs and files themselves, and the NDJSON files in folders, whatever lies how deep.
-
-    Raises:
-        ConfigurationError: a path does not exist, or a folder holds no NDJSON file.
-    """
-    for given in paths:
-        path = Path(given)
-        if given.startswith(("https://", "http://")):
-            yield given
-        elif path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
-        else:
-            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(SUFFIXES))
-            if not found:
-                raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
-            yield from found
-
-
-def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
-    async def main(settings: Settings) -> list[Followed]:
+def _follow(wanted: Sequence[RunToStart], *, as_json: bool) -> None:
+    async def main(settings: Settings) -> list[RunEnd]:
         return await follow(settings, wanted, quiet=as_json)
 
     followed = run(main)
     if as_json:
-        print_json([_told(each) for each in followed])
+        print_json([told(each) for each in followed])
     else:
         show(followed)
     if told := run(partial(_patient_unknown, followed=followed)):
@@ -126,7 +107,7 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
     raise typer.Exit(exit_of_all(followed))
 
 
-async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> str:
+async def _patient_unknown(settings: Settings, followed: Sequence[RunEnd]) -> str:
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
     try:
@@ -138,22 +119,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     return f"Observations whose patient is not here (yet): {unknown:,}. They are kept." if unknown else ""
 
 
-def _told(followed: Followed) -> dict[str, object]:
-    found = followed.run
-    return {
-        "name": followed.name,
-        "run": found.id if found else "",
-        "state": found.state if found else RunState.FAILED,
-        "result": found.result if found else None,
-        "counts": found.counts if found else {},
-        "report": found.report if found else {},
-        "error_type": followed.error_type,
-        "error": followed.error,
-        "advice": followed.advice,
-    }
-
-
-def show(followed: Sequence[Followed]) -> None:
+def show(followed: Sequence[RunEnd]) -> None:
     """A line for each run, and below them why those that failed did."""
     lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
     for each in followed:
@@ -174,12 +140,10 @@ def show(followed: Sequence[Followed]) -> None:
             err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):
             err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
-        if each.error:
-            err.print(f"\n{each.name}: {each.error}", style="red")
-            err.print(each.advice)
+    show_errors(followed)
 
 
-def _passed_over(followed: Followed) -> str:
+def _passed_over(followed: RunEnd) -> str:
     """What a file held that is neither a patient nor an observation; empty where there is nothing to tell."""
     report = followed.run.report if followed.run else {}
     skipped = report.get("skipped")
@@ -199,7 +163,7 @@ def _source(run: Run) -> str:
     return str(run.report.get(FIGURES_OF, run.id))
 
 
-def _rows(followed: Followed, dataset: str, *kinds: str) -> int:
+def _rows(followed: RunEnd, dataset: str, *kinds: str) -> int:
     """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
     counts = followed.run.counts if followed.run else {}
     found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))
