@@ -9,7 +9,7 @@ FIRST := tests/faults tests/unit tests/integration/warehouse tests/integration/l
 SECOND := tests/integration/api tests/workflows tests/replay
 TESTS := .venv/bin/python -m coverage run -m pytest -m "not benchmark"
 
-.PHONY: help demo up down install install-dev test check bench faults lock clean
+.PHONY: help demo up down install install-dev test test-unit check bench faults lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -31,6 +31,12 @@ test: install-dev check ## run every check and test
 		wait $$first || failed=$$?; wait $$second || failed=$$?; cat .tests-second.log .tests-first.log; exit $$failed
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report --skip-covered --skip-empty | tail -40
+
+UNIT := $(PYTEST) -q -m "not servers"
+test-unit: install-dev ## run the tests that need no server, within 90 seconds
+	@$(UNIT) tests/unit/sources & sources=$$!; \
+		failed=0; $(UNIT) tests/unit tests/replay tests/sources --ignore tests/unit/sources || failed=$$?; \
+		wait $$sources || failed=$$?; exit $$failed
 
 check: install-dev ## formatting, lint, types, import directions, one newest revision of the schema
 	.venv/bin/ruff format --check .

@@ -24,6 +24,17 @@ from tests.support.sandbox import RunningSandbox, running_sandbox
 os.environ["WARDFLOW_STACK__FOLDER"] = str(Path(tempfile.gettempdir(), f"no-stack-of-{os.getpid()}"))
 
 
+SERVERS = {"servers", "broker", "stack"}
+"""Fixtures that start a server: a test that needs one gets the marker `servers`, and `make test-unit` leaves it out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
 @pytest_asyncio.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """Postgres, Temporal and S3, with everything that `wardflow migrate` makes; Kafka is a fixture of its own."""

@@ -3,22 +3,37 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from fastapi import Request
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from config.servers import MEBIBYTE
-from service.api.problems import Unprocessable, misfit
+from service.api.problems import Unprocessable, UnsupportedMediaType, misfit
 
 UPLOAD_OVERHEAD = 64 * 1024
 """Bytes that a multipart body may have beside its file."""
 
 _NAME = 200
 """Characters that are kept of a file's name."""
+
+
+class UploadForm(BaseModel):
+    """The body of an upload."""
+
+    file: bytes = Field(description="The file.", json_schema_extra={"format": "binary"})
+
+
+UPLOAD: Mapping[str, Any] = {
+    "content": {"multipart/form-data": {"schema": UploadForm.model_json_schema()}},
+    "required": True,
+}
+"""The body of an upload, for the OpenAPI document."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,24 @@ def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
         first = error.errors(include_input=False)[0]
         field, said = misfit(first["type"], first["msg"], first["loc"])
         raise Unprocessable(f"{field}: {said}.", field=field) from None
+
+
+@asynccontextmanager
+async def uploaded_file(request: Request, what: str) -> AsyncIterator[Uploaded]:
+    """The file of an upload. To be called once the caller is known: only here is the body read.
+
+    Args:
+        request: its body is read while it streams in, up to the route's limit.
+        what: the kind of file, for people.
+
+    Raises:
+        UnsupportedMediaType: the body is no form.
+        Unprocessable: the form has no file.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedMediaType("The body is no multipart/form-data.", advice=f"Send the {what} as the part `file`.")
+    async with request.form(max_files=1, max_fields=10) as form, uploaded(form, what) as file:
+        yield file
 
 
 @asynccontextmanager

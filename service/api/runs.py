@@ -54,10 +54,16 @@ async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
     return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
 
 
-def accepted(response: Response, handle: RunHandle) -> Started:
-    """The answer of what starts a run: 202, and where it can be followed."""
+async def accepted(api: Context, caller: Principal, response: Response, handle: RunHandle) -> Started:
+    """The answer of what starts a run: 202, and where it can be followed. The audit has it then."""
+    await started_by(api, caller, handle)
     response.headers["Location"] = f"/runs/{run_id(handle)}"
     return Started(run_id=run_id(handle))
+
+
+async def started_by(api: Context, caller: Principal, handle: RunHandle) -> None:
+    """Enter into the audit who started a run."""
+    await api.audit.record(str(caller.token_id), "start_run", handle.id)
 
 
 async def ask_temporal(api: Context) -> None:

@@ -23,7 +23,8 @@ async def make_database(dsn: str, name: str) -> None:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", _TEMPLATE):
             await connection.execute(f"CREATE DATABASE {_TEMPLATE}")
             await schema.upgrade(named(dsn, _TEMPLATE), SCHEMAS)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        # Copied as files: 0.1 s, where the default writes 9 MB of WAL and takes 0.4 s.
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
     finally:
         await connection.close()
 

@@ -1,6 +1,6 @@
 """`wardflow ingest workbook`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from library.contracts.errors import ConfigurationError
 from library.contracts.runs import NOTE, RunState
 from library.sources.beds.contracts import CURRENT_EDITION
 from service.cli.exits import exit_of_all
+from service.cli.files import files_in
 from service.cli.following import Bar, Followed, Wanted, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
@@ -60,7 +61,7 @@ def workbook(
     """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
 
     async def main(settings: Settings) -> list[Followed]:
-        return await _follow(settings, list(workbooks_in(paths)), reload=reload, quiet=as_json)
+        return await _follow(settings, list(files_in(paths, tuple(EXCEL))), reload=reload, quiet=as_json)
 
     followed = run(main)
     outcomes = [outcome_of(each) for each in followed]
@@ -69,31 +70,6 @@ def workbook(
     else:
         show(outcomes)
     raise typer.Exit(exit_of_all(followed))
-
-
-def workbooks_in(paths: Sequence[str]) -> Iterator[Path | str]:
-    """URLs and files themselves, and the workbooks in folders, whatever lies how deep; lock files of Excel are none.
-
-    Raises:
-        ConfigurationError: a path does not exist, or a folder holds no workbook.
-    """
-    for given in paths:
-        path = Path(given)
-        if given.startswith(("https://", "http://")):
-            yield given
-        elif path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
-        else:
-            found = sorted(
-                file
-                for file in path.rglob("*")
-                if file.is_file() and file.suffix.lower() in EXCEL and not file.name.startswith("~$")
-            )
-            if not found:
-                raise ConfigurationError(f"The folder {path} holds no .xls or .xlsx file.", advice="Check the path.")
-            yield from found
 
 
 async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, quiet: bool = False) -> list[Outcome]:

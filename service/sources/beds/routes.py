@@ -16,13 +16,13 @@ from library.sources.beds import catalogue
 from library.sources.beds import queries as beds
 from library.warehouse.queries.pages import fetch_page
 from library.web.kinds import Kind, sniff
-from service.api.bodies import UPLOAD_OVERHEAD, uploaded
+from service.api.bodies import UPLOAD, UPLOAD_OVERHEAD, uploaded_file
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Day, Moment
 from service.api.parts import ApiPart
-from service.api.problems import NotFound, UnsupportedMediaType
+from service.api.problems import NotFound
 from service.api.runs import RunAnswer, Started, accepted, as_it_is
 from service.api.security import Caller, needs
 from service.sources.beds import READ_BEDS, items
@@ -43,12 +43,6 @@ AsOf = Annotated[Day | None, Query(description="Only what was published by this 
 KnownAt = Annotated[Moment | None, Query(description="Only what had been landed here by this moment (with a zone).")]
 
 
-class UploadForm(BaseModel):
-    """The body of an upload."""
-
-    file: bytes = Field(description="The workbook.", json_schema_extra={"format": "binary"})
-
-
 class Trigger(BaseModel):
     """Where a workbook is to be downloaded from."""
 
@@ -67,37 +61,20 @@ async def _editions(
 Editions = Annotated[beds.Editions, Depends(_editions)]
 
 
-@router.post(
-    "/upload",
-    status_code=HTTPStatus.ACCEPTED,
-    **needs(
-        Scope.OPERATE,
-        400,
-        413,
-        415,
-        body={"content": {"multipart/form-data": {"schema": UploadForm.model_json_schema()}}, "required": True},
-    ),
-)
+@router.post("/upload", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, 415, body=UPLOAD))
 async def upload(request: Request, response: Response, api: Api, caller: Caller) -> Started:
     """Upload a KH03 workbook; the answer says where its run can be followed."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise UnsupportedMediaType(
-            "The body is no multipart/form-data.", advice="Send the workbook as the part `file`."
-        )
-    # Only here, after the caller is known, is the body read; the route's limit ends it while it streams in.
-    async with request.form(max_files=1, max_fields=10) as form, uploaded(form, "workbook") as file:
+    async with uploaded_file(request, "workbook") as file:
         landed = await land_workbook(api.starter, file.path)
     handle = await ingest_workbook(api.starter, landed, subject=file.name)
-    await api.audit.record(str(caller.token_id), "start_run", handle.id)
-    return accepted(response, handle)
+    return await accepted(api, caller, response, handle)
 
 
 @router.post("/trigger-pipeline", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413))
 async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller) -> Started:
     """Download a workbook from an allowed host and ingest it."""
     handle = await ingest_workbook_from(api.starter, wanted.url)
-    await api.audit.record(str(caller.token_id), "start_run", handle.id)
-    return accepted(response, handle)
+    return await accepted(api, caller, response, handle)
 
 
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))

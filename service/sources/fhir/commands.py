@@ -1,6 +1,6 @@
 """`wardflow import zipcode` and `wardflow import fhir`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,9 @@ from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from service.cli.exits import exit_of_all
+from service.cli.files import files_in
 from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.outcomes import show_errors, told
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.cli.pools import open_warehouse
 from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
@@ -87,29 +89,8 @@ def fhir(
         return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
 
     with errors_as_sentences():
-        sources = list(files_in(paths))
+        sources = list(files_in(paths, SUFFIXES))
     _follow([wanted(each) for each in sources], as_json=as_json)
-
-
-def files_in(paths: Sequence[str]) -> Iterator[Path | str]:
-    """URLs and files themselves, and the NDJSON files in folders, whatever lies how deep.
-
-    Raises:
-        ConfigurationError: a path does not exist, or a folder holds no NDJSON file.
-    """
-    for given in paths:
-        path = Path(given)
-        if given.startswith(("https://", "http://")):
-            yield given
-        elif path.is_file():
-            yield path
-        elif not path.is_dir():
-            raise ConfigurationError(f"There is no file or folder {path}.", advice="Check the path.")
-        else:
-            found = sorted(file for file in path.rglob("*") if file.is_file() and file.name.lower().endswith(SUFFIXES))
-            if not found:
-                raise ConfigurationError(f"The folder {path} holds no .ndjson file.", advice="Check the path.")
-            yield from found
 
 
 def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
@@ -118,7 +99,7 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
 
     followed = run(main)
     if as_json:
-        print_json([_told(each) for each in followed])
+        print_json([told(each) for each in followed])
     else:
         show(followed)
     if told := run(partial(_patient_unknown, followed=followed)):
@@ -136,21 +117,6 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED):
         return "Postgres went away before observations of unknown patients were counted; the runs' reports say it."
     return f"Observations whose patient is not here (yet): {unknown:,}. They are kept." if unknown else ""
-
-
-def _told(followed: Followed) -> dict[str, object]:
-    found = followed.run
-    return {
-        "name": followed.name,
-        "run": found.id if found else "",
-        "state": found.state if found else RunState.FAILED,
-        "result": found.result if found else None,
-        "counts": found.counts if found else {},
-        "report": found.report if found else {},
-        "error_type": followed.error_type,
-        "error": followed.error,
-        "advice": followed.advice,
-    }
 
 
 def show(followed: Sequence[Followed]) -> None:
@@ -174,9 +140,7 @@ def show(followed: Sequence[Followed]) -> None:
             err.print(f"{each.name}: {passed_over}")
         if each.run and (refused := _rows(each, "", "rejected")):
             err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
-        if each.error:
-            err.print(f"\n{each.name}: {each.error}", style="red")
-            err.print(each.advice)
+    show_errors(followed)
 
 
 def _passed_over(followed: Followed) -> str:

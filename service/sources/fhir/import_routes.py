@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
 from library.access.scopes import Scope
-from library.access.tokens import Principal
 from library.contracts.runs import RunState
 from library.sources.fhir.contracts import FILE, InvalidZipcode, PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.problems import UnsupportedMediaType
-from service.api.runs import Started, accepted
+from service.api.runs import Started, accepted, started_by
 from service.api.security import Caller, needs
 from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
 from service.starts import RunHandle, run_id
@@ -91,13 +90,13 @@ async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller
     async def start(zipcode: str) -> RunHandle:
         async with gate:
             handle = await import_zipcode(api.starter, zipcode, server=wanted.server)
-            await _record(api, caller, handle)
+            await started_by(api, caller, handle)
             return handle
 
     zipcodes = list(dict.fromkeys(wanted.zipcodes))
     handles = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes))
     if len(handles) == 1:
-        accepted(response, handles[0])
+        response.headers["Location"] = f"/runs/{run_id(handles[0])}"
     return ZipcodesStarted(
         items=[
             ZipcodeStarted(zipcode=zipcode, run_id=run_id(handle), state=RunState.RUNNING)
@@ -139,8 +138,7 @@ async def import_bulk(request: Request, response: Response, api: Api, caller: Ca
             "The body is neither multipart/form-data nor JSON.",
             advice='Send NDJSON as the part `file`, or {"url": …} as application/json.',
         )
-    await _record(api, caller, handle)
-    return accepted(response, handle)
+    return await accepted(api, caller, response, handle)
 
 
 async def _upload(api: Context, form: FormData) -> RunHandle:
@@ -159,7 +157,3 @@ async def _trigger(request: Request) -> BulkTrigger:
         if len(body) > _JSON_LIMIT:
             raise PageTooLarge(f"A body of JSON has {_JSON_LIMIT:,} bytes at most.", advice="Send a file as multipart.")
     return validated(BulkTrigger, body)
-
-
-async def _record(api: Context, caller: Principal, handle: RunHandle) -> None:
-    await api.audit.record(str(caller.token_id), "start_run", handle.id)

@@ -1,68 +1,12 @@
-"""Nothing is public but health and docs; each route needs just its scope."""
+"""Tokens, and what is public. `tests/sources/test_routes.py` tries each route without its scope."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from library.access.scopes import Scope
 from library.warehouse.pool import Pool
-from service.sources import SCOPES
 from tests.integration.api.conftest import Client
-
-NOBODY = "00000000-0000-0000-0000-000000000000"
-PUBLIC = {"/health/live", "/health/ready"}
-VALUES = {
-    "run_id": "none",
-    "code": "RJ1",
-    "text": "guys",
-    "topic": "patient",
-    "edition_id": NOBODY,
-    "token_id": NOBODY,
-    "name": "nobody",
-    "api": "patient",
-    "zipcode": "02139",
-    "patient_id": "none",
-    "rejection_id": "1",
-}
-
-
-def calls(document: dict[str, dict[str, dict[str, dict[str, str]]]]) -> list[tuple[str, str, set[str]]]:
-    """Method, path with made-up values, and scopes of every route."""
-    return [
-        (
-            method,
-            re.sub(r"{(\w+)}", lambda found: VALUES[found[1]], path),
-            {operation[name] for name in ("x-scope", "x-scope-also") if name in operation},
-        )
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
-    ]
-
-
-async def test_every_route_refuses_who_has_no_token_or_every_scope_but_its_own(api: Client) -> None:
-    document = (await api.http.get("/openapi.json")).json()
-    walked = calls(document)
-    assert len(walked) > 15
-    for method, path, scopes in walked:
-        if path in PUBLIC:
-            assert not scopes
-            continue
-        assert scopes, path
-        if all(scope.startswith("post:") for scope in scopes):
-            continue  # grants of users, which no token has: `test_records_access.py` tries them
-        assert scopes <= set(SCOPES), path
-        for headers in ({}, {"Authorization": "Bearer wf_wrong"}, {"Authorization": "Basic abc"}):
-            refused = await api.http.request(method, path, headers=headers)
-            assert refused.status_code == 401, (method, path)
-            assert refused.headers["content-type"] == "application/problem+json"
-            assert refused.headers["www-authenticate"] == "Bearer"
-        for scope in scopes:
-            others = await api.bearing(*(each for each in SCOPES if each not in (scope, Scope.ADMIN)))
-            forbidden = await api.http.request(method, path, headers=others)
-            assert forbidden.status_code == 403, (method, path)
-        own = await api.http.request(method, path, headers=await api.bearing(*scopes))
-        assert own.status_code not in (401, 403), (method, path)
 
 
 async def test_an_expired_or_revoked_token_counts_no_more(api: Client) -> None:

@@ -11,8 +11,8 @@ from library.access.scopes import Scope
 from library.access.tokens import Tokens
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields
-from tests.integration.api.test_access import VALUES
 from tests.support.api import api_here
+from tests.support.routes import routes_of
 
 NO_TIMES = ("20240101", "2024-W10", "2024.5", "0", "-86400", "+5", ".5", "5.", "1704067200", "1704067200000", "today")
 """Many of them could be seconds since 1970, or milliseconds."""
@@ -32,14 +32,13 @@ async def http(settings: Settings, pool: Pool) -> AsyncIterator[httpx.AsyncClien
 def with_a_nul(document: dict[str, Any]) -> list[tuple[str, str]]:
     """Calls of every route, each with a NUL in one parameter of its path or its query."""
     calls = []
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            for parameter in operation.get("parameters", ()):
-                if parameter["in"] == "header":
-                    continue
-                values = VALUES | {parameter["name"]: "a%00"}
-                url = path.format_map(values)
-                calls.append((method, f"{url}?{parameter['name']}=a%00" if parameter["in"] == "query" else url))
+    for route in routes_of(document):
+        for parameter in route.parameters:
+            if parameter["in"] == "header":
+                continue
+            name = parameter["name"]
+            path = route.template.format_map({**route.values, name: "a%00"})
+            calls.append((route.method, f"{path}?{name}=a%00" if parameter["in"] == "query" else path))
     return calls
 
 
@@ -54,11 +53,7 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_refusal
     http: httpx.AsyncClient,
 ) -> None:
     document = (await http.get("/openapi.json")).json()
-    with_filters = [
-        path.format_map(VALUES)
-        for path, operations in document["paths"].items()
-        if any(each["in"] == "query" for each in operations.get("get", {}).get("parameters", ()))
-    ]
+    with_filters = [route.path for route in routes_of(document) if route.method == "GET" and route.has("query")]
     assert len(with_filters) > 20
     for path in with_filters:
         refused = await http.get(f"{path}?sektor=total")

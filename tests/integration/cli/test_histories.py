@@ -10,7 +10,7 @@ from library.contracts.runs import RunStarted
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.temporal import connect
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 
 
 @pytest_asyncio.fixture

@@ -9,7 +9,7 @@ from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.faults.harness import environment_of
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.fhir_rows import observation, patient
 from tests.support.imports import with_sandbox
 from tests.support.runs import workbooks

@@ -16,7 +16,7 @@ from library.warehouse.archives import Archives
 from library.warehouse.pool import Pool
 from service.sources.beds import READ_BEDS
 from service.temporal import connect
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.kafka import Kafka
 
 

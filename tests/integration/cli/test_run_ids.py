@@ -10,7 +10,7 @@ from library.contracts.runs import RunStarted
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.cli import app
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 
 FIRST, SECOND = "01a22de3-3fb0-781d-ae20-1af970139057", "01a22de3-3fbf-7c72-8407-7642ea067183"
 """Of the same minute, as their first eight characters say."""

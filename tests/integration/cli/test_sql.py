@@ -13,7 +13,7 @@ import pytest
 from library.access.tokens import Tokens
 from library.warehouse.pool import Pool
 from service.sources.beds import READ_BEDS
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 
 ID = "6564218e-0000-4000-8000-000000000001"
 VALUES: dict[str, tuple[str, Any, str | None]] = {

@@ -16,7 +16,7 @@ from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.sources.beds import READ_BEDS
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 
 TEXTS = ("KH03 [/b].xls", "Beds [final].xlsx", "Beds [red]now[/].xlsx", "Beds :bed:.xlsx")
 

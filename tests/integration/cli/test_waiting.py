@@ -17,7 +17,7 @@ from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.faults.harness import environment_of
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.runs import workbooks
 from tests.workflows.test_ingest_workbook import Q3_2019
 

@@ -11,7 +11,7 @@ from library.access.users import Users
 from library.warehouse.pool import Pool
 from service.sources.records.demo import demonstrate
 from service.stack.doctor import examine
-from tests.integration.cli.conftest import Commands
+from tests.support.commands import Commands
 from tests.support.processes import OwnProcess, api_process
 
 SETTING = "WARDFLOW_KAFKA__ENABLED"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from library.web.kinds import Kind, sniff
 from library.web.retry_after import MAX_RETRY_AFTER, retry_after
-from tests.unit.sources.test_beds_published_workbooks import FOLDER
+from tests.unit.sources.beds.test_published_workbooks import FOLDER
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

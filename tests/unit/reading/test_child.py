@@ -20,9 +20,9 @@ from library.reading import child
 from library.reading.child import MAX_ANSWER, close_nursery, run_in_child
 from library.sources.beds import contracts as beds
 from library.sources.beds.contracts import AnotherSeries, WorkbookRejected
-from tests.unit.sources import child_functions
-from tests.unit.sources.test_beds_bad_files import SECTOR_PART, XLSX
-from tests.unit.sources.workbook_builder import with_parts, write
+from tests.support.workbook_builder import with_parts, write
+from tests.unit.reading import child_functions
+from tests.unit.sources.beds.test_bad_files import SECTOR_PART, XLSX
 
 MEBIBYTE = 1024 * 1024
 ROOT = Path(__file__).parents[3]
@@ -148,7 +148,7 @@ def test_an_answer_that_is_none_is_an_error() -> None:
 
 def test_what_a_decoder_prints_goes_nowhere() -> None:
     script = """
-        from tests.unit.sources.child_functions import chatter
+        from tests.unit.reading.child_functions import chatter
         from library.reading.child import run_in_child
         print(run_in_child(chatter, max_memory=2**28, max_seconds=20.0))
     """
@@ -254,7 +254,7 @@ def test_a_call_outlives_the_death_of_the_nursery() -> None:
 def test_a_nursery_imports_nothing_heavy() -> None:
     # In a child of the nursery of a fresh process: this one's has imported what other tests asked for.
     script = """
-        from tests.unit.sources.child_functions import imported
+        from tests.unit.reading.child_functions import imported
         from library.reading.child import run_in_child
         print(*run_in_child(imported, max_memory=2**28, max_seconds=20.0))
     """
@@ -287,7 +287,7 @@ def python(script: str, *args: str, folder: Path | None = None) -> str:
 
 def test_the_main_module_of_the_caller_is_not_run_again(tmp_path: Path) -> None:
     script = """
-        from tests.unit.sources.child_functions import echo
+        from tests.unit.reading.child_functions import echo
         from library.reading.child import run_in_child
         print("main", run_in_child(echo, 1, max_memory=2**28, max_seconds=20.0))
     """
@@ -300,7 +300,7 @@ def test_it_works_with_the_standard_streams_closed(tmp_path: Path) -> None:
         from pathlib import Path
         for standard in (0, 1, 2):
             os.close(standard)
-        from tests.unit.sources.child_functions import chatter
+        from tests.unit.reading.child_functions import chatter
         from library.reading.child import run_in_child
         said = [run_in_child(chatter, max_memory=2**28, max_seconds=20.0) for _ in range(3)]
         Path(sys.argv[1]).write_text(" ".join(said))
@@ -313,7 +313,7 @@ def test_it_works_with_the_standard_streams_closed(tmp_path: Path) -> None:
 def test_nothing_outlives_a_caller_that_was_killed(tmp_path: Path) -> None:
     script = """
         import sys
-        from tests.unit.sources.child_functions import sleep
+        from tests.unit.reading.child_functions import sleep
         from library.reading.child import run_in_child
         run_in_child(sleep, sys.argv[1], max_memory=2**28, max_seconds=50.0)
     """

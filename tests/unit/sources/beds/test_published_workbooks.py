@@ -13,7 +13,7 @@ from library.sources.beds.contracts import AnotherSeries
 from library.sources.beds.reader import read_workbook
 from library.sources.beds.reading import SECTORS, WorkbookReading
 
-FOLDER = Path(__file__).parents[2] / "data" / "nhs"
+FOLDER = Path(__file__).parents[3] / "data" / "nhs"
 TOTALS = list(csv.DictReader((FOLDER / "england-totals.csv").read_text().splitlines()))
 NOT_KH03 = sorted((FOLDER / "not-kh03").iterdir())
 

@@ -14,7 +14,7 @@ import pytest
 from service.sources.fhir.sandbox.bundle import INCLUDED
 from service.sources.fhir.sandbox.faults import RATES, Faults
 from tests.support.sandbox import RunningSandbox
-from tests.unit.sandbox.walking import ids, next_of, walk, walked_ids
+from tests.unit.service.sandbox.walking import ids, next_of, walk, walked_ids
 
 SEARCH = "/Observation?_count=300"
 

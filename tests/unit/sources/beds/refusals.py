@@ -7,7 +7,7 @@ import pytest
 
 from library.sources.beds.contracts import WorkbookRejected
 from library.sources.beds.reader import read_workbook
-from tests.unit.sources.workbook_builder import SECTOR_SHEET, Cells, kh03, write
+from tests.support.workbook_builder import SECTOR_SHEET, Cells, kh03, write
 
 
 def refused(data: bytes, kind: type[WorkbookRejected]) -> WorkbookRejected:

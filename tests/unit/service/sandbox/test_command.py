@@ -56,7 +56,7 @@ def test_a_signal_ends_it_cleanly_while_connections_are_open(number: signal.Sign
     ],
 )
 def test_a_mistake_is_answered_with_a_sentence(words: tuple[str, ...], sentence: str) -> None:
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     refused = subprocess.run(  # noqa: S603 - our own command
         [*COMMAND, *words], cwd=root, env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, timeout=60
     )

@@ -17,8 +17,7 @@ from library.sources.beds.contracts import (
     WorkbookDamaged,
 )
 from library.sources.beds.reader import read_workbook
-from tests.unit.sources.refusals import changed, refused
-from tests.unit.sources.workbook_builder import (
+from tests.support.workbook_builder import (
     ERA_F,
     SECTOR_SHEET,
     SPECIALTY_SHEET,
@@ -30,6 +29,7 @@ from tests.unit.sources.workbook_builder import (
     with_parts,
     write,
 )
+from tests.unit.sources.beds.refusals import changed, refused
 
 SECTOR_PART = "xl/worksheets/sheet1.xml"
 

@@ -7,7 +7,7 @@ import httpx
 
 from tests.support.fhir_population import Population
 from tests.support.sandbox import NO_TLS, running_sandbox
-from tests.unit.sandbox.walking import walked_ids
+from tests.unit.service.sandbox.walking import walked_ids
 
 
 def test_the_same_numbers_make_the_same_people_and_another_name_makes_others() -> None:

@@ -19,9 +19,7 @@ from library.sources.beds.contracts import (
     WorkbookTruncated,
 )
 from library.sources.beds.reader import read_workbook
-from tests.unit.sources.refusals import changed, refused
-from tests.unit.sources.test_beds_published_workbooks import FOLDER
-from tests.unit.sources.workbook_builder import (
+from tests.support.workbook_builder import (
     Cells,
     kh03,
     with_parts,
@@ -29,6 +27,8 @@ from tests.unit.sources.workbook_builder import (
     write_xls,
     write_xlsx,
 )
+from tests.unit.sources.beds.refusals import changed, refused
+from tests.unit.sources.beds.test_published_workbooks import FOLDER
 
 XLSX = FOLDER / "kh03" / "Beds-Open-Overnight-Web_File-Q3-2025-26.xlsx"
 XLS = FOLDER / "kh03" / "Beds-Open-Overnight-Web_File-Q1-2013-14-Nov-Revised-Revised-Final.xls"

@@ -13,7 +13,7 @@ import pytest
 from library.contracts.errors import ConfigurationError
 from service.temporary import own_temporary_folder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 AT_WORK = """
 import sys, tempfile
 from pathlib import Path

@@ -10,9 +10,9 @@ import pytest
 from library.sources.beds.compound_file import CompoundFile
 from library.sources.beds.contracts import FormulaWithoutValue
 from library.sources.beds.reader import read_workbook
-from tests.unit.sources.refusals import refused
-from tests.unit.sources.test_beds_published_workbooks import TOTALS, path_of
-from tests.unit.sources.workbook_builder import Layout, kh03, place_of, write_xls
+from tests.support.workbook_builder import Layout, kh03, place_of, write_xls
+from tests.unit.sources.beds.refusals import refused
+from tests.unit.sources.beds.test_published_workbooks import TOTALS, path_of
 
 ERRORS = re.compile(rb"\x06\x00..(....)..\x02.{5}\xff\xff", re.DOTALL)
 NUMBERS = re.compile(rb"(?:\x03\x02\x0e\x00|\x7e\x02\x0a\x00)(....)", re.DOTALL)

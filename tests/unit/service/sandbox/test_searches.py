@@ -12,7 +12,7 @@ import pytest
 
 from service.sources.fhir.sandbox.app import Options
 from tests.support.sandbox import NO_TLS, RunningSandbox, running_sandbox
-from tests.unit.sandbox.walking import ids, next_of, walk, walked_ids
+from tests.unit.service.sandbox.walking import ids, next_of, walk, walked_ids
 
 
 def patient(identity: str, *postal_codes: str) -> dict[str, Any]:

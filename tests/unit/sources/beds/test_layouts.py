@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from library.sources.beds.reader import read_workbook
 from library.sources.beds.reading import SECTORS, WorkbookReading
-from tests.unit.sources.workbook_builder import (
+from tests.support.workbook_builder import (
     ERA_A,
     ERA_B,
     ERA_C,
