@@ -1,1 +1,1 @@
-"""Settings and logging: the layer that everything else may import, and that imports nothing of ours."""
+"""Settings and logging. Every other package may import this one; it imports none of them."""

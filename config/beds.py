@@ -6,12 +6,12 @@ from config.servers import MEBIBYTE, Section
 
 
 class WorkbookSettings(Section):
-    """Limits for reading workbooks; the requirement's bounds on a sheet (5,000 rows, 300 columns) are the reader's own.
+    """Limits of reading workbooks. The limits of a sheet (5,000 rows, 300 columns) are fixed in the reader.
 
     Attributes:
-        max_bytes: of the file as it arrives.
-        max_memory: bytes that the reading process may take over what it has when it starts.
-        max_seconds: wall clock.
+        max_bytes: the largest file.
+        max_memory: bytes that the child process may use beyond what it has at its start.
+        max_seconds: time limit by the wall clock.
     """
 
     max_bytes: int = 50 * MEBIBYTE

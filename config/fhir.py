@@ -17,19 +17,19 @@ def _regular(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"no regular expression: {error}") from None
+        raise ValueError(f"not a regular expression: {error}") from None
     return pattern
 
 
 class FhirServerSettings(Section):
-    """A FHIR R4 server; its base is trusted as an origin, so that it may have a private address.
+    """A FHIR R4 server. Its base URL is trusted, so it may have a private address.
 
     Attributes:
         base_url: http(s)://host[:port][/path].
         token: a bearer token; or
         client_id, client_secret, token_url, scope: OAuth client credentials.
-        next_origins: how the server calls itself behind its proxy, each as scheme://host[:port]: links of pages and
-            files with such an origin are followed at the base's.
+        next_origins: other origins in the server's links, each as scheme://host[:port], as behind a proxy. Such links
+            are followed at the origin of `base_url`.
     """
 
     base_url: str = Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")
@@ -42,26 +42,26 @@ class FhirServerSettings(Section):
 
 
 class FhirSettings(Section):
-    """FHIR servers that are read, and how.
+    """The FHIR servers, and how they are read.
 
     Attributes:
-        base_url: of a server named `default`, which is then the default one.
-        servers: by name; `hapi`, HAPI's public one, is always there.
-        default_server: the one that is asked where none is named; unless set: `default` if it has a base, else the
-            only one of `servers`, else the embedded stack's sandbox, else `hapi`.
-        sandbox_url: of the embedded stack's sandbox: the server `sandbox`.
-        zipcode: what a zip code looks like.
-        page_size: resources a page, as far as the server agrees.
-        batch: patients that are asked for in one search for observations.
-        window: searches that are under way at once.
-        large_zipcode: patients from which on parts of an import become workflows of their own.
-        part: searches that such a part has.
+        base_url: the base URL of the server `default`, which is then the default server.
+        servers: servers by name. `hapi`, HAPI's public server, always exists.
+        default_server: the server that is used if none is named. If it is not set: `default` if `base_url` is set, else
+            the only one of `servers`, else the embedded stack's sandbox, else `hapi`.
+        sandbox_url: the URL of the embedded stack's sandbox, the server `sandbox`.
+        zipcode: a regular expression for zip codes.
+        page_size: resources of a page. A server may send fewer.
+        batch: patients in one search for observations.
+        window: searches that run at once.
+        large_zipcode: an import with more searches than this is divided among child workflows.
+        part: searches of such a child workflow.
         history: events after which a workflow continues as new.
         rate: calls a second, over all workers.
-        overlap: seconds that a search for what has changed reaches back before the last one: what a server commits
-            late, it stamps early.
-        max_page_bytes: of a page, inflated.
-        max_file_bytes: of an NDJSON file.
+        overlap: seconds that a search for changes begins before the last one's start. A server may commit a resource
+            later than the time in it.
+        max_page_bytes: the largest page, decompressed.
+        max_file_bytes: the largest NDJSON file, decompressed.
         connect_timeout, read_timeout, deadline: seconds; the last one for a whole call.
     """
 
@@ -86,7 +86,7 @@ class FhirSettings(Section):
 
     @cached_property
     def by_name(self) -> dict[str, FhirServerSettings]:
-        """Every server that can be asked."""
+        """All servers by name."""
         found = {"hapi": FhirServerSettings(base_url=HAPI)}
         if self.sandbox_url:
             found["sandbox"] = FhirServerSettings(base_url=self.sandbox_url)
@@ -96,7 +96,7 @@ class FhirSettings(Section):
 
     @cached_property
     def default(self) -> str:
-        """The name of the server that is asked where none is named."""
+        """The name of the server that is used if none is named."""
         if self.default_server:
             return self.default_server
         if self.base_url:
@@ -108,9 +108,9 @@ class FhirSettings(Section):
     @model_validator(mode="after")
     def _names(self) -> Self:
         if wrong := [name for name in self.servers if not _SERVER_NAME.fullmatch(name) or name == "file"]:
-            raise ValueError(f"not a name for a server: {', '.join(wrong)}")
+            raise ValueError(f"not allowed as the name of a server: {', '.join(wrong)}")
         if self.default not in self.by_name:
-            raise ValueError(f"fhir.default_server is none of {', '.join(self.by_name)}")
+            raise ValueError(f"fhir.default_server must be one of {', '.join(self.by_name)}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Logs to standard error: lines for people, or JSON for machines. They name runs, never patients."""
+"""Logs to standard error, as lines for people or as JSON. They contain run ids, but never patient data."""
 
 import logging
 import sys
@@ -12,33 +12,33 @@ import structlog
 from config.sections import LogSettings
 
 _FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-"""Traces without the frames' variables, which hold rows and passwords."""
+"""Traces without local variables, which may contain rows and passwords."""
 
 
-class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes where `sys.stderr` points at the moment, unless it is told another stream."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current `sys.stderr`, unless another stream is set."""
 
     def __init__(self) -> None:
-        self._told: TextIO | None = None
+        self._other: TextIO | None = None
         super().__init__(sys.stderr)
-        self._told = None
+        self._other = None
 
     @property
     def stream(self) -> TextIO:
-        return self._told or sys.stderr
+        return self._other or sys.stderr
 
     @stream.setter
-    def stream(self, told: TextIO) -> None:
-        self._told = told
+    def stream(self, stream: TextIO) -> None:
+        self._other = stream
 
 
-class _Line:
-    """A logger of structlog's that writes where the standard library's handler does, and past all of its machinery.
+class _LineWriter:
+    """A structlog logger that writes lines directly to the handler's stream, without the `logging` module.
 
-    That took three quarters of a line's time, and the API writes a line for each request.
+    The `logging` module took three quarters of a line's time, and the API writes a line for each request.
     """
 
-    def __init__(self, handler: _StandardError, name: str = "") -> None:
+    def __init__(self, handler: _StderrHandler, name: str = "") -> None:
         self.name = name
         self._handler = handler
 
@@ -49,11 +49,11 @@ class _Line:
     debug = info = warning = error = critical = exception = msg
 
 
-type _Event = MutableMapping[str, Any]
+type _LogEvent = MutableMapping[str, Any]
 _LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()} | {"exception": logging.ERROR}
 
 
-def _unless_quiet(_: object, method: str, event: _Event) -> _Event:
+def _drop_below_level(_: object, method: str, event: _LogEvent) -> _LogEvent:
     if not logging.root.isEnabledFor(_LEVELS[method]):
         raise structlog.DropEvent
     return event
@@ -64,7 +64,7 @@ def _json(event: object, **_: object) -> str:
 
 
 def configure_logging(settings: LogSettings) -> None:
-    """Send structlog's and the standard library's records the same way."""
+    """Write the lines of structlog and of the `logging` module in the same format."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -78,11 +78,11 @@ def configure_logging(settings: LogSettings) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
-    handler = _StandardError()
+    handler = _StderrHandler()
     structlog.configure(
-        processors=[_unless_quiet, *shared, *renderer],
+        processors=[_drop_below_level, *shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=partial(_Line, handler),
+        logger_factory=partial(_LineWriter, handler),
         cache_logger_on_first_use=True,
     )
     handler.setFormatter(
@@ -96,7 +96,7 @@ def configure_logging(settings: LogSettings) -> None:
     root.setLevel(settings.level)
     for chatty in ("httpx", "httpcore", "alembic", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Lines and traces for each try while a server is away, which whoever needs it says in a sentence.
+    # While a server is away these log a trace for each try. The process that waits logs one line instead.
     for silent in ("asyncpg.pool", "urllib3"):
         logging.getLogger(silent).setLevel(max(logging.ERROR, root.level))
     logging.getLogger("aiokafka").setLevel(max(logging.CRITICAL, root.level))

@@ -6,13 +6,13 @@ from config.servers import Section, TopicName
 
 
 class RecordSettings(Section):
-    """Records by API.
+    """Posted records.
 
     Attributes:
-        per_second: records that one user may post, steadily; each process counts by itself.
-        burst: that one may post at once after a pause; no less than the longest list.
-        under_way: records that wait for Kafka at once in a process; beyond, posts are answered with 503.
-        deliver_within: seconds that Kafka gets to acknowledge them.
+        per_second: records a second that one user may post. Each process counts by itself.
+        burst: records that one user may post at once after a pause; at least the longest list.
+        under_way: the most records of a process that wait for Kafka. Further posts get status 503.
+        deliver_within: seconds to wait for Kafka's acknowledgement.
     """
 
     per_second: float = Field(default=1_000.0, ge=0.001, allow_inf_nan=False)

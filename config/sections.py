@@ -14,15 +14,15 @@ class WorkerSettings(Section):
 
     Attributes:
         queues: the task queues that it serves.
-        queue_prefix: put before each queue's name, so that tests and deployments can share a namespace.
-        *_slots: how much it does at once, by queue; `load` is bounded by database connections, `compute` by cores;
-            `streams` has one for each partition and archive, of which few hold a connection at a time.
-        tuner: `slots`: as many at once as the slots say; `resources`: these are the most, and fewer steps begin while
-            the machine has less than it should have left.
-        target_cpu, target_memory: shares of the machine that `resources` fills up to.
-        graceful_shutdown: seconds that running activities get to finish when the worker is told to stop.
-        host, port: where health and metrics are served; loopback unless set, since they have no token.
-        deployment_name, build_id: worker versioning; off while `build_id` is empty.
+        queue_prefix: the beginning of each queue's name, so that tests and deployments can share a namespace.
+        *_slots: the number of steps that run at once, by queue. `load` is limited by database connections, `compute` by
+            cores. `streams` needs one for each partition and archive.
+        tuner: `slots`: always allow as many steps as there are slots; `resources`: allow fewer while the machine uses
+            more than the targets.
+        target_cpu, target_memory: the targets of `resources`, as a share of the machine.
+        graceful_shutdown: seconds that running activities have to finish when the worker shuts down.
+        host, port: the address of health and metrics. The default is loopback, since they need no token.
+        deployment_name, build_id: worker versioning; it is off if `build_id` is empty.
     """
 
     queues: tuple[str, ...] = ("workflows", "io", "compute", "load", "fhir", "streams")
@@ -47,10 +47,10 @@ class StreamSettings(Section):
     """Draining topics into the warehouse.
 
     Attributes:
-        batch_records, batch_bytes: of one transaction at most.
-        record_bytes: a record with a larger value is refused; the record APIs accept up to 64 KiB.
-        seconds: that one activity drains before the next one does.
-        wait: seconds that a look at an idle partition waits for a record.
+        batch_records, batch_bytes: the most records and bytes of one transaction.
+        record_bytes: a record with a larger value is refused. The record APIs accept up to 64 KiB.
+        seconds: how long one activity drains.
+        wait: seconds that a read of an idle partition waits for a record.
     """
 
     batch_records: int = Field(default=20_000, ge=1)
@@ -64,7 +64,7 @@ class EncryptionSettings(Section):
     """Encryption of Temporal payloads.
 
     Attributes:
-        enabled: off only for debugging and for tests that look into histories.
+        enabled: turn it off only for debugging, and for tests that read histories.
         key_ring: a JSON file that all processes share; `None`: `keys.json` in the stack's folder.
     """
 
@@ -73,13 +73,13 @@ class EncryptionSettings(Section):
 
 
 class DownloadSettings(Section):
-    """Downloads by URL; see `library.web.guard.Guard`, which these become.
+    """Downloads by URL. `library.web.guard.Guard` is made from these.
 
     Attributes:
-        hosts: that may be asked: a name, or `.name` for all names below it.
-        private_origins: servers of your own, each as host:port; none in production.
-        deadline: seconds for one download in all.
-        proxy: an egress proxy that every download goes through.
+        hosts: allowed hosts: a name, or `.name` for all names below it.
+        private_origins: your own servers, each as host:port; none in production.
+        deadline: seconds for one whole download.
+        proxy: an egress proxy for every download.
         ca_file: certificates to trust instead of the system's.
     """
 
@@ -99,11 +99,11 @@ class ApiSettings(Section):
     """The REST API.
 
     Attributes:
-        host: loopback unless set: in front of other machines belongs a proxy that speaks TLS.
-        port: 0: any free one.
-        url: where people reach it, for links; `None`: the embedded stack's.
+        host: the default is loopback. Other machines should reach it through a proxy with TLS.
+        port: 0: any free port.
+        url: the API's public URL, for links; `None`: the embedded stack's.
         statement_timeout: seconds that one query may take.
-        session_hours: how long a browser stays signed in to the Web UI.
+        session_hours: how long a browser session of the Web UI lasts.
     """
 
     host: str = "127.0.0.1"
@@ -117,9 +117,9 @@ class AccessSettings(Section):
     """Passwords of users who post records.
 
     Attributes:
-        password_checks: that a process makes side by side; each takes a core for 0.25 s, and 64 MB.
-        password_checks_waiting: that may wait for their turn; beyond, sign-ins are answered with 503.
-        password_remembered: seconds for which a right password is not checked again.
+        password_checks: the most checks at once in a process; each takes a core for 0.25 s, and 64 MB.
+        password_checks_waiting: the most checks that wait. Further sign-ins get status 503.
+        password_remembered: seconds during which a correct password is not checked again.
     """
 
     password_checks: int = Field(default=1, ge=1)
@@ -128,7 +128,7 @@ class AccessSettings(Section):
 
 
 class LogSettings(Section):
-    """Logs go to standard error: `console` for people, `json` for machines."""
+    """Logs on standard error: `console` for people, `json` for programs."""
 
     format: Literal["console", "json"] = "console"
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

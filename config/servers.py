@@ -1,4 +1,4 @@
-"""Settings of the servers that Wardflow stands on, and of the embedded stack that brings them along."""
+"""Settings of the servers that Wardflow uses, and of the embedded stack that runs them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,22 +8,22 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 MEBIBYTE = 1024 * 1024
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-"""The folder that holds this program."""
+"""The folder of this program."""
 
 
 def default_folder() -> Path:
-    """Return `.wardflow` in the checkout; without a checkout, in the working folder."""
+    """`.wardflow` in the checkout; without a checkout, in the working folder."""
     return (CHECKOUT if (CHECKOUT / "pyproject.toml").exists() else Path.cwd()) / ".wardflow"
 
 
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
-"""What Kafka takes as a topic's name."""
+"""The names that Kafka allows for topics."""
 
 type TopicName = Annotated[str, Field(pattern=TOPIC)]
 
 
 class Section(BaseModel):
-    """A part of the settings: frozen, and refusing names that it does not know."""
+    """A part of the settings. It is immutable, and refuses unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,14 +32,14 @@ class PostgresSettings(Section):
     """The warehouse.
 
     Attributes:
-        dsn: where and as whom to load; `None`: the embedded Postgres.
-        read_only_dsn: as whom `wardflow sql` and queries read.
-        pool_size: connections that a process keeps at most; a worker has two more for each load that runs at once.
-        lock_timeout: seconds that a load waits for another one before it is repeated.
+        dsn: the address and the credentials for loads; `None`: the embedded Postgres.
+        read_only_dsn: the address and the credentials for `wardflow sql` and queries.
+        pool_size: the most connections of a process. A worker has two more for each load that runs at once.
+        lock_timeout: seconds that a load waits for another one before it is retried.
         statement_timeout: seconds that one statement of a load may take.
-        idle_in_transaction_timeout: seconds after which a frozen process loses its transaction, and with it its locks.
-            Shorter than `lock_timeout`, so that those who wait for a frozen process outlast it.
-        load_work_mem: memory that a load's sorts and hashes may take each before they use the disk.
+        idle_in_transaction_timeout: seconds after which a frozen process loses its transaction and its locks. It is
+            shorter than `lock_timeout`, so that loads that wait for the locks get them.
+        load_work_mem: the memory of each sort or hash of a load before it uses the disk.
     """
 
     dsn: SecretStr | None = None
@@ -56,9 +56,9 @@ class TemporalSettings(Section):
 
     Attributes:
         address: host:port of its frontend; `None`: the embedded one.
-        namespace: made by `wardflow migrate` where it is missing.
+        namespace: `wardflow migrate` creates it if it is missing.
         retention_days: how long closed histories are kept.
-        ui_url: base of the Web UI, for links.
+        ui_url: the base URL of the Web UI, for links.
         api_key: for Temporal Cloud; implies TLS.
     """
 
@@ -71,11 +71,11 @@ class TemporalSettings(Section):
 
 
 class ObjectStoreSettings(Section):
-    """Any S3-compatible store.
+    """The object store: any S3-compatible server.
 
     Attributes:
         url: http(s)://host:port; `None`: the embedded SeaweedFS.
-        bucket: private, made by `wardflow migrate` where it is missing.
+        bucket: a private bucket. `wardflow migrate` creates it if it is missing.
     """
 
     url: str | None = None
@@ -89,9 +89,9 @@ class KafkaCluster(Section):
     """Any Kafka cluster.
 
     Attributes:
-        enabled: off to do without Kafka: then neither streams nor records.
-        bootstrap_servers: host:port, several parted by commas; `None`: the embedded broker.
-        sasl_mechanism, sasl_user, sasl_password: where `security_protocol` begins with SASL.
+        enabled: `false` turns Kafka off. Then there are no streams, and no records can be posted.
+        bootstrap_servers: host:port, several separated by commas; `None`: the embedded broker.
+        sasl_mechanism, sasl_user, sasl_password: the login if `security_protocol` begins with SASL.
         ca_file: certificates to trust instead of the system's.
         partitions, replication: of a topic that `wardflow migrate` makes; a topic that is there is left as it is.
         request_timeout: seconds that one request may take.
@@ -113,10 +113,10 @@ class LakeSettings(Section):
     """The lake: Delta tables in the bucket of the object store.
 
     Attributes:
-        append_seconds, append_bytes: what was read of a topic is appended to its table when either is reached; it has
-            to happen well within an attempt of the archive, a quarter of an hour.
-        keep_hours: for how long files of older versions of a table stay.
-        topics: that go to the lake, and nowhere else, beside those of records.
+        append_seconds, append_bytes: records are appended to a table when one of the two is reached. It must be much
+            less than the time of one attempt of an archive, 15 minutes.
+        keep_hours: how long files of older table versions are kept.
+        topics: further topics that are archived in the lake, but not loaded into the warehouse.
     """
 
     append_seconds: float = Field(default=60.0, gt=0, le=300)
@@ -154,6 +154,6 @@ class EmbeddedStack(Section):
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports that settings request, by the names of their parts."""
+        """The fixed ports, by the names of their parts."""
         ports = {name.removesuffix("_port"): port for name, port in self if name.endswith("_port")}
         return {name: port for name, port in ports.items() if port is not None}

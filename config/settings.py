@@ -1,9 +1,9 @@
-"""All settings, from four places; the first that names a value wins.
+"""All settings. There are four places; the first one with a value is used.
 
-1. `WARDFLOW_*` environment variables (`WARDFLOW_POSTGRES__DSN`: two underscores go one level down);
-2. `stack.json` of a running embedded stack, so that every command on this machine finds it without being told;
-3. `config/environments/{environment}.toml`, chosen by `WARDFLOW_ENVIRONMENT`;
-4. the defaults below.
+1. Environment variables `WARDFLOW_*` (`WARDFLOW_POSTGRES__DSN`: two underscores separate section and name).
+2. `stack.json` of a running embedded stack, so that every command on this machine finds the stack.
+3. `config/environments/{environment}.toml`, chosen by `WARDFLOW_ENVIRONMENT`.
+4. The defaults below.
 """
 
 import json
@@ -51,7 +51,7 @@ class StackSettings(EmbeddedStack, SandboxSettings):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; see the module's docstring for where values come from."""
+    """All settings. The module's docstring states where values come from."""
 
     model_config = SettingsConfigDict(env_prefix="WARDFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
@@ -75,22 +75,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_other_sections(cls, told: object) -> object:
-        """Refuse variables of a section that is none: within one, pydantic refuses other names itself.
+    def _no_unknown_sections(cls, values: object) -> object:
+        """Refuse variables of unknown sections. Inside a section, pydantic refuses unknown names.
 
-        Others are left alone: Kubernetes makes `WARDFLOW_PORT` and the like for a service of that name.
+        Variables without a section are ignored, since Kubernetes sets some, such as `WARDFLOW_PORT`.
         """
         prefix = str(cls.model_config["env_prefix"])
         names = [name for name in os.environ if name.upper().startswith(prefix) and "__" in name]
         if wrong := [name for name in names if name[len(prefix) :].lower().split("__")[0] not in cls.model_fields]:
             raise ValueError(f"{', '.join(sorted(wrong))}: no such setting")
-        return told
+        return values
 
     @model_validator(mode="after")
     def _topics_of_one_use(self) -> Self:
         names = (*self.kafka.topics, *self.lake.topics)
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the topics {twice} are named twice, among kafka.*_topic and lake.topics")
+            raise ValueError(f"the topics {twice} appear twice in kafka.*_topic and lake.topics")
         return self
 
     @model_validator(mode="after")
@@ -101,12 +101,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def stack_file(self) -> Path:
-        """The file that names every address, process and log of the embedded stack."""
+        """The file with every address, process id and log file of the embedded stack."""
         return self.stack.folder / "stack.json"
 
     @cached_property
     def key_ring_file(self) -> Path:
-        """The key ring for payload encryption."""
+        """The file of the key ring that encrypts payloads."""
         return self.encryption.key_ring or self.stack.folder / "keys.json"
 
     @classmethod
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources as the module's docstring says."""
+        """The order of the sources, as in the module's docstring."""
         return (
             init_settings,
             env_settings,
@@ -127,8 +127,8 @@ class Settings(BaseSettings):
         )
 
 
-class _LaterSource(PydanticBaseSettingsSource):
-    """A source that needs to know what the earlier ones said."""
+class _DependentSource(PydanticBaseSettingsSource):
+    """A source that needs values of the sources before it."""
 
     def __init__(self, settings_cls: type[BaseSettings], *earlier: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
@@ -137,7 +137,7 @@ class _LaterSource(PydanticBaseSettingsSource):
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ANN401, ARG002 - pydantic's
         return None, field_name, False
 
-    def _said(self, *path: str) -> Any:  # noqa: ANN401 - whatever the earlier source holds
+    def _earlier_value(self, *path: str) -> Any:  # noqa: ANN401 - any type of value
         for source in self._earlier:
             value: Any = source()
             for name in path:
@@ -147,19 +147,19 @@ class _LaterSource(PydanticBaseSettingsSource):
         return None
 
 
-class _EnvironmentFileSource(_LaterSource):
+class _EnvironmentFileSource(_DependentSource):
     """`config/environments/{environment}.toml`."""
 
     def __call__(self) -> dict[str, Any]:
-        file = ENVIRONMENTS / f"{self._said('environment') or 'development'}.toml"
+        file = ENVIRONMENTS / f"{self._earlier_value('environment') or 'development'}.toml"
         return tomllib.loads(file.read_text()) if file.exists() else {}
 
 
-class _StackFileSource(_LaterSource):
-    """The addresses and credentials in `stack.json`, where a stack runs."""
+class _StackFileSource(_DependentSource):
+    """The addresses and credentials in `stack.json` of a running stack."""
 
     def __call__(self) -> dict[str, Any]:
-        folder = Path(self._said("stack", "folder") or StackSettings().folder)
+        folder = Path(self._earlier_value("stack", "folder") or StackSettings().folder)
         try:
             stack = json.loads((folder / "stack.json").read_text())
         except (OSError, ValueError):
@@ -167,18 +167,18 @@ class _StackFileSource(_LaterSource):
         found: dict[str, Any] = {}
         for server in SERVERS:
             # A part that was named by a setting is taken from there whole: half an address of each would fit neither.
-            if server.part in stack and not self._said(server.section, server.address):
+            if server.part in stack and not self._earlier_value(server.section, server.address):
                 found[server.section] = server.in_settings(stack)
         if self._kafka_is_turned_off(stack):
             found["kafka"] = {"enabled": False}
-        if "api" in stack and not self._said("api", "url"):
+        if "api" in stack and not self._earlier_value("api", "url"):
             found["api"] = {"url": stack["api"]["url"]}
         if sandbox := fhir.from_stack(stack):
             found["fhir"] = sandbox
         return found
 
     def _kafka_is_turned_off(self, stack: dict[str, Any]) -> bool:
-        """Whether the running stack has Kafka turned off, and no setting says otherwise."""
-        is_up = stack.get("wardflow", {}).get("state") == "running"  # until then parts are entered one by one
-        said = (self._said("kafka", "enabled"), self._said("kafka", "bootstrap_servers"))
-        return is_up and "kafka" not in stack and said == (None, None)
+        """Whether the running stack has Kafka turned off, and no setting turns it on."""
+        is_up = stack.get("wardflow", {}).get("state") == "running"  # before that, the file is not complete
+        set_values = (self._earlier_value("kafka", "enabled"), self._earlier_value("kafka", "bootstrap_servers"))
+        return is_up and "kafka" not in stack and set_values == (None, None)

@@ -1,4 +1,4 @@
-"""Starting drains at once, where somebody waits for them; the schedule would start them within a minute."""
+"""Starts drains at once, for a caller who waits. The schedule would start them within a minute."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def start_drains(client: Client, settings: Settings, positions: Iterable[StreamPosition]) -> None:
-    """Start the drains of partitions that can go on; a Temporal that is away is left to the schedule."""
+    """Start the drains of partitions that are neither paused nor stopped. Errors of Temporal are only logged."""
     starter = DrainStarter(client, settings.worker.queue_prefix, WORKFLOWS)
     try:
         for position in positions:

@@ -1,4 +1,4 @@
-"""Sockets that our own servers listen on, and a server that leaves signals to its process."""
+"""Opens the sockets of this program's servers, and a server that does not handle signals."""
 
 import socket
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ import uvicorn
 
 
 class SignallessServer(uvicorn.Server):
-    """Leaves signals alone: uvicorn by itself ends its process by the signal that it has got, after all is closed."""
+    """Does not handle signals. uvicorn would end the process with the signal after the server has stopped."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Do nothing."""
         yield
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listen; port 0 is any free one.
+    """Open a socket; port 0 is any free port.
 
-    Answers are sent without delay: asyncio sets this only on sockets that it has opened itself, and without it
-    an answer of more than one write waits 40 ms for the caller's acknowledgement.
+    TCP_NODELAY is set, as asyncio sets it only on sockets that it opens itself. Without it, an answer of more than one
+    write waits 40 ms for the caller's acknowledgement.
     """
     opened = socket.create_server((host, port))
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it

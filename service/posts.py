@@ -19,10 +19,10 @@ from library.streams.producer import Outgoing, Producer
 from service.sources import modules
 
 LONGEST = 1_000
-"""Records of a list at most."""
+"""Most records of a list."""
 
 LARGEST = 64 * 1024
-"""Bytes of a record at most: far beyond what its fields may hold, and far below what a topic takes."""
+"""Largest record in bytes: far more than its fields need, and far less than a topic allows."""
 
 RECORDS = Counter(
     "wardflow_posted_records_total", "Records posted to the API, by what became of them.", ("api", "became")
@@ -67,11 +67,11 @@ def posting_apis() -> tuple[PostingApi, ...]:
 
 
 class NotRecords(WardflowError):
-    """A body that is neither a record nor a list of records."""
+    """The body is neither a record nor a list of records."""
 
 
 class RecordsRefused(WardflowError):
-    """Records of a request that are none; nothing of it was sent.
+    """Some records of a request are not valid. No record of the request was sent.
 
     Attributes:
         errors: by the record's place in the list, counted from 1.
@@ -80,33 +80,33 @@ class RecordsRefused(WardflowError):
     default_advice = "Correct these records, and post the whole request again."
 
     def __init__(self, errors: Mapping[int, Sequence[FieldError]]) -> None:
-        super().__init__(f"{len(errors)} of the records cannot be accepted; nothing of the request was sent.")
+        super().__init__(f"{len(errors)} of the records cannot be accepted. No record of the request was sent.")
         self.errors = errors
 
 
 class TooFast(WardflowError):
-    """More records than the user may post in this time; nothing of the request was sent."""
+    """The user posts more records than allowed. No record of the request was sent."""
 
-    default_advice = "Send it again after as many seconds as `Retry-After` says."
+    default_advice = "Send the request again after the seconds in `Retry-After`."
 
 
 class TooManyUnderWay(WardflowError):
-    """More records wait for Kafka than this process keeps; nothing of the request was sent."""
+    """Too many records of this process wait for Kafka. No record of the request was sent."""
 
     retryable = True
-    default_advice = "Send it again after as many seconds as `Retry-After` says."
+    default_advice = "Send the request again after the seconds in `Retry-After`."
 
 
 class OutcomeUnknown(WardflowError):
-    """Kafka did not acknowledge all records: some may be stored all the same."""
+    """Kafka did not acknowledge all records. Some may be stored."""
 
     retryable = True
-    default_advice = "Send the request again until it is accepted: a record that comes twice changes nothing."
+    default_advice = "Send the request again until it is accepted. A record that is sent twice changes nothing."
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A record that all replicas in sync have."""
+    """A record that all in-sync replicas have."""
 
     topic: str
     partition: int
@@ -115,7 +115,7 @@ class Accepted:
 
 @dataclass
 class Posts:
-    """Takes records from requests to Kafka.
+    """Sends the records of requests to Kafka.
 
     Attributes:
         most: records that may wait for Kafka at once.
@@ -124,18 +124,18 @@ class Posts:
     producer: Producer
     settings: Settings
     rates: Rates
-    most: int
-    _under_way: int = field(default=0, init=False)
+    limit: int
+    _waiting: int = field(default=0, init=False)
 
     async def post(self, api: PostingApi, caller: Principal, body: bytes) -> list[Accepted]:
         """Bring the records of a request to Kafka: all of them, or an error.
 
         Raises:
-            NotRecords: the body holds none.
-            RecordsRefused: some are none.
-            TooFast: over the caller's rate.
-            TooManyUnderWay: Kafka does not keep up, or is away.
-            OutcomeUnknown: Kafka did not acknowledge all of them.
+            NotRecords: the body has no records.
+            RecordsRefused: some records are not valid.
+            TooFast: the caller posts faster than allowed.
+            TooManyUnderWay: Kafka is too slow, or away.
+            OutcomeUnknown: Kafka did not acknowledge all records.
         """
         values = records_of(body)
         if seconds := self.rates.take(caller.id, len(values)):
@@ -148,13 +148,13 @@ class Posts:
         except RecordsRefused as refused:
             RECORDS.labels(api.name, "refused").inc(len(refused.errors))
             raise
-        if self._under_way + len(outgoing) > self.most:
+        if self._waiting + len(outgoing) > self.limit:
             raise TooManyUnderWay("Too many records are waiting for Kafka.")
-        self._under_way += len(outgoing)
+        self._waiting += len(outgoing)
         try:
             return await self._send(api, outgoing)
         finally:
-            self._under_way -= len(outgoing)
+            self._waiting -= len(outgoing)
 
     async def _send(self, api: PostingApi, outgoing: Sequence[Outgoing]) -> list[Accepted]:
         topic = api.topic(self.settings)
@@ -163,7 +163,7 @@ class Posts:
         except (KafkaUnavailable, KafkaRefused, TopicMissing) as error:
             RECORDS.labels(api.name, "unknown").inc(len(outgoing))
             raise OutcomeUnknown(
-                f"Kafka did not acknowledge all records ({type(error).__name__}); some may be stored all the same."
+                f"Kafka did not acknowledge all records ({type(error).__name__}). Some may be stored."
             ) from error
         _accepted(api.name).inc(len(outgoing))
         return [Accepted(topic, each.partition, each.offset) for each in delivered]
@@ -173,7 +173,7 @@ def records_of(body: bytes) -> list[bytes]:
     """The bytes of each record of a body.
 
     Raises:
-        NotRecords: none, too many, or no JSON.
+        NotRecords: the body has no records, too many, or is not JSON.
     """
     body = body.strip(_BLANKS)
     if not body.startswith(b"["):
@@ -183,7 +183,7 @@ def records_of(body: bytes) -> list[bytes]:
     try:
         values = [bytes(each) for each in _LIST.decode(body)]
     except (msgspec.MsgspecError, RecursionError):
-        raise NotRecords("The body is no JSON list.", advice="Send a record, or a list of them, as JSON.") from None
+        raise NotRecords("The body is not a JSON list.", advice="Send a record, or a list of them, as JSON.") from None
     if not 1 <= len(values) <= LONGEST:
         raise NotRecords(f"The list has {len(values):,} records; it may have 1 to {LONGEST:,}.")
     return values
@@ -193,7 +193,7 @@ def checked(api: PostingApi, values: Sequence[bytes]) -> list[Outgoing]:
     """The records with their keys.
 
     Raises:
-        RecordsRefused: some cannot be read, with all that speaks against each.
+        RecordsRefused: some cannot be read; it has all errors of each.
     """
     outgoing, errors = [], {}
     for place, value in enumerate(values, start=1):

@@ -1,4 +1,4 @@
-"""Which parts a process reaches of all that it needs: the API's page tells it, and the worker's."""
+"""Checks which of the needed servers a process can reach, for `/health/ready` of the API and the worker."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -15,20 +15,20 @@ from library.warehouse.pool import Pool
 from service.resources import kafka_connection
 
 type Probe = Callable[[], Awaitable[object]]
-"""Raises what is wrong."""
+"""Raises an error if the server cannot be used."""
 
-_PATIENCE = 2.0
-"""Seconds that a probe may take."""
+_PROBE_TIMEOUT = 2.0
+"""Time limit of a probe, in seconds."""
 
 
 def parts(settings: Settings, pool: Pool, store: ObjectStore, client: Client, *, kafka: bool) -> dict[str, Probe]:
-    """What a process works with, by name.
+    """The probes of the servers that a process uses, by name.
 
     Args:
-        settings: how to reach Kafka.
+        settings: the settings, for Kafka.
         pool: connections to Postgres.
         store: the object store.
-        client: of Temporal.
+        client: Temporal's client.
         kafka: whether the process uses Kafka.
     """
     used: dict[str, Probe] = {
@@ -42,64 +42,64 @@ def parts(settings: Settings, pool: Pool, store: ObjectStore, client: Client, *,
 
 
 def kafka_probe(settings: Settings) -> Probe:
-    """Whether a cluster answers, and has brokers."""
+    """A probe that checks whether the cluster answers and has brokers."""
 
     async def probe() -> None:
-        async with asyncio.timeout(_PATIENCE), Cluster(kafka_connection(settings)) as cluster:
+        async with asyncio.timeout(_PROBE_TIMEOUT), Cluster(kafka_connection(settings)) as cluster:
             if not cluster.brokers():
-                raise KafkaUnavailable("Kafka knows of no broker at this moment.")
+                raise KafkaUnavailable("Kafka has no broker now.")
 
     return probe
 
 
 def shared(probe: Probe) -> Probe:
-    """A probe that is under way once at a time, however many ask, since the API's page is public.
+    """A probe that runs only once at a time, however many callers there are, since the API's page is public.
 
-    Who gives up leaves it to go on by itself: what a frozen server keeps hanging, a cancellation may not end either.
+    A caller that is cancelled does not cancel the probe, since a probe of a frozen server may ignore it.
     """
 
-    async def what_is_wrong() -> Exception | None:
+    async def result() -> Exception | None:
         try:
             await probe()
-        except Exception as error:  # noqa: BLE001 - returned, since asyncio logs what is raised once nobody waits for it
+        except Exception as error:  # noqa: BLE001 - returned, since asyncio logs an error that no caller retrieves
             return error
         return None
 
-    under_way: asyncio.Task[Exception | None] | None = None
+    running: asyncio.Task[Exception | None] | None = None
 
-    async def asked() -> None:
-        nonlocal under_way
-        if under_way is None or under_way.done():
-            under_way = asyncio.create_task(what_is_wrong())
-        if wrong := await asyncio.shield(under_way):
-            raise wrong
+    async def run_shared() -> None:
+        nonlocal running
+        if running is None or running.done():
+            running = asyncio.create_task(result())
+        if error := await asyncio.shield(running):
+            raise error
 
-    return asked
+    return run_shared
 
 
 async def probed(parts: Mapping[str, Probe]) -> dict[str, str]:
-    """How each part is, all of them asked side by side."""
+    """Run all probes at once, and return the state of each part."""
     return dict(zip(parts, await asyncio.gather(*(_probed(part) for part in parts.values())), strict=True))
 
 
 def readiness(response: Response, found: Mapping[str, str], *, optional: Collection[str] = ()) -> dict[str, Any]:
-    """The page's answer, which names every part.
+    """The page's answer, with every part.
 
     Args:
-        response: gets the status: not ready is who can do nothing, since a part is missing.
-        found: how each part is.
-        optional: parts without which there is something to do all the same.
+        response: gets the status: 503 if a part that is not optional cannot be used.
+        found: the state of each part.
+        optional: parts that the process can do without.
     """
-    well = all(state == "ok" for name, state in found.items() if name not in optional)
-    response.status_code = 200 if well else 503
-    return {"state": "ready" if well else "not ready", "parts": found}
+    ready = all(state == "ok" for name, state in found.items() if name not in optional)
+    response.status_code = 200 if ready else 503
+    return {"state": "ready" if ready else "not ready", "parts": found}
 
 
 async def _probed(part: Probe) -> str:
-    """`ok`, or what is wrong, in a few words."""
+    """`ok`, or the type of the error."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_PROBE_TIMEOUT):
             await part()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the part is what the page is to say
+    except Exception as error:  # noqa: BLE001 - the page shows every error
         return f"unavailable: {type(error).__name__}"
     return "ok"

@@ -27,7 +27,7 @@ from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, store_server, temporal_server
-from service.temporal import not_taken
+from service.temporal import request_error
 from service.waiting import waiting_for
 from workflows.policies import WORKFLOWS
 from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
@@ -86,7 +86,7 @@ class Starter:
                     search_attributes=TypedSearchAttributes([SearchAttributePair(SOURCE_ATTRIBUTE, source)]),
                 )
         except RPCError as error:
-            raise not_taken(error) from error
+            raise request_error(error) from error
         started = RunStarted(
             run_id=run_id(handle),
             workflow_id=handle.id,

@@ -1,4 +1,4 @@
-"""The connection to Temporal: one data converter for starters, workers, replays and tools."""
+"""The connection to Temporal, with one data converter for all processes, replays and tools."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,11 +27,11 @@ from service.stack.temporal import WEB_UI
 from service.waiting import resolved, waiting_for
 
 _CONNECT_MAY_TAKE = 30.0
-"""Seconds in which Temporal has to answer: the limit of its own client."""
+"""Seconds until Temporal must answer; its own client has the same limit."""
 _ENCODING = b"binary/aes-256-gcm"
 _LABEL, _NO_PATIENTS = "about", b"no-patients"
 _CONCERN_NO_PATIENTS = (*WORKFLOWS_WITHOUT_PATIENTS, "upkeep")
-"""Beginnings of the ids of workflows whose payloads need no `read:patients`; those of all others do."""
+"""The beginnings of workflow ids whose payloads concern no patients. Other payloads need `read:patients`."""
 
 
 class TemporalUnavailable(WardflowError):
@@ -42,9 +42,9 @@ class TemporalUnavailable(WardflowError):
 
 
 class TemporalRefused(WardflowError):
-    """The Temporal service answers, and does not take what it is asked for."""
+    """The Temporal service answers, but refuses the request."""
 
-    default_advice = "Run `wardflow migrate`: the namespace may not be as it makes it. See `wardflow doctor`."
+    default_advice = "Run `wardflow migrate`, since the namespace may not be set up. See `wardflow doctor`."
 
 
 AWAY = (
@@ -56,21 +56,21 @@ AWAY = (
     RPCStatusCode.ABORTED,
     RPCStatusCode.RESOURCE_EXHAUSTED,
 )
-"""Statuses that say nothing of what was asked."""
+"""Statuses that mean that the service is away, not that it refused the request."""
 
 
-def not_taken(error: RPCError) -> WardflowError:
-    """What it means that Temporal did not take a request; its text may quote the request, and stays out."""
+def request_error(error: RPCError) -> WardflowError:
+    """Translate an error of a request to Temporal. Its text is dropped, since it may quote the request."""
     if error.status in AWAY:
         return TemporalUnavailable(f"The Temporal service does not answer ({error.status.name}).")
-    return TemporalRefused(f"The Temporal service did not take the request ({error.status.name}).")
+    return TemporalRefused(f"The Temporal service refused the request ({error.status.name}).")
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Encrypts every payload: inputs, results, heartbeats, memos and, by the failure converter, error texts.
+    """Encrypts every payload: inputs, results, heartbeats, memos and (with the failure converter) error texts.
 
-    A payload of a workflow that concerns no patient is labelled so, and the label is authenticated: it tells
-    `POST /codec/decode`, which gets payloads and nothing else, who may see this one.
+    A payload of a workflow that concerns no patients gets a label, which is authenticated. `POST /codec/decode` gets
+    only payloads, so it needs the label to decide who may see one.
     """
 
     def __init__(self, keys: KeyRingFile, queue_prefix: str, *, no_patients: bool = False) -> None:
@@ -89,7 +89,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return [self._encrypt(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Decrypt what is encrypted; leave the rest as it is, so that histories from before stay readable."""
+        """Decrypt encrypted payloads. Others are not changed, so histories without encryption can still be read."""
         return [self._decrypt(payload) if encrypted(payload) else payload for payload in payloads]
 
     def _decrypt(self, payload: Payload) -> Payload:
@@ -106,12 +106,12 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 def encrypted(payload: Payload) -> bool:
-    """Whether the codec encrypted it."""
+    """Whether this codec encrypted the payload."""
     return payload.metadata.get("encoding") == _ENCODING
 
 
 def concerns_patients(payload: Payload) -> bool:
-    """Whether an encrypted payload may concern patients: all do that are not labelled otherwise."""
+    """Whether an encrypted payload may concern patients: every payload without the label may."""
     return payload.metadata.get(_LABEL) != _NO_PATIENTS
 
 
@@ -121,7 +121,7 @@ def encryption_codec(settings: Settings) -> EncryptionCodec:
 
 
 def data_converter(settings: Settings) -> DataConverter:
-    """Pydantic payloads, encrypted unless the settings say otherwise."""
+    """The converter for pydantic payloads, with encryption unless the settings turn it off."""
     if not settings.encryption.enabled:
         return pydantic_data_converter
     return replace(
@@ -132,17 +132,17 @@ def data_converter(settings: Settings) -> DataConverter:
 
 
 async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Client:
-    """A client of the settings' namespace.
+    """Connect to Temporal, with the namespace of the settings.
 
     Raises:
-        ConfigurationError: no address is set, and no stack runs; or there is no key ring.
-        TemporalUnavailable: nobody answers there.
+        ConfigurationError: no address is set and no stack runs, or there is no key ring.
+        TemporalUnavailable: the service does not answer.
         HostNotResolved: its name does not resolve.
     """
     temporal = settings.temporal
     if temporal.address is None:
         raise ConfigurationError(
-            "No Temporal service is known here.",
+            "No Temporal service is set, and no stack runs.",
             advice="Start the stack with `wardflow up --detach`, or set WARDFLOW_TEMPORAL__ADDRESS.",
         )
     api_key = temporal.api_key.get_secret_value() if temporal.api_key else None
@@ -163,9 +163,9 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
 
 
 def history_link(settings: Settings, workflow_id: str, run_id: str) -> str | None:
-    """Where the Web UI shows the run, if it is known where the Web UI is: decoded by way of the API, if that serves it.
+    """The URL of the run in the Web UI; `None`: the Web UI's URL is not set.
 
-    In the API's own answers that is a path on the API itself.
+    If the API serves the Web UI, the URL is the API's. In answers of the API it is a path.
     """
     ui = settings.temporal.ui_url
     if ui and urlsplit(ui).path == WEB_UI:

@@ -1,4 +1,4 @@
-"""Temporary files of a long-lived process: what it had at hand when it was killed goes when the next one starts."""
+"""The folder of a process's temporary files. The next process removes the folder of one that was killed."""
 
 import fcntl
 import os
@@ -16,17 +16,17 @@ _LOCK = "lock"
 
 @contextmanager
 def own_temporary_folder() -> Iterator[Path]:
-    """Have all temporary files of this process in one folder, and remove the folders of processes that are dead.
+    """Use one folder for all temporary files of this process, and remove the folders of processes that have ended.
 
-    Such files can hold patients. A process holds its folder's lock for as long as it lives, however it ends.
+    The files may contain patient data. A process holds a lock on its folder until it ends, in whatever way.
 
     Raises:
-        ConfigurationError: the folder of all of them is somebody else's, or open to others.
+        ConfigurationError: the parent folder belongs to another user, or other users can read it.
     """
     usual = tempfile.gettempdir()
     place = _private(Path(usual) / f"wardflow-{os.getuid()}")
     with (place / _LOCK).open("w") as all_of_them:
-        fcntl.flock(all_of_them, fcntl.LOCK_EX)  # so that nobody removes a folder that has no lock yet
+        fcntl.flock(all_of_them, fcntl.LOCK_EX)  # or another process could remove a new folder before it has its lock
         for folder in place.iterdir():
             if folder.is_dir():
                 _remove_if_abandoned(folder)
@@ -47,7 +47,7 @@ def _private(place: Path) -> Path:
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise ConfigurationError(
-            f"{place} is not this user's own folder, or is open to others.",
+            f"{place} does not belong to this user, or other users can read it.",
             advice="Remove it, or set TMPDIR to another folder.",
         )
     return place
@@ -59,6 +59,6 @@ def _remove_if_abandoned(folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
     except FileNotFoundError:
-        shutil.rmtree(folder)  # its process was killed before it had a lock
+        shutil.rmtree(folder)  # its process was killed before it made the lock
     except BlockingIOError:
-        pass  # its process lives
+        pass  # its process still runs

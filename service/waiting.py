@@ -1,6 +1,6 @@
-"""Says what a process waits for: a line after two seconds, and again every half minute.
+"""Reports what a process waits for: after two seconds, and again every half minute.
 
-Commands print the line on standard error; other processes write it to their log.
+Commands print the line to standard error. Other processes write it to their log.
 """
 
 import asyncio
@@ -20,35 +20,35 @@ from service.addresses import Server
 
 _log = structlog.get_logger(__name__)
 
-SAID_AFTER, SAID_AGAIN_AFTER = 2.0, 30.0
-"""Seconds until a wait is said, and between two lines about the same thing."""
+REPORT_AFTER, REPORT_AGAIN_AFTER = 2.0, 30.0
+"""Seconds until a wait is reported, and between two reports of the same wait."""
 _BETWEEN_LOOKUPS = 1.0
 
-type Say = Callable[[str], object]
+type WriteLine = Callable[[str], object]
 
 
 def log_wait(text: str) -> None:
-    """Say it in the log."""
+    """Write the line to the log."""
     _log.warning("waiting", what=text)
 
 
-_say: ContextVar[Say] = ContextVar("say", default=log_wait)
+_report: ContextVar[WriteLine] = ContextVar("report", default=log_wait)
 _innermost: ContextVar["Waiting | None"] = ContextVar("innermost", default=None)
-_said_at: dict[str, float] = {}
-"""When something was said last: many runs that wait for the same server are one line."""
+_reported_at: dict[str, float] = {}
+"""When a text was reported last. Many runs that wait for one server share one line."""
 
 
-def report_waits_to(say: Say) -> None:
-    """Say waits of this task, and of those that it starts, in another way than by the log."""
-    _say.set(say)
+def report_waits_to(report: WriteLine) -> None:
+    """WriteLine the waits of this task, and of tasks that it starts, with a function instead of the log."""
+    _report.set(report)
 
 
 class Waiting:
-    """One wait that is under way.
+    """One wait.
 
     Attributes:
-        what: for people; the same text is said once in a while only.
-        reason: why it is not there, as far as that is known.
+        what: the thing that is waited for. An equal text is not reported again for a while.
+        reason: why it is missing, if that is known.
         over: whether the wait has ended.
     """
 
@@ -61,13 +61,13 @@ class Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """Say it two seconds from now on; called again, as when something has moved, it begins anew."""
+        """WriteLine the wait in two seconds. A further call, for example after progress, starts the time again."""
         self._stop()
         if not self.over:
-            self._timer = asyncio.get_running_loop().call_later(SAID_AFTER, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(REPORT_AFTER, self._tell)
 
     def end(self) -> None:
-        """Stop all messages of this wait."""
+        """Stop all reports of this wait."""
         self.over = True
         self._stop()
 
@@ -90,12 +90,12 @@ class Waiting:
 
     def _tell(self) -> None:
         now = time.monotonic()
-        due = _said_at.get(self.what, now - SAID_AGAIN_AFTER) + SAID_AGAIN_AFTER
+        due = _reported_at.get(self.what, now - REPORT_AGAIN_AFTER) + REPORT_AGAIN_AFTER
         if due <= now:
-            _said_at[self.what] = due = now
-            due += SAID_AGAIN_AFTER
+            _reported_at[self.what] = due = now
+            due += REPORT_AGAIN_AFTER
             left = "" if self._until is None else f" Trying for up to {max(1, round(self._until - now))} s more."
-            _say.get()(f"Waiting for {self.what}{self.reason and f': {self.reason}'}.{left}")
+            _report.get()(f"Waiting for {self.what}{self.reason and f': {self.reason}'}.{left}")
         self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.1), self._tell)
 
 
@@ -103,13 +103,13 @@ class Waiting:
 def waiting_for(
     what: Server | str, reason: str = "", *, seconds: float | None = None, gives_way: bool = False
 ) -> Iterator[Waiting]:
-    """Say what is waited for if the body takes longer than two seconds.
+    """WriteLine a wait if the body takes longer than two seconds.
 
     Args:
-        what: a server, or something else in words that go on from "Waiting for".
+        what: a server, or other words that follow "Waiting for".
         reason: why the wait is necessary, without a full stop.
-        seconds: after which the body gives up.
-        gives_way: whether an inner wait says it better: then this one begins anew when that one has ended.
+        seconds: the time limit of the body.
+        gives_way: pause this wait during an inner wait, and start it again afterwards.
     """
     outer = _innermost.get()
     if outer is not None:
@@ -127,10 +127,10 @@ def waiting_for(
 
 
 async def resolved(server: Server) -> None:
-    """Return once the name of a server resolves; addresses need no look-up.
+    """Wait until the name of a server resolves. Addresses need no look-up.
 
     Raises:
-        HostNotResolved: it did not for 15 seconds.
+        HostNotResolved: the name did not resolve for 15 seconds.
     """
     if not server.hosts or any(map(_is_address, server.hosts)):
         return None
@@ -138,7 +138,7 @@ async def resolved(server: Server) -> None:
     names = ", ".join(server.hosts)
     with waiting_for(f"the name {names} ({server.role}) to resolve", seconds=NAME_MAY_TAKE):
         while time.monotonic() < until:
-            # At once: a look-up that hangs must not keep another host's from being tried.
+            # Look up all hosts at once, so that a slow look-up does not delay the others.
             look_ups = [asyncio.create_task(_look_up(host)) for host in server.hosts]
             try:
                 for first in asyncio.as_completed(look_ups, timeout=until - time.monotonic()):
@@ -153,7 +153,7 @@ async def resolved(server: Server) -> None:
 
 
 def not_resolved(server: Server) -> HostNotResolved:
-    """The error of a server whose name has not resolved for too long."""
+    """The error for a server whose name has not resolved for too long."""
     return HostNotResolved(
         f"The name {', '.join(server.hosts)} ({server.role}) does not resolve; it was tried for "
         f"{NAME_MAY_TAKE:.0f} seconds.",
@@ -162,7 +162,7 @@ def not_resolved(server: Server) -> HostNotResolved:
 
 
 async def _look_up(host: str) -> None:
-    """Look a name up in a daemon thread: one that hangs must not keep the process alive."""
+    """Look up a name in a daemon thread, so that a look-up that hangs does not keep the process alive."""
     loop = asyncio.get_running_loop()
     found: asyncio.Future[None] = loop.create_future()
 
@@ -178,7 +178,7 @@ async def _look_up(host: str) -> None:
             error = socket.gaierror(socket.EAI_NONAME, "not a name of a host")
         except OSError as failure:
             error = failure
-        with suppress(RuntimeError):  # the loop has ended meanwhile
+        with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(answered, error)
 
     threading.Thread(target=look, name="look-up", daemon=True).start()

@@ -129,7 +129,7 @@ class FhirActivities:
 
     @activity.defn(name="read_patients")
     async def read_patients(self, request: FetchPage) -> FetchedPage:
-        """Read patients by id whom the search for their zip code no longer finds: they may have moved."""
+        """Read patients by id if the search for their zip code no longer finds them: they may have moved."""
         client = self.clients[request.server]
         search = await self._search(request)
         found = []

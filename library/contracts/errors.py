@@ -1,20 +1,89 @@
-"""Errors that cross a boundary: each is a type, and a sentence for a person.
+"""The errors of this program. Each is a type, with a sentence for people.
 
-WardflowError
-├── WorkbookRejected … (library.sources.beds.contracts)
-├── ObjectMissing, ObjectDamaged, StoreUnavailable (retryable)
-├── LoadRejected
-│   ├── ExpectationFailed
-│   ├── StagedObjectMalformed
-│   ├── StepFailed          (library.warehouse.steps)
-│   └── BatchRefused        (library.warehouse.stream_loader)
-├── LoadInterrupted (retryable)
-├── PostgresTooOld          (library.warehouse.server)
-├── HostNotResolved         tried for 15 seconds before
-└── ConfigurationError
+Exception
+├── BatchStale
+├── Refused
+└── WardflowError
+    ├── AccessUnknown (retryable)
+    ├── AddressNotAllowed
+    ├── AlreadyRunning
+    ├── ApiError
+    │   ├── Forbidden
+    │   ├── NotFound
+    │   ├── OnSeveralServers
+    │   ├── Unauthenticated
+    │   ├── UnderWay
+    │   ├── Unprocessable
+    │   └── UnsupportedMediaType
+    ├── CommandFailed
+    ├── ConfigurationError
+    │   ├── KafkaTurnedOff
+    │   └── PortBusy
+    ├── CursorInvalid
+    ├── DownloadRefused
+    ├── DownloadStalled
+    ├── DownloadTooLarge
+    ├── DownloadUnavailable (retryable)
+    ├── FileRejected
+    │   ├── ReaderDied
+    │   └── ReaderTimedOut
+    ├── HostNotResolved
+    ├── JarsUnavailable
+    ├── KafkaRefused
+    │   └── RecordTooLarge
+    ├── KafkaUnavailable (retryable)
+    │   └── LeaderMissing
+    ├── LakeOvertaken (retryable)
+    ├── LakeUnavailable (retryable)
+    ├── LoadInterrupted (retryable)
+    ├── LoadRejected
+    │   ├── BatchRefused
+    │   ├── ExpectationFailed
+    │   └── StagedObjectMalformed
+    ├── MachineLacks
+    ├── NoSuchRejection
+    ├── NoSuchRun
+    ├── NoSuchToken
+    ├── NoSuchUser
+    ├── NotAName
+    ├── NotAPassword
+    ├── NotRecords
+    ├── ObjectDamaged
+    ├── ObjectMissing
+    ├── OffsetNotHeld
+    ├── OffsetOutOfRange
+    ├── OutcomeUnknown (retryable)
+    ├── PartKeepsDying
+    ├── PartNotHealthy
+    ├── QueryRefused
+    ├── ReaderUnavailable (retryable)
+    ├── RecordsRefused
+    ├── SandboxSilent
+    ├── SignInsBusy (retryable)
+    ├── SlowedDown
+    ├── StackFailed
+    ├── StackWontEnd
+    ├── StoreUnavailable (retryable)
+    ├── StreamUnknown
+    ├── SystemRefused
+    ├── TablesInUse (retryable)
+    ├── TemporalRefused
+    ├── TemporalUnavailable (retryable)
+    ├── TooFast
+    ├── TooManyDownloads (retryable)
+    ├── TooManyUnderWay (retryable)
+    ├── TopicMadeAnew
+    ├── TopicMissing
+    ├── UnexpectedContent
+    ├── UnexpectedError
+    ├── UnreadablePayload
+    ├── UrlNotAllowed
+    ├── UserExists
+    └── WarehouseUnavailable (retryable)
 
-The class's name is the error's type in Temporal, in `ingest.run` and for scripts: to rename a class is to change the
-public face.
+A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, in `ingest.run` and for scripts.
+So a class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are
+caught in the room that raises them. A test compares this tree with the classes.
 """
 
 from __future__ import annotations  # the checks before an installation run on older Pythons

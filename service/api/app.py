@@ -22,9 +22,9 @@ from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
 from service.api.context import Context
 from service.api.docs import add_docs
-from service.api.middleware import Around, BodyLimits
+from service.api.middleware import BodyLimits, RequestLogging
 from service.api.parts import ApiPart
-from service.api.posting import BODY, StraightThrough, opened_posts
+from service.api.posting import BODY, FastPostMiddleware, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
 from service.api.routes import access, codec, health, quarantine, runs, streams, users, web_ui
@@ -93,15 +93,15 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     add_docs(app)
     app.include_router(posting)
-    app.ways = (StraightThrough,)
+    app.ways = (FastPostMiddleware,)
     limits = {api.path: BODY for api in posting_apis()}
     for part in _parts():
         for router in part.routers:
             app.include_router(router)
         limits |= part.largest_bodies(settings)
-    # Inside `Around`, so that its plain answer becomes a problem document too.
+    # Inside `RequestLogging`, so that its plain answer becomes a problem document too.
     app.add_middleware(BodyLimits, by_path=limits)
-    app.add_middleware(Around)
+    app.add_middleware(RequestLogging)
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse, **needs(Scope.OPERATE))
     async def metrics() -> Response:

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a router made with `route_class=Idempotent` honours it on all of its POST routes."""
+"""Supports the header `Idempotency-Key` on the POST routes of a router with `route_class=Idempotent`."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ from library.access.idempotency import LEASE, Busy, Claimed, Differs, KeyedReque
 from library.warehouse.failures import DISCONNECTED
 from service.api.context import Context, context_of
 from service.api.problems import ApiError, Unprocessable, problems
-from service.api.security import authenticated, refuse_unless
+from service.api.security import authenticated, require_scope
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -34,8 +34,8 @@ _DOCUMENTED = {
             "name": HEADER,
             "in": "header",
             "required": False,
-            "description": "The same key with the same request within 24 hours is answered as the first time, and "
-            "starts nothing again.",
+            "description": "A request that is sent again with the same key within 24 hours gets the same answer, and "
+            "is not executed again.",
             "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$", "minLength": 1, "maxLength": 255},
         }
     ]
@@ -45,17 +45,17 @@ type Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UnderWay(ApiError):
-    """The same request is being carried out at this moment."""
+    """The same request is being executed now."""
 
     status = HTTPStatus.CONFLICT
-    default_advice = "Ask again with the same key after `Retry-After` seconds."
+    default_advice = "Send the request again with the same key after `Retry-After` seconds."
 
 
 class Idempotent(APIRoute):
-    """A route whose POST requests are carried out once for each key.
+    """A route whose POST requests are executed once for each key.
 
     Attributes:
-        passwords: whether HTTP Basic may say who asks.
+        passwords: whether HTTP Basic is accepted.
     """
 
     passwords = False
@@ -67,63 +67,63 @@ class Idempotent(APIRoute):
         super().__init__(*args, **options)
 
     def plain_handler(self) -> Handler:
-        """What carries a request out."""
+        """The handler without idempotency keys."""
         return super().get_route_handler()
 
     def get_route_handler(self) -> Handler:
-        """The handler, with what is asked before and after it."""
-        carry_out = self.plain_handler()
+        """The handler with idempotency keys."""
+        execute = self.plain_handler()
         extra = self.openapi_extra or {}
         scopes = [str(extra[name]) for name in ("x-scope", "x-scope-also") if name in extra]
 
         async def handle(request: Request) -> Response:
             key = request.headers.get(HEADER)
             if key is None or request.method != "POST" or not scopes:
-                return await carry_out(request)
-            # Before a byte of the body is read.
+                return await execute(request)
+            # Check the caller before the body is read.
             caller = await authenticated(request, passwords=self.passwords)
             for scope in scopes:
-                refuse_unless(caller, scope)
+                require_scope(caller, scope)
             if not _KEY.fullmatch(key):
                 raise Unprocessable(
-                    f"{HEADER}: it has 1 to 255 printable characters and no blanks.",
+                    f"{HEADER}: it must have 1 to 255 printable characters and no blanks.",
                     advice="Use a UUID.",
                     field=HEADER,
                 )
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as body:
                 attempt = KeyedRequest(caller.id, key, await _fingerprint(request, body))
-                return await _once(context_of(request), attempt, carry_out, _again(request, body))
+                return await _execute_once(context_of(request), attempt, execute, _with_body(request, body))
 
         return handle
 
 
-async def _once(api: Context, attempt: KeyedRequest, carry_out: Handler, request: Request) -> Response:
+async def _execute_once(api: Context, attempt: KeyedRequest, execute: Handler, request: Request) -> Response:
     found = await api.keys.claim(attempt)
     if isinstance(found, Differs):
         raise Unprocessable(f"{HEADER}: this key was used for another request.", advice="Use a new key.", field=HEADER)
     if isinstance(found, Busy):
-        raise UnderWay("The same request is being carried out.", headers={"Retry-After": "1"})
+        raise UnderWay("The same request is being executed.", headers={"Retry-After": "1"})
     if isinstance(found, StoredAnswer):
         return Response(found.body, found.status, found.headers | {REPLAYED: "true"})
     assert isinstance(found, Claimed)  # noqa: S101 - for the type checker
-    beating = asyncio.create_task(_beat(api, attempt))
+    renewing = asyncio.create_task(_renew(api, attempt))
     try:
-        response = await carry_out(request)
+        response = await execute(request)
         if response.status_code < _SUCCESS:
             headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
             await api.keys.keep(attempt, StoredAnswer(response.status_code, headers, bytes(response.body)))
         else:
             await api.keys.give_back(attempt)
     except BaseException:
-        with suppress(asyncpg.PostgresError, *DISCONNECTED):  # its lease ends in any case
+        with suppress(asyncpg.PostgresError, *DISCONNECTED):  # if this fails, the claim expires
             await asyncio.shield(api.keys.give_back(attempt))
         raise
     finally:
-        beating.cancel()
+        renewing.cancel()
     return response
 
 
-async def _beat(api: Context, attempt: KeyedRequest) -> None:
+async def _renew(api: Context, attempt: KeyedRequest) -> None:
     while True:
         await asyncio.sleep(LEASE.total_seconds() / 3)
         with suppress(asyncpg.PostgresError, *DISCONNECTED):
@@ -131,7 +131,7 @@ async def _beat(api: Context, attempt: KeyedRequest) -> None:
 
 
 async def _fingerprint(request: Request, body: IO[bytes]) -> bytes:
-    """What makes the request what it is; its body is kept meanwhile. A multipart boundary is new in each repeat."""
+    """Hash the request and store its body. A multipart boundary is left out, since each retry has a new one."""
     found = _BOUNDARY.search(request.headers.get("content-type", ""))
     boundary = found[1].encode() if found else b""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -144,22 +144,22 @@ async def _fingerprint(request: Request, body: IO[bytes]) -> bytes:
             *parts, rest = rest.split(boundary)
             for part in parts:
                 digest.update(part)
-        certain = max(0, len(rest) - len(boundary))
-        digest.update(rest[:certain])
-        rest = rest[certain:]
+        complete = max(0, len(rest) - len(boundary))
+        digest.update(rest[:complete])
+        rest = rest[complete:]
     digest.update(rest)
     return digest.digest()
 
 
-def _again(request: Request, body: IO[bytes]) -> Request:
-    """The request, with its body to be read once more."""
+def _with_body(request: Request, body: IO[bytes]) -> Request:
+    """The request with the stored body, so that it can be read again."""
     body.seek(0)
     ended = False
 
     async def receive() -> Message:
         nonlocal ended
         if ended:
-            return await request.receive()  # only that the client left is still to come
+            return await request.receive()  # the next message can only be the disconnect
         chunk = body.read(_IN_MEMORY)
         ended = not chunk
         return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}

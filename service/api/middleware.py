@@ -1,4 +1,4 @@
-"""What surrounds every request. Plain ASGI: a middleware function of the framework's costs half of a small answer."""
+"""Middleware for every request. It is plain ASGI: FastAPI's own middleware would take half of a small answer's time."""
 
 import re
 import secrets
@@ -30,7 +30,7 @@ _SECURITY_HEADERS = (
 _TOO_LARGE = 413
 _REFUSALS = (401, 403, 429)
 _BODY = 64 * 1024
-"""Bytes of a body at most, of a route that says nothing else."""
+"""Largest body in bytes, unless a route has its own limit."""
 
 REQUESTS = Counter("wardflow_requests_total", "Requests, by route template.", ("method", "route", "status"))
 REQUEST_SECONDS = Histogram(
@@ -39,21 +39,22 @@ REQUEST_SECONDS = Histogram(
 
 
 class BodyLimits:
-    """Bounds bodies while they stream in, by path: most are small, and are read before the caller is known."""
+    """Limits bodies while they are received, by path. The default is small, since the caller is not yet known then."""
 
     def __init__(self, app: ASGIApp, by_path: Mapping[str, int]) -> None:
         self._others = RequestBodyLimitMiddleware(app, _BODY)
         self._by_path = {path: RequestBodyLimitMiddleware(app, most) for path, most in by_path.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with this path's limit."""
+        """Call the app with the limit of the path."""
         await self._by_path.get(scope.get("path", ""), self._others)(scope, receive, send)
 
 
-class Around:
-    """Names each request, times it, logs it by its route's template (never its query), adds security headers.
+class RequestLogging:
+    """Gives each request an id, times and logs it with its route template, audits refusals, adds security headers.
 
-    What nobody foresaw becomes a problem document here, so that it too has the id under which the log has its trace.
+    The query is never logged. An unexpected error becomes a problem document with the request's id, under which the log
+    has the trace.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -65,22 +66,22 @@ class Around:
             await self._app(scope, receive, send)
             return
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-        answer = _Answer(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
-        structlog.contextvars.bind_contextvars(request_id=answer.request_id)  # a request has a task of its own
+        sender = _ResponseSender(scope, send, given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8))
+        structlog.contextvars.bind_contextvars(request_id=sender.request_id)  # each request has its own task
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, receive, sender.send)
         except ClientDisconnect:
-            if not answer.begun:  # nobody hears it; the log and the metrics do
+            if not sender.begun:  # for the log and the metrics, since the client has left
                 gone = problem(HTTPStatus.BAD_REQUEST, "ClientLeft", "The connection ended before the body did.")
-                await gone(scope, receive, answer.send)
+                await gone(scope, receive, sender.send)
         except Exception as error:
-            if answer.begun:
+            if sender.begun:
                 raise
-            await unexpected(error)(scope, receive, answer.send)
+            await unexpected(error)(scope, receive, sender.send)
 
 
-class _Answer:
-    """An answer on its way out."""
+class _ResponseSender:
+    """Sends the response of one request, and logs it."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self.request_id = request_id
@@ -97,12 +98,12 @@ class _Answer:
             return
         headers = message["headers"] = list(message.get("headers", ()))
         if message["status"] == _TOO_LARGE and (b"content-type", PROBLEM.encode()) not in headers:
-            # The limit is the framework's, and so is its plain answer.
-            await self._instead(HTTPStatus(_TOO_LARGE), "TooLarge", "The body is larger than this route takes.")
+            # Replace the framework's plain answer by a problem document.
+            await self._replace(HTTPStatus(_TOO_LARGE), "TooLarge", "The body is larger than this route allows.")
             return
         if message["status"] in _REFUSALS and not await self._audited(int(message["status"])):
-            detail = "Postgres does not answer, and what is refused has to be written down."
-            await self._instead(HTTPStatus.SERVICE_UNAVAILABLE, "AuditUnavailable", detail, {"Retry-After": "5"})
+            detail = "Postgres does not answer, so the refused request cannot be written to the audit."
+            await self._replace(HTTPStatus.SERVICE_UNAVAILABLE, "AuditUnavailable", detail, {"Retry-After": "5"})
             return
         self.begun = True
         headers.append((b"x-request-id", self.request_id.encode()))
@@ -111,14 +112,14 @@ class _Answer:
         self._record(int(message["status"]))
         await self._send(message)
 
-    async def _instead(
+    async def _replace(
         self, status: HTTPStatus, kind: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
         await problem(status, kind, detail, headers=headers)(self._scope, _nothing, self.send)
         self._replaced = True
 
     async def _audited(self, status: int) -> bool:
-        """Write a refusal into the audit, before anybody hears of it; whether that was possible."""
+        """Write a refused request to the audit before the answer is sent. Return whether that was possible."""
         audit: Audit = self._scope["app"].state.context.audit
         caller = self._scope.get("state", {}).get("principal")
         actor = UNKNOWN if caller is None else str(caller.token_id)

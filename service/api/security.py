@@ -1,4 +1,4 @@
-"""Who may call what: each route names one scope, and the OpenAPI document says which (`x-scope`)."""
+"""Authentication and scopes. Each route needs one scope, which is in the OpenAPI document (`x-scope`)."""
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -21,68 +21,70 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 async def authenticated(request: Request, *, passwords: bool = False) -> Principal:
-    """Who asks; looked up once in each request.
+    """The caller of a request. It is looked up once for each request.
 
     Args:
-        request: whose `Authorization` counts.
-        passwords: whether HTTP Basic may say it.
+        request: the request with the header `Authorization`.
+        passwords: whether HTTP Basic is accepted.
 
     Raises:
-        Unauthenticated: no credentials, or some that do not count: the answer does not say why.
-        SlowedDown: too many sign-ins have failed before.
-        SignInsBusy: too many passwords are waiting to be checked.
+        Unauthenticated: there are no valid credentials. The answer does not state the reason.
+        SlowedDown: too many sign-ins have failed.
+        SignInsBusy: too many passwords wait to be checked.
         AccessUnknown: Postgres does not answer.
     """
-    found: Principal | None = getattr(request.state, "principal", None) or await _known(request, passwords)
+    found: Principal | None = getattr(request.state, "principal", None) or await _look_up(request, passwords)
     if found is None:
         raise Unauthenticated(
-            f"This needs a token that is known, not expired and not revoked{', or a password' * passwords}.",
+            f"This needs a valid token (not expired, not revoked){', or a password' * passwords}.",
             headers={"WWW-Authenticate": 'Bearer, Basic realm="wardflow", charset="UTF-8"' if passwords else "Bearer"},
         )
     request.state.principal = found
     return found
 
 
-async def _known(request: Request, passwords: bool) -> Principal | None:
+async def _look_up(request: Request, passwords: bool) -> Principal | None:
     api = context_of(request)
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return await api.tokens.verify(given.strip())
     if kind.lower() == "basic" and passwords:
         try:
-            name, parted, password = b64decode(given, validate=True).decode().partition(":")
+            name, colon, password = b64decode(given, validate=True).decode().partition(":")
         except ValueError:
             return None
         address = request.client.host if request.client else ""
-        return await api.sign_ins.verify(name, password, address) if parted else None
+        return await api.sign_ins.verify(name, password, address) if colon else None
     return None
 
 
-def refuse_unless(caller: Principal, scope: str) -> None:
-    """Refuse who may not.
+def require_scope(caller: Principal, scope: str) -> None:
+    """Check that the caller has a scope.
 
     Raises:
-        Forbidden: the caller has neither the scope nor, for `post:{api}`, the grant.
+        Forbidden: the caller does not have the scope or, for `post:{api}`, the grant.
     """
     if caller.may(scope):
         return
     kind, _, api = scope.partition(":")
     if kind == "post":
-        raise Forbidden(f"You are not granted the API '{api}'.", advice="Ask for it: `wardflow access grant` gives it.")
+        raise Forbidden(
+            f"You are not granted the API '{api}'.", advice="Ask for it: `wardflow access grant` grants it."
+        )
     raise Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
 
 
 async def principal(request: Request, _: Credentials) -> Principal:
-    """Who asks, by a token.
+    """The caller with a token.
 
     Raises:
-        Unauthenticated: no token, or one that is unknown, expired or revoked.
+        Unauthenticated: there is no token, or it is unknown, expired or revoked.
     """
     return await authenticated(request)
 
 
 Caller = Annotated[Principal, Depends(principal)]
-"""The caller, in routes that have to know."""
+"""The caller, for routes that need it."""
 
 
 _TEXT = {"type": "string"}
@@ -98,22 +100,22 @@ def needs(
     schema: Mapping[str, Any] = _TEXT,
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments of a route that only bearers of a scope may call.
+    """Keyword arguments of a route that needs a scope.
 
     Args:
-        scope: what the caller's token has to have.
-        statuses: of problems that the route has beside those that every route has.
-        also: a second scope that it has to have.
-        items: what the items of its list are; the list can be had as CSV too.
-        model: what its answer is, where the route writes that itself.
-        media_types: of an answer that is not JSON.
-        schema: of that answer; of each event, where it is a stream of them.
-        body: the OpenAPI request body of a route that reads its own.
+        scope: the scope that the caller must have.
+        statuses: further statuses of problems of this route.
+        also: a second scope that the caller must have.
+        items: the type of the list's items. The list is also available as CSV.
+        model: the type of the answer, if the route returns its own response.
+        media_types: the media types of an answer that is not JSON.
+        schema: the schema of that answer; for an event stream, of each event.
+        body: the OpenAPI request body of a route that reads the body itself.
     """
 
     async def check(caller: Caller) -> None:
         for each in (scope, *([also] if also else [])):
-            refuse_unless(caller, each)
+            require_scope(caller, each)
 
     responses = problems(401, 403, 422, 503, *statuses)
     made: dict[str, Any] = {"dependencies": [Depends(check), Depends(refuse_unknown)], "responses": responses}
@@ -123,7 +125,7 @@ def needs(
             "content": {"text/csv": {"schema": _TEXT}},
             "headers": {"Link": {"description": "The next page, if there is one.", "schema": {"type": "string"}}},
         }
-        # A class that is known only when it runs.
+        # The class is known only at run time.
         made["response_model"] = Items[items]  # type: ignore[valid-type]
     if model is not None:
         made["response_model"] = model

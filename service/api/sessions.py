@@ -1,4 +1,4 @@
-"""Who asks by a browser that signed in: for the routes that Temporal's Web UI asks."""
+"""Browser sessions, for the routes that Temporal's Web UI calls."""
 
 import secrets
 from typing import Annotated
@@ -19,7 +19,7 @@ COOKIE = "wardflow_session"
 
 
 def sessions(settings: Settings) -> Sessions:
-    """Sessions that every API process knows; without encryption there is no shared key, and each knows its own."""
+    """Sessions with the shared key ring. Without encryption there is none, so each process accepts its own sessions."""
     ring = (
         KeyRingFile(settings.key_ring_file)
         if settings.encryption.enabled
@@ -29,14 +29,14 @@ def sessions(settings: Settings) -> Sessions:
 
 
 def begin_session(request: Request, response: Response, api: Context, principal: Principal) -> None:
-    """Set the cookie."""
+    """Set the session cookie."""
     response.set_cookie(
         COOKIE,
         api.sessions.seal(principal.token_id),
         max_age=int(api.sessions.seconds),
         httponly=True,
-        samesite="lax",  # a link to a run, from a chat or a mail, opens it; other sites' POSTs come without it
-        # Behind a proxy that speaks TLS, only the address that people use tells.
+        samesite="lax",  # sent when a link in a mail opens a run, but not with POSTs of other sites
+        # Behind a proxy with TLS, only the public URL shows that it is https.
         secure="https" in (request.url.scheme, urlsplit(api.settings.api.url or "").scheme),
     )
 
@@ -44,11 +44,11 @@ def begin_session(request: Request, response: Response, api: Context, principal:
 async def session_or_token(
     request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials
 ) -> Principal:
-    """Who asks, by a token or by the cookie of a browser that signed in; the token behind it must still count.
+    """The caller, from a token or from a session cookie whose token is still valid.
 
     Raises:
-        Unauthenticated: neither.
-        Forbidden: no scope `operate`, or another page's script uses the cookie.
+        Unauthenticated: there is no valid token and no valid session.
+        Forbidden: the scope `operate` is missing, or a script of another page uses the cookie.
     """
     found: Principal | None = None
     if credentials is not None:
@@ -57,7 +57,7 @@ async def session_or_token(
         token_id = api.sessions.token_id(cookie)
         found = await api.tokens.bearer(token_id) if token_id else None
         if request.method not in ("GET", "HEAD") and not from_our_pages(request, api.settings):
-            raise Forbidden("This session is for the Web UI's own page.", advice="Open the Web UI by way of this API.")
+            raise Forbidden("Only the Web UI's own page may use this session.", advice="Open the Web UI at this API.")
     if found is None:
         raise Unauthenticated(
             "This needs a token, or a session in the browser.",
@@ -74,7 +74,7 @@ Operator = Annotated[Principal, Depends(session_or_token)]
 
 
 def from_our_pages(request: Request, settings: Settings) -> bool:
-    """Whether a page of this API, or of the Web UI, sent the request: cookies do not tell ports apart, origins do."""
+    """Whether a page of this API or of the Web UI sent the request. The origin has the port, which cookies ignore."""
     origin = request.headers.get("origin", "")
     return urlsplit(origin).netloc == request.headers.get("host") or origin == web_ui_origin(settings)
 

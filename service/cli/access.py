@@ -37,7 +37,7 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token and show it, once."""
+    """Create a token, and show it once."""
 
     async def main(settings: Settings) -> tuple[UUID, str]:
         async with open_warehouse(settings) as pool:
@@ -51,7 +51,7 @@ def create(
 
 @token.command("list")
 def list_tokens(as_json: Json = False) -> None:
-    """List the tokens, without themselves."""
+    """List the tokens, without their secrets."""
 
     async def main(settings: Settings) -> list[TokenInfo]:
         async with open_warehouse(settings) as pool:
@@ -70,7 +70,7 @@ def list_tokens(as_json: Json = False) -> None:
 
 @token.command()
 def revoke(token_id: Annotated[UUID, typer.Argument(help="Its id, from the list.")]) -> None:
-    """Take a token back, from the next request on."""
+    """Revoke a token, from the next request on."""
 
     async def main(settings: Settings) -> None:
         async with open_warehouse(settings) as pool:

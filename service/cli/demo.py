@@ -22,7 +22,7 @@ def demo() -> None:
     """Start the stack, bring in sample data of every source; show what came of them beside what was published."""
     began = time.monotonic()
     with errors_as_sentences(), err.status("Starting the stack"):
-        start_in_background(load_settings(), say=err.print)
+        start_in_background(load_settings(), write=err.print)
     up_after = time.monotonic() - began
 
     async def main(settings: Settings) -> list[Demonstrated]:

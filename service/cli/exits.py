@@ -1,4 +1,4 @@
-"""How commands end, as numbers that scripts act on; docs/operate.md explains them."""
+"""Exit codes of commands, for scripts. docs/operate.md explains them."""
 
 from collections.abc import Collection
 from enum import IntEnum
@@ -7,7 +7,7 @@ from typing import Protocol
 from library.contracts.errors import HostNotResolved, WardflowError
 
 INCOMPLETE = "incomplete"
-"""The result of a run that loaded only a part of what there was."""
+"""The result of a run that loaded only a part of its data."""
 
 
 class Exit(IntEnum):
@@ -22,11 +22,11 @@ class Exit(IntEnum):
 
 
 class Ended(Protocol):
-    """What became of one file or import."""
+    """The end of one file or import."""
 
     @property
     def completed(self) -> bool:
-        """Whether its run has ended well."""
+        """Whether its run has completed."""
 
     @property
     def result(self) -> str:
@@ -38,12 +38,12 @@ class Ended(Protocol):
 
 
 def exit_of_error(error: WardflowError) -> Exit:
-    """Return how a command ends with an error: a server that is away may be there later."""
+    """The exit code of a command that ends with an error."""
     return Exit.SERVER_AWAY if error.retryable or isinstance(error, HostNotResolved) else Exit.FAILED
 
 
 def exit_of_all(ended: Collection[Ended]) -> Exit:
-    """Return how a command ends that loads several files or imports."""
+    """The exit code of a command that loads several files or imports."""
     if all(each.completed for each in ended):
         return Exit.PARTLY_LOADED if any(each.result == INCOMPLETE for each in ended) else Exit.DONE
     if any(each.completed for each in ended):

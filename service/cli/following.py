@@ -1,4 +1,4 @@
-"""Starting several runs from the command line and following each to its end, with a bar for each."""
+"""Starts several runs from the command line and follows each until it ends, with a progress bar for each."""
 
 import asyncio
 import time
@@ -34,19 +34,19 @@ from service.temporary import own_temporary_folder
 from service.waiting import Waiting, not_resolved, resolved, waiting_for
 
 _AT_ONCE = 8
-"""Runs that are started side by side."""
+"""Most runs that are started at the same time."""
 _OUTAGE, _BETWEEN_TRIES = 120.0, 1.0
-"""Seconds that a server may be away while runs are started and followed, and between two tries to reach it."""
+"""Seconds that a server may be away while runs are started and followed, and seconds between two tries."""
 _RESTART = 15.0
-"""Seconds in which Temporal has to answer for the first time: it may just be starting again."""
+"""Seconds to wait for Temporal's first answer, since it may just be starting."""
 _IS_BACK_AFTER = 3.0
 """Seconds without a failure after which a server counts as back."""
 _LOOK_EVERY = 0.5
-"""Seconds between two looks at how far a run has come."""
+"""Seconds between two checks of a run's progress."""
 
 
 class Land(Protocol):
-    """Stores a file and tells how far it has come."""
+    """Lands a file, and reports the progress."""
 
     async def __call__(self, path: Path, *, progress: Sent) -> ObjectRef:
         """Land the file."""
@@ -54,21 +54,21 @@ class Land(Protocol):
 
 @dataclass(frozen=True)
 class Bar:
-    """The line of one run."""
+    """The progress bar of one run."""
 
     progress: Progress
     task: TaskID
 
     def show(self, state: str) -> None:
-        """Say what happens now."""
+        """Show a state."""
         self.progress.update(self.task, state=state)
 
     def wait(self, error: Exception) -> None:
-        """Say that a server is away."""
+        """Show that a server is away."""
         self.show(f"waiting for a server ({type(error).__name__})")
 
     async def land(self, path: Path, land: Land) -> ObjectRef:
-        """Land a file, and show how far it has come."""
+        """Land a file, and show the progress."""
         self.progress.update(self.task, state="landing", total=path.stat().st_size, completed=0)
         landed = await land(path, progress=lambda sent: self.progress.advance(self.task, sent))
         self.progress.update(self.task, completed=landed.size)
@@ -76,13 +76,13 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunToStart:
     """A run that is to be started.
 
     Attributes:
-        name: what it is about, for people.
-        start: starts it.
-        source: the server elsewhere that it fetches from, for people.
+        name: the file or zip code, for people.
+        start: starts the run.
+        source: the external server that it fetches from, for people.
     """
 
     name: str
@@ -91,12 +91,12 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What became of it.
+class RunEnd:
+    """How a run ended.
 
     Attributes:
-        run: as it has ended; `None` where none was started, or it could not be followed.
-        error: why not, with its type; empty where all went well.
+        run: the ended run; `None` if it was not started, or could not be followed.
+        error: the reason, with its type; empty if the run completed.
         server_away: whether a server was away for too long.
     """
 
@@ -109,7 +109,7 @@ class Followed:
 
     @property
     def completed(self) -> bool:
-        """Whether the run has ended well."""
+        """Whether the run has completed."""
         return self.run is not None and self.run.state is RunState.COMPLETED
 
     @property
@@ -118,15 +118,15 @@ class Followed:
         return (self.run.result if self.run else None) or ""
 
 
-async def follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool = False) -> list[Followed]:
-    """Start runs side by side and follow them; one that fails stops no other."""
-    with own_temporary_folder():  # what lies there while it is sent can hold patients
-        return await _follow(settings, wanted, quiet=quiet)
+async def follow(settings: Settings, runs: Sequence[RunToStart], *, quiet: bool = False) -> list[RunEnd]:
+    """Start runs at the same time and follow them. A run that fails does not stop the others."""
+    with own_temporary_folder():  # files that are being sent can contain patient data
+        return await _follow(settings, runs, quiet=quiet)
 
 
-async def _follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool) -> list[Followed]:
+async def _follow(settings: Settings, runs: Sequence[RunToStart], *, quiet: bool) -> list[RunEnd]:
     servers = Servers.of(settings)
-    client = await patiently(partial(connect, settings), nothing, outage=_RESTART, servers=servers)
+    client = await retry_while_away(partial(connect, settings), ignore_try, outage=_RESTART, servers=servers)
     store = object_store(settings)
     await resolved(servers.store)
     columns = (
@@ -137,7 +137,7 @@ async def _follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool) 
     )
     async with warehouse(settings, size=4) as pool:
         with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
-            following = _Following(
+            follower = _Follower(
                 Starter(settings, client, store, pool),
                 RunLog(pool),
                 progress,
@@ -146,14 +146,14 @@ async def _follow(settings: Settings, wanted: Sequence[Wanted], *, quiet: bool) 
                 servers,
                 StepWatcher(client, servers.temporal, say),
             )
-            followed = await asyncio.gather(*(following.one(each) for each in wanted))
+            ended = await asyncio.gather(*(follower.follow(each) for each in runs))
     store.close()
-    return followed
+    return ended
 
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers that following needs, to say which of them is away."""
+    """The servers that are needed to follow runs, to report which one is away."""
 
     postgres: Server
     temporal: Server
@@ -161,18 +161,18 @@ class Servers:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of the settings."""
+        """The servers of the settings."""
         return cls(postgres_server(settings), temporal_server(settings), store_server(settings))
 
-    def behind(self, error: Exception) -> Server:
-        """The server that a failure is about. Errors that name none come from Postgres's driver."""
+    def of_error(self, error: Exception) -> Server:
+        """The server that an error belongs to. Other errors come from Postgres's driver."""
         if isinstance(error, RPCError | TemporalUnavailable):
             return self.temporal
         return self.store if isinstance(error, StoreUnavailable) else self.postgres
 
 
 @dataclass(frozen=True)
-class _Following:
+class _Follower:
     starter: Starter
     runs: RunLog
     progress: Progress
@@ -181,55 +181,56 @@ class _Following:
     servers: Servers
     steps: StepWatcher
 
-    async def one(self, wanted: Wanted) -> Followed:
-        bar = Bar(self.progress, self.progress.add_task("", name=shown(wanted.name), state="waiting", total=None))
+    async def follow(self, to_start: RunToStart) -> RunEnd:
+        bar = Bar(self.progress, self.progress.add_task("", name=shown(to_start.name), state="waiting", total=None))
         try:
-            followed = await self._to_its_end(wanted, bar)
+            end = await self._until_end(to_start, bar)
         except WardflowError as error:
             is_away = exit_of_error(error) is Exit.SERVER_AWAY
-            followed = Followed(wanted.name, None, type(error).__name__, error.message, error.advice, is_away)
+            end = RunEnd(to_start.name, None, type(error).__name__, error.message, error.advice, is_away)
         except (RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
-            followed = Followed(
-                wanted.name,
+            end = RunEnd(
+                to_start.name,
                 error_type=type(error).__name__,
-                error="The file cannot be read, or a server went away while it was followed.",
-                advice="If the run was started, it continues: `wardflow runs list` shows it. If not, send it again.",
+                error="The file cannot be read, or a server went away while the run was followed.",
+                advice="If the run was started, it continues in the background: `wardflow runs list` shows it. "
+                "If not, send the file again.",
                 server_away=_away(error),
             )
-        bar.show(followed.result or followed.error_type)
-        return followed
+        bar.show(end.result or end.error_type)
+        return end
 
-    async def _to_its_end(self, wanted: Wanted, bar: Bar) -> Followed:
-        handle = await self._started(wanted, bar)
-        if not await self._is_known_to_its_end(handle, wanted, bar):
-            handle = await self._started(wanted, bar)
-            if not await self._is_known_to_its_end(handle, wanted, bar):
-                raise TemporalUnavailable("Temporal has lost the run, twice.")
-        finished = await self._patiently(partial(self.runs.get, run_id(handle)), bar)
+    async def _until_end(self, to_start: RunToStart, bar: Bar) -> RunEnd:
+        handle = await self._start(to_start, bar)
+        if not await self._wait_for_end(handle, to_start, bar):
+            handle = await self._start(to_start, bar)
+            if not await self._wait_for_end(handle, to_start, bar):
+                raise TemporalUnavailable("Temporal has lost the run twice.")
+        finished = await self._retry(partial(self.runs.get, run_id(handle)), bar)
         if finished is None:
             raise ConfigurationError(
                 "The run ended without a row in ingest.run.",
-                advice="Its worker uses another warehouse: compare settings.",
+                advice="Its worker uses another warehouse. Compare the settings.",
             )
         error = finished.error
         if finished.state is RunState.RUNNING:
-            what, advice = "Its workflow was ended from outside, before it could say so.", "Start it again."
-            return Followed(wanted.name, finished, ABANDONED, what, advice)
+            what, advice = "Its workflow was terminated before it could close the run.", "Start it again."
+            return RunEnd(to_start.name, finished, ABANDONED, what, advice)
         if error is None:
-            return Followed(wanted.name, finished)
-        return Followed(wanted.name, finished, error.type, error.message, error.advice)
+            return RunEnd(to_start.name, finished)
+        return RunEnd(to_start.name, finished, error.type, error.message, error.advice)
 
-    async def _started(self, wanted: Wanted, bar: Bar) -> RunHandle:
-        """Start, or join what an earlier try has started (with `--reload` such a try may have loaded once already)."""
+    async def _start(self, to_start: RunToStart, bar: Bar) -> RunHandle:
+        """Start a run, or join the run of an earlier try. With `--reload`, the earlier try may have loaded it."""
         async with self.gate:
-            return await self._patiently(partial(wanted.start, self.starter, bar), bar)
+            return await self._retry(partial(to_start.start, self.starter, bar), bar)
 
-    async def _is_known_to_its_end(self, handle: RunHandle, wanted: Wanted, bar: Bar) -> bool:
-        """Wait for a run's end, which it says itself; whether Temporal knew it: one that was killed may forget."""
-        await self._patiently(partial(self.audit.record, LOCAL, "start_run", handle.id), bar)
+    async def _wait_for_end(self, handle: RunHandle, to_start: RunToStart, bar: Bar) -> bool:
+        """Wait for a run's end. Return whether Temporal knows the run: a Temporal that was killed may have lost it."""
+        await self._retry(partial(self.audit.record, LOCAL, "start_run", handle.id), bar)
         watching = (
             asyncio.create_task(self._show_progress(run_id(handle), bar)),
-            asyncio.create_task(self.steps.watch(handle.id, wanted.name, wanted.source(self.starter.settings))),
+            asyncio.create_task(self.steps.watch(handle.id, to_start.name, to_start.source(self.starter.settings))),
         )
 
         async def ended() -> None:
@@ -237,7 +238,7 @@ class _Following:
             await handle.result()
 
         try:
-            await self._patiently(ended, bar, long=True)
+            await self._retry(ended, bar, long=True)
         except WorkflowFailureError:
             return True
         except RPCError as error:
@@ -249,39 +250,39 @@ class _Following:
                 task.cancel()
         return True
 
-    async def _patiently[T](self, step: Callable[[], Awaitable[T]], bar: Bar, *, long: bool = False) -> T:
-        return await patiently(step, bar.wait, long=long, servers=self.servers)
+    async def _retry[T](self, step: Callable[[], Awaitable[T]], bar: Bar, *, long: bool = False) -> T:
+        return await retry_while_away(step, bar.wait, long=long, servers=self.servers)
 
     async def _show_progress(self, run: str, bar: Bar) -> None:
-        """Show how far a run of many loads has come; one of one load is over before that would help."""
+        """Show the progress of a run with many loads. A run with one load ends too soon for this."""
         while not self.progress.disable:
-            found = await self._patiently(partial(self.runs.get, run), bar)
+            found = await self._retry(partial(self.runs.get, run), bar)
             if found is not None and not found.one_load:
-                told = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
-                bar.show(", ".join((found.phase, *told)))
+                counts = (f"{value:,} {name}" for name, value in found.report.items() if isinstance(value, int))
+                bar.show(", ".join((found.phase, *counts)))
             await asyncio.sleep(_LOOK_EVERY)
 
 
-def nothing(_: Exception) -> None:
-    """Show nothing of a try that failed; what is waited for is said all the same."""
+def ignore_try(_: Exception) -> None:
+    """Show nothing for a failed try. The wait itself is still reported."""
 
 
-async def patiently[T](
+async def retry_while_away[T](
     step: Callable[[], Awaitable[T]],
-    told: Callable[[Exception], object],
+    on_failed_try: Callable[[Exception], object],
     *,
     outage: float = _OUTAGE,
     long: bool = False,
     servers: Servers | None = None,
 ) -> T:
-    """Carry out a step; repeat it while a server is away, and say which one.
+    """Run a step, and retry it while a server is away. Report which server is away.
 
     Args:
-        step: can be repeated.
-        told: of each try that failed, and is made again.
-        outage: seconds that the server may be away, from the first try that failed on.
-        long: whether a try waits for something else: then one that fails after a longer time begins another outage.
-        servers: to say which one is away; nothing is said without.
+        step: the step; it must be safe to retry.
+        on_failed_try: called for each failed try that is followed by another one.
+        outage: seconds that the server may be away, from the first failed try on.
+        long: whether a try waits for a run. A try that fails after a long time then begins a new outage.
+        servers: the servers, to report which one is away; `None`: nothing is reported.
 
     Raises:
         HostNotResolved: the name of a server has not resolved for 15 seconds.
@@ -289,19 +290,20 @@ async def patiently[T](
     began: float | None = None
     name_failed_since: float | None = None
     away: Server | None = None
-    said: Waiting | None = None
+    reported: Waiting | None = None
     with ExitStack() as waiting:
         while True:
             tried_at = time.monotonic()
-            # A long try that does not fail at once waits for its run, and the server is there again.
-            is_back = asyncio.get_running_loop().call_later(_IS_BACK_AFTER, said.end) if long and said else None
+            # If a long try does not fail at once, the server is back and the try waits for its run.
+            end_wait = reported.end if long and reported else None
+            is_back = asyncio.get_running_loop().call_later(_IS_BACK_AFTER, end_wait) if end_wait else None
             try:
                 return await step()
             except (WardflowError, RPCError, asyncpg.PostgresError, *DISCONNECTED) as error:
                 now = time.monotonic()
                 if began is None or (long and now - tried_at > outage):
                     began = now
-                server = servers.behind(error) if servers else None
+                server = servers.of_error(error) if servers else None
                 unresolved = _is_about_a_name(error)
                 name_failed_since = (name_failed_since or now) if unresolved else None
                 left = began + outage - now
@@ -311,11 +313,11 @@ async def patiently[T](
                     if unresolved and server:
                         raise not_resolved(server) from error
                     raise
-                told(error)
-                if server is not None and (server != away or said is None or said.over):
+                on_failed_try(error)
+                if server is not None and (server != away or reported is None or reported.over):
                     waiting.close()
                     reason = "its name does not resolve" if unresolved else "it does not answer"
-                    said = waiting.enter_context(waiting_for(server, reason, seconds=left))
+                    reported = waiting.enter_context(waiting_for(server, reason, seconds=left))
                     away = server
             finally:
                 if is_back is not None:
@@ -329,7 +331,7 @@ def _is_about_a_name(error: Exception) -> bool:
 
 
 def _away(error: Exception) -> bool:
-    """Whether it says that a server does not answer now, and nothing of what was asked."""
+    """Whether the error means that a server does not answer, and not that it refused the request."""
     if isinstance(error, WardflowError):
         return error.retryable
     if isinstance(error, RPCError):

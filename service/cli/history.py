@@ -1,4 +1,4 @@
-"""What a run's histories tell of its steps, decoded: a run that continued as new has several."""
+"""Reads a run's steps from its Temporal histories, and decodes them. A run that continued as new has several."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
@@ -15,26 +15,26 @@ from library.contracts.runs import Run, RunState
 from workflows.runs import described
 
 type Step = dict[str, Any]
-"""`step`: its name with what this is of it (`←` what went in, `→` what it answered, `✗` why it failed); `payload`."""
+"""`step`: the step's name with `←` (input), `→` (result), `✗` (error) or `…` (running); `payload`: the decoded data."""
 
 
 async def steps_of(client: Client, found: Run) -> list[Step]:
-    """The run's input, its steps in their order, those under way, and its result; parts that are workflows by name."""
-    told: list[Step] = []
+    """The run's input, its steps in order, the running steps, and the result. Child workflows are shown by name."""
+    steps: list[Step] = []
     link: str | None = found.id
     while link:
         history = _History(client)
         handle = client.get_workflow_handle(found.workflow_id, run_id=link)
-        told += [step async for event in handle.fetch_history_events() async for step in history.steps(event)]
+        steps += [step async for event in handle.fetch_history_events() async for step in history.steps(event)]
         following = history.continued_as
         if found.state is RunState.RUNNING and not following:
-            told += await history.pending(found.workflow_id, link)
+            steps += await history.pending(found.workflow_id, link)
         link = following
-    return told
+    return steps
 
 
 async def repeated_steps(client: Client, pending: Iterable[PendingActivityInfo]) -> list[tuple[str, int, str]]:
-    """Steps that have failed and are tried again: name, attempt, why the last one failed."""
+    """Steps that have failed and are retried: name, attempt, and the last failure."""
     history = _History(client)
     return [
         (each.activity_type.name, each.attempt, await history.reason(each.last_failure))
@@ -44,10 +44,10 @@ async def repeated_steps(client: Client, pending: Iterable[PendingActivityInfo])
 
 
 class _History:
-    """One link of the chain.
+    """The history of one execution of the run's chain.
 
     Attributes:
-        continued_as: the run id of the next link, once that was met.
+        continued_as: the run id of the next execution; set when its event was read.
     """
 
     def __init__(self, client: Client) -> None:
@@ -56,7 +56,7 @@ class _History:
         self.continued_as: str | None = None
 
     async def steps(self, event: HistoryEvent) -> AsyncIterator[Step]:
-        """What an event tells."""
+        """The step of an event, if it belongs to one."""
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
                 began = event.workflow_execution_started_event_attributes
@@ -85,7 +85,7 @@ class _History:
                 yield {"step": "result", "payload": await self._plain(completed.result.payloads)}
 
     async def pending(self, workflow_id: str, link: str) -> list[Step]:
-        """Steps that are under way or wait for their next try, with why the last one failed."""
+        """Steps that run or wait for a retry, with their last failure."""
         now = await self._client.get_workflow_handle(workflow_id, run_id=link).describe()
         return [
             {
@@ -100,14 +100,14 @@ class _History:
         ]
 
     async def reason(self, failure: Failure) -> str:
-        """Why an attempt failed, as a sentence."""
+        """The reason of a failure, as a sentence."""
         return (await self._why(failure))["message"]
 
     async def _failed(self, scheduled: int, failure: Failure) -> Step:
         return {"step": f"{self._names[scheduled]} ✗", "payload": await self._why(failure)}
 
     async def _last(self, failure: Failure) -> dict[str, str]:
-        """Without advice: what is tried again needs nobody."""
+        """The failure without advice, since a step that is retried needs no action."""
         return {name: value for name, value in (await self._why(failure)).items() if name != "advice"}
 
     async def _why(self, failure: Failure) -> dict[str, str]:
@@ -117,9 +117,9 @@ class _History:
     async def _plain(self, payloads: Sequence[Payload]) -> object:
         try:
             values = await self._client.data_converter.decode(payloads)
-        except KeyError:  # what Temporal's own converter says to an encoding that it does not know
+        except KeyError:  # Temporal's converter raises it for an unknown encoding
             raise ConfigurationError(
-                "Its payloads are encrypted, and encryption is off here.",
+                "Its payloads are encrypted, but encryption is turned off here.",
                 advice="Unset WARDFLOW_ENCRYPTION__ENABLED; WARDFLOW_ENCRYPTION__KEY_RING names the workers' key ring.",
             ) from None
         return values[0] if len(values) == 1 else values or None

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from library.contracts.runs import RunState
-from service.cli.following import Followed
+from service.cli.following import RunEnd
 from service.cli.output import err, out, table
 
 _KINDS = ("inserted", "updated", "unchanged", "rejected")
 
 
-def told(followed: Followed) -> dict[str, object]:
+def told(followed: RunEnd) -> dict[str, object]:
     """What scripts get of a run."""
     found = followed.run
     return {
@@ -27,7 +27,7 @@ def told(followed: Followed) -> dict[str, object]:
     }
 
 
-def show(followed: Sequence[Followed]) -> None:
+def show(followed: Sequence[RunEnd]) -> None:
     """A line for each run, with its rows in all datasets; below them why those that failed did."""
     lines = table("name", "result", *(f"{kind}>" for kind in _KINDS))
     for each in followed:
@@ -43,7 +43,7 @@ def show(followed: Sequence[Followed]) -> None:
     show_errors(followed)
 
 
-def show_errors(followed: Sequence[Followed]) -> None:
+def show_errors(followed: Sequence[RunEnd]) -> None:
     """Why those that failed did, and what to do."""
     for each in followed:
         if each.error:

@@ -1,7 +1,7 @@
-"""How commands speak: results to standard output, the rest to standard error; errors as a sentence and its advice.
+"""Output of commands: results to standard output, the rest to standard error, errors as a sentence with advice.
 
-Most of what they print others have written: names of files, of tokens, reasons. So a string is never more than its
-characters, and what is to have a style is a `Text`.
+Commands print texts from other sources: names of files and tokens, reasons. So strings are printed without any markup,
+and a text with a style is a `Text`.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ _GONE = (
     asyncpg.InterfaceError,
     ConnectionError,
 )
-"""A server that ends, starts, or left in the middle of a command; one that was never there is told by its opener."""
+"""Errors of a server that ended during a command. A server that was away at the start has its own errors."""
 
 _UNFOLDED = 180
-"""Columns where nobody's terminal says how many there are: a file or a pipe takes whole lines."""
+"""Columns of output to a file or a pipe, where long lines are not folded."""
 
 _UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a terminal's cursor or worse, turns the order of what is read, or is no character at all."""
+"""Characters that control a terminal or the direction of text, and surrogates."""
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
@@ -54,7 +54,7 @@ FAILED = Text("✗", "red")
 
 
 def shown(text: str) -> str:
-    """A text as it can be shown: what would do something instead is written out."""
+    """A text that is safe to print: control characters are replaced by their codes."""
     return _UNSHOWABLE.sub(lambda found: written_out(found[0]), text)
 
 
@@ -64,11 +64,11 @@ def written_out(text: str) -> str:
 
 
 class _Plain(Console):
-    """Prints strings as they are: no brackets for styles, no `:names:` of emojis, nothing that steers the terminal."""
+    """Prints strings unchanged: no markup, no `:names:` of emojis, no control characters."""
 
     def __init__(self, stream: TextIO, **options: Any) -> None:  # noqa: ANN401 - rich's own
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without our letters is no reason to end
+            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters must not end the command
         width = None if stream.isatty() else _UNFOLDED
         super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, width=width, **options)
 
@@ -81,7 +81,7 @@ err = _Plain(sys.stderr, stderr=True)
 
 
 def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
-    """Run a command's coroutine with the settings; an expected error ends it with exit code 1."""
+    """Run a command's coroutine with the settings. An expected error ends the process with its exit code."""
     with errors_as_sentences():
         settings = load_settings()
         configure_logging(settings.log)
@@ -90,7 +90,7 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
             report_waits_to(say)
             try:
                 return await main(settings)
-            except asyncio.CancelledError:  # Ctrl-C; threads that wait for a server would be waited for
+            except asyncio.CancelledError:  # Ctrl-C; a normal exit would wait for threads that wait for a server
                 err.print("Interrupted.")
                 sys.stdout.flush()
                 os._exit(Exit.INTERRUPTED)
@@ -99,15 +99,15 @@ def run[T](main: Callable[[Settings], Awaitable[T]]) -> T:
 
 
 def say(text: str) -> None:
-    """Say what is waited for; on standard error, so that results stay whole."""
+    """Print what the command waits for, to standard error."""
     err.print(text, style="yellow")
 
 
 def load_settings() -> Settings:
-    """The settings.
+    """Load the settings.
 
     Raises:
-        ConfigurationError: one of them is not what it can be.
+        ConfigurationError: a setting is not valid.
     """
     try:
         return Settings()
@@ -116,18 +116,18 @@ def load_settings() -> Settings:
             f"A setting cannot be read: {error}.", advice='Lists and objects are written as JSON: ["a", "b"].'
         ) from error
     except ValidationError as error:
-        wrong = "; ".join(_told(each) for each in error.errors())
+        wrong = "; ".join(_sentence(each) for each in error.errors())
         raise ConfigurationError(f"A setting cannot be used: {wrong}.", advice="See config/settings.py.") from error
 
 
-def _told(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails) -> str:
     place, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
 
 
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
-    """Show an expected error as its sentence and its advice, and exit with its code."""
+    """Print an expected error with its advice, and exit with its code."""
     try:
         yield
     except WardflowError as error:
@@ -136,20 +136,20 @@ def errors_as_sentences() -> Iterator[None]:
             err.print(error.advice)
         raise typer.Exit(exit_of_error(error)) from error
     except _GONE as error:
-        err.print(f"A server went away while the command was at work ({type(error).__name__}).", style="red")
-        err.print("Look with `wardflow doctor`, then try again.")
+        err.print(f"A server went away while the command ran ({type(error).__name__}).", style="red")
+        err.print("Check with `wardflow doctor`, then try again.")
         raise typer.Exit(Exit.SERVER_AWAY) from error
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def print_json(value: object) -> None:
-    """A result for a script."""
+    """Print a result as JSON."""
     typer.echo(json.dumps(value, indent=2, default=_as_json))
 
 
 def show_token(token_id: UUID, token: str, *, as_json: bool) -> None:
-    """A token that was made; alone on standard output, so that a script can keep it."""
+    """Print a new token. It is alone on standard output, so that a script can read it."""
     if as_json:
         print_json({"id": token_id, "token": token})
         return
@@ -162,7 +162,7 @@ def _as_json(value: object) -> object:
 
 
 def table(*headings: str) -> Table:
-    """A plain table; a heading that ends in `>` stands over a right-aligned column."""
+    """A plain table. A heading that ends with `>` has a right-aligned column."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         made.add_column(heading.rstrip(">"), justify="right" if heading.endswith(">") else "left", overflow="fold")
@@ -170,17 +170,17 @@ def table(*headings: str) -> Table:
 
 
 def path_to_type(path: Path) -> str:
-    """A path to type into a shell: quoted, and short if it lies below the working folder."""
+    """A path for a shell: quoted, and relative if it is below the working folder."""
     here = Path.cwd()
     is_below = here != Path("/") and path.parent != here and path.is_relative_to(here)
     return shlex.quote(str(path.relative_to(here) if is_below else path))
 
 
 def local(moment: datetime | None) -> str:
-    """A time as the reader's clock shows it."""
+    """A time in the local time zone."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def count(value: Any) -> str:  # noqa: ANN401 - whatever can be counted
-    """A number with its thousands parted."""
+    """A number with commas between thousands."""
     return f"{value:,}" if isinstance(value, int) else str(value)

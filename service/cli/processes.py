@@ -1,4 +1,4 @@
-"""`wardflow worker` and `wardflow migrate`: what `wardflow up` does for you, one by one, for other places."""
+"""`wardflow worker`, `api` and `migrate`: the steps of `wardflow up` as single commands, for other deployments."""
 
 from importlib import import_module
 from typing import Annotated
@@ -24,10 +24,10 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def worker(
     queues: Annotated[
-        str | None, typer.Option(help=f"Parted by commas; all unless set: {', '.join(QUEUES)}.", show_default=False)
+        str | None, typer.Option(help=f"Separated by commas; default: {', '.join(QUEUES)}.", show_default=False)
     ] = None,
 ) -> None:
-    """Serve task queues until told to stop; start as many of these as there is work."""
+    """Serve task queues until a signal comes. Several workers can run at the same time."""
 
     async def main(settings: Settings) -> None:
         report_waits_to(log_wait)
@@ -40,7 +40,7 @@ def worker(
 
 @app.command()
 def api() -> None:
-    """Serve the REST API; several can run side by side."""
+    """Serve the REST API. Several APIs can run at the same time."""
     with errors_as_sentences(), own_temporary_folder():
         settings = load_settings()
         configure_logging(settings.log)
@@ -51,7 +51,7 @@ def api() -> None:
 def migrate(
     write: Annotated[
         str | None,
-        typer.Option(help="For developers: write a revision with what the models have and the schema lacks."),
+        typer.Option(help="For developers: write a revision with the differences between models and schema."),
     ] = None,
     merge: Annotated[
         str | None,

@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at the 
 
 
 class NoSuchRejection(WardflowError):
-    """No rejection has this id."""
+    """There is no rejection with this id."""
 
     default_advice = "`wardflow quarantine list` shows the rejections and their ids."
 
@@ -33,7 +33,7 @@ def list_rejections(
         str | None, typer.Option("--run", help="Only of this run: its id, or its beginning.", show_default=False)
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Only those of which a reason begins so.", show_default=False)
+        str | None, typer.Option(help="Only rows with a reason that begins like this.", show_default=False)
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Only records of this topic.", show_default=False)] = None,
     partition: Annotated[
@@ -72,7 +72,7 @@ def show(
     rejection_id: Annotated[int, typer.Argument(min=1, max=BIGINT, help="Its id, from the list.")],
     as_json: Json = False,
 ) -> None:
-    """Show a refused row as it came; that it was looked at goes into the audit."""
+    """Show a refused row as it was received. This is written to the audit."""
 
     async def main(settings: Settings) -> Mapping[str, Any]:
         async with open_warehouse(settings) as pool:
@@ -92,9 +92,9 @@ def show(
             shown = "; ".join(value) if isinstance(value, list) else str(value)
             out.print(f"{name:<13}{shown}")
     if found["raw"] is None:
-        out.print(f"\nIt is too long to be kept: see {_where(found)}.")
+        out.print(f"\nThe row is too long to be stored here: see {_where(found)}.")
     else:
-        # Spaces that are none, and what takes no room at all, are written out too: they may be what was wrong.
+        # Invisible characters are replaced by their codes, since they may be the reason for the refusal.
         plain = (each if each.isprintable() or each in "\n\t" else written_out(each) for each in found["raw"])
         out.print("\n" + "".join(plain))
 

@@ -32,11 +32,11 @@ from service.waiting import waiting_for
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
 
 _TEMPORAL_MAY_TAKE = 2.0
-"""Seconds for asking Temporal about open runs: without it, the table alone answers."""
+"""Seconds to wait for Temporal's answer about open runs. Without it, only the table is used."""
 _LOOK_EVERY = 0.5
-"""Seconds between two looks of `watch` at the table."""
+"""Seconds between two checks of the table by `watch`."""
 _LOOKS_UNTIL_ASKED = 10
-"""Looks until Temporal is asked again whether the run goes on."""
+"""Checks of the table between two questions to Temporal whether the run still runs."""
 _COLOURS = {RunState.COMPLETED: "green", RunState.FAILED: "red", RunState.CANCELLED: "yellow", RunState.RUNNING: "cyan"}
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or its beginning if no other run's id begins like that.")]
@@ -109,17 +109,17 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 
 @app.command()
 def watch(run_id: RunId) -> None:
-    """Follow a run until it ends; exits with 0 if it completed."""
+    """Follow a run until it ends. The exit code is 0 if it completed."""
 
     async def main(settings: Settings) -> Run:
         async with warehouse(settings, size=2) as pool:
-            log, said, looks = RunLog(pool), "", 0
+            log, shown, looks = RunLog(pool), "", 0
             found = await chosen_run(log, run_id)
             watching = asyncio.create_task(_watch_steps(settings, found))
             while True:
-                if (now := f"{found.state} · {found.phase}") != said:
+                if (now := f"{found.state} · {found.phase}") != shown:
                     err.print(now)
-                    said = now
+                    shown = now
                 if found.state is not RunState.RUNNING:
                     watching.cancel()
                     return found
@@ -127,7 +127,7 @@ def watch(run_id: RunId) -> None:
                 looks += 1
                 if looks % _LOOKS_UNTIL_ASKED == 0:
                     await _ask_temporal(settings, pool)
-                with waiting_for(postgres_server(settings), "its answer is not there yet"):
+                with waiting_for(postgres_server(settings), "it has not answered yet"):
                     found = await chosen_run(log, found.id)
 
     found = run(main)
@@ -137,7 +137,7 @@ def watch(run_id: RunId) -> None:
 
 @app.command()
 def cancel(run_id: RunId) -> None:
-    """Ask a run to stop; what it has loaded stays."""
+    """Cancel a run. Rows that it has loaded stay."""
 
     async def main(settings: Settings) -> str:
         async with open_warehouse(settings, size=2) as pool:
@@ -146,22 +146,22 @@ def cancel(run_id: RunId) -> None:
             if found.state is RunState.RUNNING:
                 await Audit(pool).record(LOCAL, "cancel_run", found.id)
         if found.state is not RunState.RUNNING:
-            return f"The run has ended already: {found.state}."
+            return f"The run has already ended: {found.state}."
         client = await connect(settings)
         try:
-            with waiting_for(temporal_server(settings), "it has not taken the request yet"):
+            with waiting_for(temporal_server(settings), "it has not accepted the request yet"):
                 await client.get_workflow_handle(found.workflow_id, first_execution_run_id=found.id).cancel()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
-                raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
+                raise TemporalUnavailable(f"Temporal did not accept the request ({error.status.name}).") from error
             return "The run has ended in the meantime."
-        return "Asked. `wardflow runs watch` shows when it has ended."
+        return "The run was asked to stop. `wardflow runs watch` shows when it has ended."
 
     out.print(run(main))
 
 
 async def _watch_steps(settings: Settings, run: Run) -> None:
-    """Say why steps of an open run are repeated; without Temporal the table alone is watched."""
+    """Report why steps of an open run are retried. Without Temporal, only the table is watched."""
     if run.state is RunState.RUNNING:
         with suppress(WardflowError):
             client = await connect(settings)
@@ -169,7 +169,7 @@ async def _watch_steps(settings: Settings, run: Run) -> None:
 
 
 async def _ask_temporal(settings: Settings, pool: Pool) -> None:
-    """Close the runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
+    """Close runs whose workflow has ended without closing them. If Temporal is away, nothing is changed."""
     log, now = RunLog(pool), datetime.now(UTC)
     if not await log.doubtful(now, limit=1):
         return
@@ -177,11 +177,11 @@ async def _ask_temporal(settings: Settings, pool: Pool) -> None:
         async with asyncio.timeout(_TEMPORAL_MAY_TAKE):
             await AbandonedRuns(pool, log, await connect(settings)).close(now, forgotten=False)
     except (TimeoutError, RPCError, WardflowError):
-        err.print("Temporal does not answer, so open runs are shown as last heard of.", style="yellow")
+        err.print("Temporal does not answer, so the state of open runs may be old.", style="yellow")
 
 
 def _print_run(found: Run, link: str | None) -> None:
-    told = {
+    lines = {
         "run": found.id,
         "workflow": f"{found.workflow} ({found.workflow_id})",
         "subject": found.subject,
@@ -195,7 +195,7 @@ def _print_run(found: Run, link: str | None) -> None:
         "loads": ", ".join(found.load_ids),
         "history": link or "",
     }
-    for name, value in told.items():
+    for name, value in lines.items():
         if value:
             out.print(Text(f"{name:<10}", "bold"), value, sep="")
     if found.counts:

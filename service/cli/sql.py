@@ -27,11 +27,11 @@ from service.waiting import resolved, waiting_for
 app = typer.Typer(add_completion=False)
 
 _AT_ONCE = 1_000
-"""Rows that are fetched at once."""
+"""Number of rows of one fetch."""
 
 
 class QueryRefused(WardflowError):
-    """Postgres refused a query, or its answer cannot be given as it was asked for."""
+    """Postgres refused the query, or its result cannot be printed in the requested format."""
 
 
 @app.command()
@@ -40,7 +40,7 @@ def sql(
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
 ) -> None:
-    """Query the warehouse, or open psql on it; nothing can be changed from here."""
+    """Query the warehouse, or open psql on it. The connection is read-only."""
     if query is None:
         with errors_as_sentences():
             _open_psql(_read_only_dsn(load_settings()))
@@ -51,21 +51,21 @@ def sql(
 
 
 def _print_for_a_script(query: str, *, as_json: bool) -> None:
-    """Print what Postgres itself makes of the values: drivers know other types, and fewer digits."""
+    """Print values as Postgres formats them, since a driver changes types and loses digits."""
 
     async def main(settings: Settings) -> None:
-        async with _asking(settings, query) as (connection, statement):
+        async with _prepared(settings, query) as (connection, statement):
             await (_write_json if as_json else _write_csv)(connection, statement, found)
 
     with tempfile.TemporaryFile() as found:
         run(main)
-        found.seek(0)  # all of the answer is there, or nothing is printed
+        found.seek(0)  # print only a complete result
         shutil.copyfileobj(found, typer.get_binary_stream("stdout"))
 
 
 def _print_table(query: str) -> None:
     async def main(settings: Settings) -> tuple[list[str], list[asyncpg.Record]]:
-        async with _asking(settings, query) as (_, statement):
+        async with _prepared(settings, query) as (_, statement):
             return _columns(statement), await statement.fetch()
 
     columns, rows = run(main)
@@ -77,10 +77,11 @@ def _print_table(query: str) -> None:
 
 
 @asynccontextmanager
-async def _asking(settings: Settings, query: str) -> AsyncIterator[tuple[asyncpg.Connection, PreparedStatement]]:
-    """A connection on which nothing can be changed, with the query prepared: it is one statement, and whole by itself.
+async def _prepared(settings: Settings, query: str) -> AsyncIterator[tuple[asyncpg.Connection, PreparedStatement]]:
+    """A read-only connection, with the query prepared.
 
-    So it stays one where something is put around it: COPY goes to Postgres as text that may hold several, COMMIT too.
+    Preparing makes sure that the query is exactly one statement. COPY would send it as text, which could hold several
+    statements, even COMMIT.
     """
     dsn, server = _read_only_dsn(settings), postgres_server(settings, read_only=True)
     await resolved(server)
@@ -90,16 +91,20 @@ async def _asking(settings: Settings, query: str) -> AsyncIterator[tuple[asyncpg
     except (asyncpg.PostgresError, *DISCONNECTED) as error:
         raise WarehouseUnavailable(f"Postgres does not answer ({type(error).__name__}).") from error
     try:
-        # The role may change its own defaults; a transaction that was begun read-only stays so.
+        # The role could change its own defaults, but a read-only transaction stays read-only.
         async with connection.transaction(readonly=True):
             with waiting_for(server, "it has not read the query yet"):
                 statement = await connection.prepare(query)
             if not statement.get_attributes():
-                await statement.fetch()  # Postgres may have more to say of it
-                raise QueryRefused("This gives no rows.", advice="Give one SELECT; COPY and the like are psql's.")
+                await statement.fetch()  # run it, since Postgres may report an error
+                raise QueryRefused(
+                    "This statement returns no rows.", advice="Give one SELECT. For COPY and others use psql."
+                )
             if statement.get_parameters():
-                raise QueryRefused("The query has parameters, and nothing gives them values.", advice="Write them in.")
-            with waiting_for(server, "its answer is not there yet"):
+                raise QueryRefused(
+                    "The query has parameters without values.", advice="Write the values into the query."
+                )
+            with waiting_for(server, "it has not answered yet"):
                 yield connection, statement
     except asyncpg.PostgresError as error:
         raise QueryRefused(f"Postgres refused the query: {error}", advice=str(error.hint or "")) from error
@@ -111,7 +116,8 @@ async def _write_json(connection: asyncpg.Connection, statement: PreparedStateme
     columns = _columns(statement)
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise QueryRefused(
-            f"Two columns are called '{twice[0]}', and an object has room for one.", advice="Name them apart, by AS."
+            f"Two columns are called '{twice[0]}', but names in a JSON object must differ.",
+            advice="Rename one with AS.",
         )
     written = 0
     async for row in _objects(connection, statement):
@@ -122,9 +128,9 @@ async def _write_json(connection: asyncpg.Connection, statement: PreparedStateme
 
 
 async def _objects(connection: asyncpg.Connection, statement: PreparedStatement) -> AsyncIterator[str]:
-    """Each row as the text of an object."""
+    """Each row as the text of a JSON object."""
     if query := await _as_subquery(connection, statement):
-        # `q.*`, since a column may be called q too.
+        # `q.*` and not `q`, since a column may be called q.
         objects = await connection.prepare(f"SELECT row_to_json(q.*)::text FROM ({query}) q")  # noqa: S608 - as asked
         async for (row,) in objects.cursor(prefetch=_AT_ONCE):
             yield row
@@ -150,10 +156,10 @@ async def _write_csv(connection: asyncpg.Connection, statement: PreparedStatemen
 
 
 async def _as_subquery(connection: asyncpg.Connection, statement: PreparedStatement) -> str | None:
-    """The statement as it can stand in parentheses; `None` where it cannot: EXPLAIN, SHOW, whatever changes rows."""
-    query: str = statement.get_query().rstrip("; \t\r\n") + "\n"  # its last line may be a comment
+    """The statement as a subquery; `None` if it cannot be one: EXPLAIN, SHOW, or a statement that changes rows."""
+    query: str = statement.get_query().rstrip("; \t\r\n") + "\n"  # a line end, as the last line may be a comment
     try:
-        async with connection.transaction():  # a savepoint: what is refused in it ends nothing else
+        async with connection.transaction():  # a savepoint, so an error does not end the outer transaction
             await connection.prepare(f"SELECT FROM ({query}) q")
     except (asyncpg.PostgresSyntaxError, asyncpg.FeatureNotSupportedError):
         return None
@@ -161,11 +167,11 @@ async def _as_subquery(connection: asyncpg.Connection, statement: PreparedStatem
 
 
 async def _texts(statement: PreparedStatement) -> list[list[str | None]]:
-    """The rows of what is no subquery: EXPLAIN and SHOW give texts."""
+    """The rows of a statement that cannot be a subquery. EXPLAIN and SHOW return texts."""
     rows = [list(row.values()) for row in await statement.fetch()]
     if not all(isinstance(cell, str | None) for row in rows for cell in row):
         raise QueryRefused(
-            "What this gives can be shown as a table only.", advice="Give one SELECT, and nothing behind its semicolon."
+            "This result can only be printed as a table.", advice="Give one SELECT, and nothing after its semicolon."
         )
     return rows
 
@@ -177,7 +183,7 @@ def _columns(statement: PreparedStatement) -> list[str]:
 def _read_only_dsn(settings: Settings) -> str:
     if settings.postgres.read_only_dsn is None:
         raise ConfigurationError(
-            "No warehouse is known here.",
+            "No warehouse is set, and no stack runs.",
             advice="Start the stack with `wardflow up`, or set WARDFLOW_POSTGRES__READ_ONLY_DSN.",
         )
     return settings.postgres.read_only_dsn.get_secret_value()
@@ -186,7 +192,7 @@ def _read_only_dsn(settings: Settings) -> str:
 def _open_psql(dsn: str) -> Any:  # noqa: ANN401 - it does not return
     psql = binary("psql")
     address = urlsplit(dsn)
-    # The password goes by the environment: a command line can be read by everybody on the machine.
+    # The password is passed in the environment, since all users of the machine can read command lines.
     environment = os.environ | {"PGPASSWORD": unquote(address.password or "")}
     without_password = dsn.replace(f":{address.password}@", "@", 1)
     os.execve(psql, [psql, without_password], environment)  # noqa: S606 - psql itself, and no shell

@@ -13,7 +13,7 @@ from config.settings import Settings
 from library.contracts.errors import WardflowError
 from service.cli.output import DONE, FAILED, errors_as_sentences, load_settings
 from service.cli.output import out as console
-from service.stack.detach import Say, StackFailed, end_running, ensure_running
+from service.stack.detach import StackFailed, WriteLine, end_running, ensure_running
 from service.stack.part import Progress
 
 app = typer.Typer(add_completion=False)
@@ -24,30 +24,30 @@ MARKS = {"moved": Text("!", "yellow"), "healthy": DONE, "done": DONE, "running":
 @app.command()
 def up(
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return when all is healthy; it runs on in the background.")
+        bool, typer.Option("--detach", help="Return when all parts are healthy. The stack then runs in the background.")
     ] = False,
 ) -> None:
     """Run the embedded stack: Postgres, Temporal, S3, Kafka and what sources bring; then bootstrap, worker and API."""
     with errors_as_sentences():
         if detach:
             with console.status("Starting the stack"):
-                start_in_background(load_settings(), say=console.print)
+                start_in_background(load_settings(), write=console.print)
             return
         with console.status("Starting the stack") as status:
             _run(load_settings(), status)
 
 
-def start_in_background(settings: Settings, say: Say) -> Settings:
-    """Start the stack, unless it runs; return the settings with its addresses.
+def start_in_background(settings: Settings, write: WriteLine) -> Settings:
+    """Start the stack unless it runs, and return the settings with its addresses.
 
     Raises:
-        typer.Exit: it did not start, and its own last lines have said why and what to do.
-        StackFailed: it did not start, and had no chance to say why.
+        typer.Exit: it did not start, and the reason and advice were printed.
+        StackFailed: it did not start, and the reason was not printed.
     """
     try:
-        return ensure_running(settings, say=say)
+        return ensure_running(settings, report=write)
     except StackFailed as error:
-        if error.told:
+        if error.already_reported:
             raise typer.Exit(1) from error
         raise
 
@@ -58,7 +58,7 @@ def _run(settings: Settings, status: Status) -> None:
             # Imported when they are needed: `up --detach` and `down` stay quick.
             import_module("service.stack.runner").run_stack(
                 settings,
-                on_progress=_Shown(status),
+                on_progress=_ProgressLines(status),
                 bootstrap=lambda running: import_module("service.bootstrap").migrate_embedded(running),
             )
         )
@@ -75,23 +75,23 @@ def _run(settings: Settings, status: Status) -> None:
 def down() -> None:
     """End the embedded stack."""
     with errors_as_sentences(), console.status("Ending the stack"):
-        end_running(load_settings(), say=console.print)
+        end_running(load_settings(), report=console.print)
 
 
 class SystemRefused(WardflowError):
-    """The disk is full or read-only, or a file belongs to somebody else."""
+    """The disk is full or read-only, or a file belongs to another user."""
 
-    default_advice = "Make room on the disk, or give this user the right to the file. Then start again."
+    default_advice = "Make room on the disk, or give this user permission for the file. Then start again."
 
 
 class UnexpectedError(WardflowError):
-    """An error that no part of the stack foresees."""
+    """An unexpected error of the stack."""
 
-    default_advice = "Start again. If it comes back, report it with the lines above: it is a fault of Wardflow."
+    default_advice = "Start again. If it happens again, report it with the lines above: it is a bug of Wardflow."
 
 
-class _Shown:
-    """Shows progress: a line for each thing that has happened, and on a terminal what is still awaited."""
+class _ProgressLines:
+    """Prints a line for each event, and on a terminal also the parts that are still starting."""
 
     def __init__(self, status: Status) -> None:
         self._status = status
@@ -102,12 +102,12 @@ class _Shown:
             self._awaited.append(progress.subject)
         elif progress.state not in ("fetching", "moved") and progress.subject in self._awaited:
             self._awaited.remove(progress.subject)
-        self._show_what_is_awaited(progress)
+        self._update_status(progress)
         if progress.state != "starting" or not console.is_terminal:
             mark = MARKS.get(progress.state, "·")
             console.print(mark, f"{progress.subject}: {progress.state} {progress.detail}")
 
-    def _show_what_is_awaited(self, progress: Progress) -> None:
+    def _update_status(self, progress: Progress) -> None:
         match progress:
             case Progress("stack", "running" | "ended"):
                 self._status.stop()

@@ -1,4 +1,4 @@
-"""Says, while runs are followed, which steps are repeated or wait for a worker."""
+"""Reports, while runs are followed, which steps are retried or wait for a worker."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from service.cli.history import repeated_steps
 from service.waiting import waiting_for
 
 _LOOK_EVERY = 1.5
-"""Seconds between two looks at a run; most runs have ended before the first one."""
+"""Seconds between two checks of a run. Most runs end before the first one."""
 _ANSWER_WITHIN = timedelta(seconds=5)
 _TAKEN_WITHIN = timedelta(seconds=5)
-"""A step that no worker has taken for so long is told of."""
+"""A step is reported if no worker has taken it for this time."""
 _ANSWERED_WITHIN = timedelta(seconds=2)
 _FETCHING = (
     "download_workbook",
@@ -31,53 +31,53 @@ _FETCHING = (
     "fetch_manifest",
     "download_exported",
 )
-"""Steps that fetch from a server elsewhere."""
+"""Steps that fetch from an external server."""
 _LINES = 30
-"""Lines at most: a reason that is another each time must not fill the screen."""
+"""Most lines that are printed, so that changing reasons do not fill the screen."""
 
 
 @dataclass
 class StepWatcher:
-    """Of all runs that a command follows; the same step with the same reason is told once.
+    """Watches the steps of all runs of a command. A step with the same reason is reported once.
 
     Attributes:
-        temporal: which server is asked.
-        say: gets a line.
+        temporal: the Temporal server, for reports of waits.
+        say: prints a line.
     """
 
     client: Client
     temporal: Server
     say: Callable[[str], object]
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _reported: set[tuple[str, str]] = field(default_factory=set)
 
     async def watch(self, workflow_id: str, name: str, source: str = "") -> None:
-        """Look at a run until cancelled.
+        """Watch a run until cancelled.
 
         Args:
-            workflow_id: of the run; its newest link is looked at.
-            name: what the run is about, for people.
-            source: which server elsewhere it fetches from, as far as that is known.
+            workflow_id: the run's workflow id; its newest execution is watched.
+            name: the file or zip code, for people.
+            source: the external server that it fetches from, if it is known.
         """
         with ExitStack() as away:
             is_away = False
             while True:
                 await asyncio.sleep(_LOOK_EVERY)
                 try:
-                    await self._look(workflow_id, name, source or "a server elsewhere")
+                    await self._check(workflow_id, name, source or "an external server")
                     away.close()
                     is_away = False
                 except RPCError as error:
                     if error.status is not RPCStatusCode.NOT_FOUND and not is_away:
-                        away.enter_context(waiting_for(self.temporal, "the run cannot be followed at this moment"))
+                        away.enter_context(waiting_for(self.temporal, "the run cannot be followed now"))
                         is_away = True
                 except WardflowError:
-                    return  # its payloads cannot be read here; the run itself is followed all the same
+                    return  # the payloads cannot be decrypted here; the run itself is still followed
 
-    async def _look(self, workflow_id: str, name: str, source: str) -> None:
+    async def _check(self, workflow_id: str, name: str, source: str) -> None:
         handle = self.client.get_workflow_handle(workflow_id)
         now = (await handle.describe(rpc_timeout=_ANSWER_WITHIN)).raw_description
         before, asked_before = datetime.now(UTC) - _TAKEN_WITHIN, datetime.now(UTC) - _ANSWERED_WITHIN
-        # Of a first or last step it is the same: they are part of it, and are repeated while Postgres is away.
+        # The first and the last step are local activities of the workflow task, and are retried while Postgres is away.
         if now.HasField("pending_workflow_task") and _begun(now.pending_workflow_task) < before:
             what = "waits for a worker: all are busy, or none runs (`wardflow doctor` says which)"
             self._say("", "no worker", f"{name}: the run {what}.")
@@ -93,8 +93,8 @@ class StepWatcher:
             self._say(step, reason, f"{name}: the step {step} is repeated (attempt {attempt}): {reason}")
 
     def _say(self, step: str, reason: str, line: str) -> None:
-        if (step, reason) not in self._told and len(self._told) < _LINES:
-            self._told.add((step, reason))
+        if (step, reason) not in self._reported and len(self._reported) < _LINES:
+            self._reported.add((step, reason))
             self.say(line)
 
 

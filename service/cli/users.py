@@ -1,4 +1,4 @@
-"""`wardflow access user` and `wardflow access grant`: who posts records, and what."""
+"""`wardflow access user` and `wardflow access grant`: users who post records, and their grants."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ def add(
     password: Annotated[bool, typer.Option("--password", help="Ask for a password, for HTTP Basic.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a user, who is granted nothing yet."""
+    """Create a user without grants."""
     given = _password() if password else None
 
     async def main(pool: Pool) -> UUID:
@@ -47,12 +47,12 @@ def add(
     if as_json:
         print_json({"id": user_id, "name": name})
         return
-    out.print(DONE, f"User {user_id}. `wardflow access grant {name} …` says what may be posted.")
+    out.print(DONE, f"User {user_id}. Grant APIs with `wardflow access grant {name} …`.")
 
 
 @user.command("list")
 def list_users(as_json: Json = False) -> None:
-    """List the users and what they are granted."""
+    """List the users and their grants."""
 
     async def main(pool: Pool) -> list[UserInfo]:
         return await Users(pool).listed()
@@ -72,7 +72,7 @@ def list_users(as_json: Json = False) -> None:
 
 @user.command()
 def password(name: Name) -> None:
-    """Give a user another password, read from the terminal or from standard input."""
+    """Change a user's password. It is read from the terminal or from standard input."""
     given = _password()
 
     async def main(pool: Pool) -> None:
@@ -80,12 +80,12 @@ def password(name: Name) -> None:
         await _recorded(pool, "set_password", name)
 
     _run(main)
-    out.print(DONE, "It counts from now on; the one before does not.")
+    out.print(DONE, "The new password is valid from now on; the old one is not.")
 
 
 @user.command()
 def disable(name: Name) -> None:
-    """Let neither password nor tokens of a user count, from the next request on."""
+    """Refuse a user's password and tokens, from the next request on."""
 
     async def main(pool: Pool) -> None:
         await Users(pool).disable(name)
@@ -97,14 +97,14 @@ def disable(name: Name) -> None:
 
 @user.command()
 def enable(name: Name) -> None:
-    """Let a disabled user in again."""
+    """Accept a disabled user again."""
 
     async def main(pool: Pool) -> None:
         await Users(pool).enable(name)
         await _recorded(pool, "enable_user", name)
 
     _run(main)
-    out.print(DONE, "Password, tokens and grants count as before.")
+    out.print(DONE, "Password, tokens and grants are valid again.")
 
 
 @user.command()
@@ -113,7 +113,7 @@ def token(
     days: Annotated[int | None, typer.Option(min=1, max=3_650, help="Days until it expires; never unless set.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a token of a user and show it, once; `wardflow access token revoke` takes it back."""
+    """Create a token for a user, and show it once. Revoke it with `wardflow access token revoke`."""
 
     async def main(pool: Pool) -> tuple[UUID, str]:
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
@@ -126,7 +126,7 @@ def token(
 
 
 def grant(name: Name, apis: Apis) -> None:
-    """Let a user post to APIs, from the next request on."""
+    """Allow a user to post to APIs, from the next request on."""
 
     async def main(pool: Pool) -> None:
         for api in apis:
@@ -138,7 +138,7 @@ def grant(name: Name, apis: Apis) -> None:
 
 
 def ungrant(name: Name, apis: Apis) -> None:
-    """Let a user no longer post to APIs, from the next request on."""
+    """Remove grants of a user, from the next request on."""
 
     async def main(pool: Pool) -> None:
         for api in apis:
@@ -154,7 +154,7 @@ async def _recorded(pool: Pool, action: str, name: str, **detail: str) -> None:
 
 
 def _password() -> str:
-    """Never from the command line: other users of the machine could read it there."""
+    """Read a password. It is never an argument, since other users of the machine can read command lines."""
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\n")

@@ -1,1 +1,1 @@
-"""The embedded stack: real servers on one machine, without Docker."""
+"""The embedded stack: all servers on one machine, without Docker."""

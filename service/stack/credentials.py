@@ -1,4 +1,4 @@
-"""Passwords and keys of the embedded servers: random, made once, kept in `credentials.json` (mode 0600)."""
+"""Passwords and keys of the embedded servers. They are random, and stored in `credentials.json` (mode 0600)."""
 
 import secrets
 from dataclasses import asdict, dataclass, field, fields
@@ -9,12 +9,12 @@ from service.stack.files import read_json, write_json
 
 
 def _secret() -> str:
-    return secrets.token_urlsafe(32)  # letters, digits, - and _: fits into URLs and SQL as it is
+    return secrets.token_urlsafe(32)  # letters, digits, - and _: needs no escaping in URLs and SQL
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What clients need to get in, and (`s3_internal_key`) what the parts of SeaweedFS need among themselves."""
+    """The passwords and keys of clients, and `s3_internal_key`, which the parts of SeaweedFS use among themselves."""
 
     postgres_owner_password: str = field(default_factory=_secret, repr=False)
     postgres_reader_password: str = field(default_factory=_secret, repr=False)
@@ -24,10 +24,10 @@ class Credentials:
 
     @classmethod
     def load_or_make(cls, file: Path) -> "Credentials":
-        """Read the file, or make it.
+        """Read the file, or create it.
 
         Raises:
-            ConfigurationError: the file is there and is not what was written: new passwords would not fit the data.
+            ConfigurationError: the file is damaged. New passwords would not match the servers' data.
         """
         if not file.exists():
             made = cls()
@@ -36,7 +36,7 @@ class Credentials:
         content = read_json(file)
         if any(not isinstance(content.get(each.name), str) for each in fields(cls)):
             raise ConfigurationError(
-                f"{file} is damaged: it does not hold the passwords of the embedded servers.",
-                advice="Restore it from a backup, or move the whole folder aside to begin with an empty stack.",
+                f"{file} is damaged: it does not contain the passwords of the embedded servers.",
+                advice="Restore it from a backup, or move the whole folder away to begin with an empty stack.",
             )
         return cls(**{each.name: content[each.name] for each in fields(cls)})

@@ -1,4 +1,4 @@
-"""What runs, where, and what is wrong: for people, and as JSON for scripts. Never raises because something is down."""
+"""Reports what runs, where, and what is wrong, for people and as JSON. It never raises because a server is down."""
 
 import asyncio
 import platform
@@ -36,15 +36,15 @@ PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
 OURS = ("worker", "api", *STACK_PARTS)
 """Nothing of the bootstrap needs these."""
 
-_DRAIN_STOPPED = "`wardflow streams rewind TOPIC --partition NUMBER --to …`, once it is clear to where."
-_ARCHIVE_STOPPED = "Its table holds more than the topic; once that is made anew, the next incarnation begins."
+_DRAIN_STOPPED = "Decide on an offset, then run `wardflow streams rewind TOPIC --partition NUMBER --to …`."
+_ARCHIVE_STOPPED = "Its table has more records than the topic. Create the topic again, and the archive continues."
 
 type BootstrapCheck = Callable[[Settings], list[str] | Awaitable[list[str]]]
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part as it was found."""
+    """The state of one part."""
 
     name: str
     state: Literal["running", "not answering", "not running", "turned off"]
@@ -55,8 +55,8 @@ class PartReport:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what to do about it."""
+class Finding:
+    """A problem or a note, and what to do about it."""
 
     message: str
     advice: str
@@ -64,12 +64,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the doctor has to say; holds no credentials.
+    """The doctor's report. It contains no credentials.
 
     Attributes:
-        stack: state of the stack as a whole: `starting`, `running`, `ending`, or `not running`.
-        pid: of the supervisor.
-        notes: what is no fault, but what people should know.
+        stack: the state of the whole stack: `starting`, `running`, `ending`, or `not running`.
+        pid: the supervisor's process id.
+        notes: things that people should know, but that are no problems.
     """
 
     wardflow: str
@@ -80,23 +80,23 @@ class Report:
     logs: str
     disk_free_bytes: int
     parts: tuple[PartReport, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[Problem, ...] = ()
+    problems: tuple[Finding, ...]
+    notes: tuple[Finding, ...] = ()
 
 
 async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = None) -> Report:
-    """Look at everything, side by side.
+    """Check all parts at the same time.
 
     Args:
-        settings: as every command loads them.
-        check_bootstrap: names what is missing; `None`: `service.bootstrap.check`.
+        settings: the settings, as every command loads them.
+        check_bootstrap: returns what is missing; `None`: `service.bootstrap.check`.
     """
     folder = settings.stack.folder.expanduser().resolve()
     supervisor = lock.holder(folder)
     recorded = read_state(folder)
     entries = elsewhere(settings) | recorded
     settings = with_addresses(settings, entries)
-    # Their imports take seconds on a cold or busy machine, and are no part of how long a server takes to answer.
+    # Import clients first: it can take seconds, and must not count as the time in which a server answers.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
     # On real servers nobody misses it.
@@ -110,8 +110,8 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
         problems += [problem for _, problem in results if problem]
     if free < DISK_NEEDED:
         problems.append(
-            Problem(
-                f"Only {free / 1024**3:.1f} GiB are free where {folder} is.",
+            Finding(
+                f"Only {free / 1024**3:.1f} GiB are free on the disk of {folder}.",
                 "Make room: a full disk stops Postgres and the object store.",
             )
         )
@@ -128,35 +128,35 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
         disk_free_bytes=free,
         parts=parts,
         problems=tuple(problems),
-        notes=tuple(Problem(entry["note"], ADVICE) for entry in recorded.values() if "note" in entry),
+        notes=tuple(Finding(entry["note"], ADVICE) for entry in recorded.values() if "note" in entry),
     )
 
 
-def _stack_problems(folder: Path, supervisor: int | None, recorded: State, entries: State) -> list[Problem]:
+def _stack_problems(folder: Path, supervisor: int | None, recorded: State, entries: State) -> list[Finding]:
     if supervisor is None and recorded:
         return [
-            Problem(
-                f"The stack in {folder} was killed: its stack.json is there, its supervisor is not.",
+            Finding(
+                f"The stack in {folder} was killed: there is a stack.json, but its supervisor does not run.",
                 "`wardflow up --detach` cleans up and starts it again; `wardflow down` only cleans up.",
             )
         ]
     if not entries:
         return [
-            Problem(
-                "Nothing runs, and no servers are named by settings.",
-                "Start everything by `wardflow up --detach`, or name servers by WARDFLOW_POSTGRES__DSN, "
+            Finding(
+                "Nothing runs, and no setting names a server.",
+                "Start everything with `wardflow up --detach`, or name servers with WARDFLOW_POSTGRES__DSN, "
                 "WARDFLOW_TEMPORAL__ADDRESS, WARDFLOW_S3__URL and WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.",
             )
         ]
     return []
 
 
-async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> tuple[PartReport, Problem | None]:
+async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> tuple[PartReport, Finding | None]:
     if name == "kafka" and not settings.kafka.enabled:
         return PartReport(name, "turned off"), None
     if entry is None:
-        advice = "`wardflow down` and `wardflow up --detach` start everything; the log of the stack says what happened."
-        return PartReport(name, "not running"), Problem(f"{name} is not running.", advice)
+        advice = "Run `wardflow down`, then `wardflow up --detach`. The stack's log has the reason."
+        return PartReport(name, "not running"), Finding(f"{name} is not running.", advice)
     address = _public(entry.get("address") or entry.get("bootstrap_servers") or entry["url"])
     try:
         with waiting_for(f"{name} at {address}", "it does not answer", seconds=ANSWERS_WITHIN):
@@ -176,17 +176,19 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
     if not health.problem:
         return report, too_old(health.version) if name == "postgres" else None
     advice = (
-        f"Read its log {log}." if log else "It is run by somebody else: check that server and the setting naming it."
+        f"Read its log {log}."
+        if log
+        else "It is not part of this stack. Check the server, and the setting that names it."
     )
-    return report, Problem(health.problem, advice)
+    return report, Finding(health.problem, advice)
 
 
-def too_old(version: str) -> Problem | None:
+def too_old(version: str) -> Finding | None:
     """What is wrong with a version of Postgres, if anything is."""
     try:
         check_version(version)
     except PostgresTooOld as error:
-        return Problem(error.message, error.advice)
+        return Finding(error.message, error.advice)
     return None
 
 
@@ -204,29 +206,29 @@ def _ask(name: str, entry: Entry, settings: Settings) -> Awaitable[Health]:
             return own.health(entry["health_url"])
 
 
-async def _bootstrap_problems(settings: Settings, check: BootstrapCheck | None) -> list[Problem]:
+async def _bootstrap_problems(settings: Settings, check: BootstrapCheck | None) -> list[Finding]:
     try:
         if check is None:
             check = _bootstrap_check()
         async with asyncio.timeout(BOOTSTRAP_WITHIN):
-            # In a thread, so that it may be a plain function that blocks; an asynchronous one returns what to await.
+            # In a thread, since `check` may block. An asynchronous `check` returns an awaitable.
             found: Any = await asyncio.to_thread(check, settings)
             if isinstance(found, Awaitable):
                 found = await found
     except WardflowError as error:
-        return [Problem(f"The bootstrap could not be checked: {error.message}", error.advice)]
-    except Exception as error:  # noqa: BLE001 - a doctor that dies of what it finds helps nobody
+        return [Finding(f"The bootstrap could not be checked: {error.message}", error.advice)]
+    except Exception as error:  # noqa: BLE001 - the report must be complete in spite of any error
         return [
-            Problem(
+            Finding(
                 f"The bootstrap could not be checked: {type(error).__name__}: {error}",
-                "Run `wardflow migrate`; its error says more.",
+                "Run `wardflow migrate`. Its error has more details.",
             )
         ]
-    return [Problem(each, "Run `wardflow migrate`; it can run at any time, and twice.") for each in found]
+    return [Finding(each, "Run `wardflow migrate`. It can be run at any time, and repeatedly.") for each in found]
 
 
-async def stopped(settings: Settings) -> list[Problem]:
-    """Partitions that go on only once somebody has decided how; paused ones are somebody's decision already."""
+async def stopped(settings: Settings) -> list[Finding]:
+    """The stopped partitions, which need a decision. Paused partitions are no problem."""
     if not settings.kafka.enabled:
         return []
     declared = topics(settings)
@@ -235,9 +237,9 @@ async def stopped(settings: Settings) -> list[Problem]:
             drains = await Offsets(pool).of(feed.topic for feed in declared.drained)
             archives = await Archives(pool).status(declared, {})
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED) as error:
-        return [Problem(f"Streams cannot be looked at ({type(error).__name__}).", "Try again in a moment.")]
+        return [Finding(f"Streams cannot be checked ({type(error).__name__}).", "Try again in a moment.")]
     return [
-        Problem(f"The {what} of {each.topic}/{each.partition} has stopped: {each.reason}", advice)
+        Finding(f"The {what} of {each.topic}/{each.partition} has stopped: {each.reason}", advice)
         for what, found, advice in (("drain", drains, _DRAIN_STOPPED), ("archive", archives, _ARCHIVE_STOPPED))
         for each in found
         if each.state == "stopped"
@@ -250,6 +252,6 @@ def _bootstrap_check() -> BootstrapCheck:
 
 
 def _public(address: str) -> str:
-    """An address without the credentials that may be in it."""
+    """An address without credentials."""
     url = urlsplit(address)
     return address if url.username is None else f"{url.hostname}:{url.port or 5432}{url.path}"

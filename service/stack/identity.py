@@ -1,7 +1,7 @@
-"""Which user Postgres runs as: it refuses to run as root.
+"""Chooses the user that Postgres runs as, since Postgres refuses to run as root.
 
-It imports nothing but the standard library and our errors, and runs on Python 3.8: `preflight.py` asks it before
-anything is installed.
+It imports only the standard library and `library.contracts.errors`, and runs on Python 3.8, since `preflight.py` calls
+it before anything is installed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 USER = "embedded_postgres"
-"""The user that runs Postgres for root unless `WARDFLOW_STACK__USER` names another."""
+"""The user that runs Postgres for root, unless `WARDFLOW_STACK__USER` names another."""
 
 LEASH = Path(__file__).with_name("leash.py")
 _PROBE_SECONDS = 30
 _UMASK_CLOSED = 0o055
-"""Bits of a umask that keep other users from reading what is installed."""
+"""The bits of a umask that forbid other users to read installed files."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """How Postgres is started.
+    """The user as which Postgres is started.
 
     Attributes:
-        leash: as `leash.py` takes it; empty: as our own user.
+        leash: the argument of `leash.py`; empty: the current user.
         owner: user and group of its files, outside of any namespace; `None`: the user that creates them.
-        note: what people should know about it; empty where there is nothing to say.
+        note: a note for people; may be empty.
     """
 
     leash: str = ""
@@ -54,71 +54,71 @@ ADVICE = (
 )
 
 
-def choose(folder: Path, programs: Sequence[Path], wanted: str | None = None) -> Identity:
-    """Choose as which user Postgres runs: for root another one, or a user namespace.
+def choose(folder: Path, programs: Sequence[Path], requested: str | None = None) -> Identity:
+    """Choose the user for Postgres. For root it is another user, or a user namespace.
 
     Args:
-        folder: the stack's folder; it exists.
+        folder: the stack's folder, which exists.
         programs: the folders with all files of Postgres.
-        wanted: the user that a setting names.
+        requested: the user that a setting names.
 
     Raises:
-        ConfigurationError: this machine allows neither, or not the user that the setting names.
+        ConfigurationError: neither is possible on this machine, or the user of the setting cannot be used.
     """
     if os.geteuid() != 0:
-        _refuse_another_user(wanted)
+        _refuse_another_user(requested)
         return OURSELVES
-    user = _find_or_make(wanted or USER)
+    user = _find_or_make(requested or USER)
     if user is not None and _reaches(_as_user(user), folder, programs):
         return _as_user(user)
-    if wanted:
-        raise _cannot_reach(wanted, folder, programs[0])
+    if requested:
+        raise _cannot_reach(requested, folder, programs[0])
     if _reaches(_in_namespace(), folder, programs):
         return _in_namespace()
     raise _no_way(folder, programs[0])
 
 
-def check_before_install(folder: Path, checkout: Path, wanted: str | None = None) -> None:
-    """Check that `choose` will find an identity after the installation; nothing is changed.
+def check_before_install(folder: Path, checkout: Path, requested: str | None = None) -> None:
+    """Check that `choose` will find a user after the installation. Nothing is changed.
 
     Args:
-        folder: the stack's folder, or the nearest folder above it that exists.
-        checkout: where the programs will be installed.
-        wanted: the user that a setting names.
+            folder: the stack's folder, or the nearest existing folder above it.
+            checkout: the folder where the programs will be installed.
+            requested: the user that a setting names.
 
     Raises:
         ConfigurationError: this machine allows neither another user nor a user namespace.
     """
     if os.geteuid() != 0:
-        _refuse_another_user(wanted)
+        _refuse_another_user(requested)
         return
-    name = wanted or USER
+    name = requested or USER
     user = _find(name)
     if user is None and name == USER and shutil.which("useradd"):
-        user = pwd.struct_passwd((name, "", 65_534, 65_534, "", "", ""))  # any user but root: it owns nothing here
+        user = pwd.struct_passwd((name, "", 65_534, 65_534, "", "", ""))  # stands for a user who owns no files here
     readable = [checkout / "pyproject.toml"]
     closed = _umask() & _UMASK_CLOSED
     if user is not None and not closed and _reaches(_as_user(user), folder, readable):
         return
-    if wanted and user is not None and closed:
+    if requested and user is not None and closed:
         raise ConfigurationError(
-            f"The umask {_umask():03o} closes what is installed to the user {wanted}, whom WARDFLOW_STACK__USER names.",
-            advice="Run `umask 022` first, or take the setting away.",
+            f"With the umask {_umask():03o}, the user {requested} of WARDFLOW_STACK__USER cannot read installed files.",
+            advice="Run `umask 022` first, or remove the setting.",
         )
-    if wanted:
-        raise _cannot_reach(wanted, folder, checkout)
+    if requested:
+        raise _cannot_reach(requested, folder, checkout)
     if not _reaches(_in_namespace(), folder, readable):
         raise _no_way(folder, checkout)
 
 
 def hand_over(data: Path, identity: Identity) -> None:
-    """Give a cluster's files to the user that works on them now; Postgres must not run.
+    """Change the owner of a cluster's files to the user that runs Postgres now. Postgres must not run.
 
-    A checkout can move to a place that the former user cannot reach, or out of one.
+    The user changes when a checkout is moved to a place that the former user cannot read, or away from one.
     """
     if identity.owner is None or (data.stat().st_uid, data.stat().st_gid) == identity.owner:
         return
-    for path in (*data.rglob("*"), data):  # the folder comes last: until then an interrupted change is repeated
+    for path in (*data.rglob("*"), data):  # the folder comes last, so an interrupted change is done again
         os.chown(path, *identity.owner, follow_symlinks=False)
 
 
@@ -128,14 +128,14 @@ def _as_user(user: pwd.struct_passwd) -> Identity:
 
 
 def _in_namespace() -> Identity:
-    # initdb looks its own user up by number, so it has to be one that this machine knows.
+    # initdb looks up its own user by number, so the user must exist on this machine.
     shown = _find(USER) or next((each for each in pwd.getpwall() if each.pw_uid != 0), None)
     numbers = f"{shown.pw_uid}:{shown.pw_gid}" if shown else "65534:65534"
     return Identity(f"namespace:{numbers}", (os.geteuid(), os.getegid()), NAMESPACE_NOTE)
 
 
 def _reaches(identity: Identity, folder: Path, programs: Sequence[Path]) -> bool:
-    """Try it: a process of this identity writes below a private folder, and reads the programs."""
+    """Check with a process of this identity that it can write in a private folder and read the programs."""
     try:
         with tempfile.TemporaryDirectory(prefix=".reach-", dir=folder) as private:
             own = Path(private, "own")
@@ -170,14 +170,14 @@ def _find_or_make(name: str) -> pwd.struct_passwd | None:
         try:
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - the command is our own
         except (OSError, subprocess.CalledProcessError):
-            return _find(name)  # another stack may have made it in this moment
+            return _find(name)  # another stack may have created it at the same moment
     return _find(name)
 
 
-def _refuse_another_user(wanted: str | None) -> None:
-    if wanted and wanted != _own_name():
+def _refuse_another_user(requested: str | None) -> None:
+    if requested and requested != _own_name():
         raise ConfigurationError(
-            f"WARDFLOW_STACK__USER names the user {wanted}, but only root can run Postgres as another user.",
+            f"WARDFLOW_STACK__USER names the user {requested}, but only root can run Postgres as another user.",
             advice="Run Wardflow as root, or without that setting.",
         )
 
@@ -199,11 +199,11 @@ def _cannot_reach(name: str, folder: Path, programs: Path) -> ConfigurationError
     if _find(name) is None:
         return ConfigurationError(
             f"WARDFLOW_STACK__USER names the user {name}, who does not exist on this machine.",
-            advice=f"Make the user (`useradd --system {name}`), or take the setting away.",
+            advice=f"Create the user (`useradd --system {name}`), or remove the setting.",
         )
     return ConfigurationError(
         f"WARDFLOW_STACK__USER names the user {name}, who cannot use {programs} and {folder}.",
-        advice="Move them to a place that this user can enter and read, or take the setting away.",
+        advice="Move them to a place that this user can enter and read, or remove the setting.",
     )
 
 
@@ -211,6 +211,6 @@ def _no_way(folder: Path, programs: Path) -> ConfigurationError:
     return ConfigurationError(
         "Postgres does not run as root: make a user (`useradd --create-home wardflow`) and run Wardflow as that user, "
         "from a checkout in its home folder; or move the checkout to a folder that other users can enter, and name "
-        "the user for Postgres by WARDFLOW_STACK__USER.",
+        "the user for Postgres with WARDFLOW_STACK__USER.",
         advice=f"Other users cannot use {programs} or {folder}, and this machine does not allow user namespaces.",
     )

@@ -1,7 +1,7 @@
-"""Kafka's jars: named with their hashes in `kafka.lock`, fetched once into a folder that all stacks of a user share.
+"""Downloads Kafka's jars once into a folder that all stacks of a user share. `kafka.lock` has their names and hashes.
 
-`python -m service.stack.jars FOLDER [REPOSITORY]` fetches what is missing there: a process of its own, so that it can
-be ended at any moment. `python -m service.stack.jars --lock` resolves the versions below anew and writes the lock.
+`python -m service.stack.jars FOLDER [REPOSITORY]` downloads missing jars. It is a process of its own, so that it can be
+ended at any moment. `python -m service.stack.jars --lock` resolves the versions below again, and writes the lock.
 """
 
 import fcntl
@@ -18,22 +18,23 @@ from library.contracts.errors import WardflowError
 
 LOCK = Path(__file__).with_name("kafka.lock")
 WANTED = ("org.apache.kafka:kafka_2.13:4.3.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
-"""Resolved one by one: of several at once jgo would let the last one's POM manage the versions of all."""
+"""Resolved one by one. With several at once, jgo would take all versions from the last one's POM."""
 
 VERSION = WANTED[0].rpartition(":")[2]
-"""Of Kafka."""
+"""Kafka's version."""
 
 _AT_ONCE = 4
 _TIMEOUT = 30
-"""Seconds without an answer after which the source of the jars counts as unreachable."""
+"""Time-out of the repository, in seconds."""
 
 
 class JarsUnavailable(WardflowError):
-    """Kafka's jars are not on this machine and cannot be fetched."""
+    """Kafka's jars are not on this machine and cannot be downloaded."""
 
     default_advice = (
-        "Connect the machine once, or name a Maven repository that it reaches by WARDFLOW_STACK__MAVEN_REPOSITORY, or "
-        "a Kafka of your own by WARDFLOW_KAFKA__BOOTSTRAP_SERVERS, or go without by WARDFLOW_KAFKA__ENABLED=false."
+        "Connect the machine to the network once, or name a Maven repository that it reaches with "
+        "WARDFLOW_STACK__MAVEN_REPOSITORY, or your own Kafka with WARDFLOW_KAFKA__BOOTSTRAP_SERVERS, or turn Kafka "
+        "off with WARDFLOW_KAFKA__ENABLED=false."
     )
 
 
@@ -43,7 +44,7 @@ class Jar:
 
     Attributes:
         coordinate: group:artifact:version.
-        sha256: of the file, in hexadecimal.
+        sha256: the file's hash, in hexadecimal.
     """
 
     coordinate: str
@@ -51,26 +52,26 @@ class Jar:
 
     @property
     def file(self) -> str:
-        """The name by which Maven knows the file."""
+        """The file's name in Maven."""
         _, artifact, version = self.coordinate.split(":")
         return f"{artifact}-{version}.jar"
 
 
 def locked() -> tuple[Jar, ...]:
-    """Every jar that the lock names, in its order, which is that of the class path."""
+    """All jars of the lock, in its order, which is the order of the class path."""
     lines = (line for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
     return tuple(Jar(*line.split()) for line in lines)
 
 
-def choose_folder(wanted: Path | None, stack: Path) -> Path:
-    """Choose where the jars are kept.
+def choose_folder(requested: Path | None, stack: Path) -> Path:
+    """Choose the folder of the jars.
 
     Args:
-        wanted: the folder that a setting names.
-        stack: the stack's folder, which takes them where the user's cache folder cannot be used.
+        requested: the folder that a setting names.
+        stack: the stack's folder, which is used if the user's cache folder cannot be used.
     """
-    if wanted is not None:
-        return wanted.expanduser().resolve()
+    if requested is not None:
+        return requested.expanduser().resolve()
     usual = _cache_folder()
     if usual is not None and (_can_write(usual) or not missing(usual, locked())):
         return usual
@@ -99,19 +100,19 @@ def _can_write(folder: Path) -> bool:
 
 
 def missing(folder: Path, jars: Iterable[Jar]) -> list[Jar]:
-    """Those that are not in the folder, or not with their bytes: 45 MB are hashed in 0.1 s."""
+    """The jars that are missing in the folder or have a wrong hash. Hashing all 45 MB takes 0.1 s."""
     return [jar for jar in jars if not _is_whole(folder / jar.file, jar)]
 
 
 def fetch(folder: Path, repository: str | None = None) -> None:
-    """Fetch what is missing; of several processes one does, and the others find it.
+    """Download missing jars. If several processes call this, one downloads and the others wait.
 
     Args:
-        folder: made where it is missing.
-        repository: a Maven repository instead of the one that jgo knows.
+        folder: the folder of the jars; it is created if missing.
+        repository: a Maven repository instead of jgo's default.
 
     Raises:
-        JarsUnavailable: a jar cannot be had, or is not the one that the lock names.
+        JarsUnavailable: a jar cannot be downloaded, or its hash is wrong.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as handle, ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -121,11 +122,11 @@ def fetch(folder: Path, repository: str | None = None) -> None:
 
 
 def _fetch(jar: Jar, folder: Path, repository: str | None) -> None:
-    # Imported where it is needed: jgo brings `requests`, and nearly every start finds the jars where they are.
+    # Imported here, since jgo imports `requests`, and nearly every start finds all jars.
     import requests
     from jgo.maven import MavenContext
 
-    # jgo writes straight to the file's place and only warns of a wrong checksum: it gets a place of its own.
+    # jgo only warns of a wrong checksum, so it downloads to a temporary folder, and the hash is checked here.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as draft:
         remote = {"repository": repository.rstrip("/")} if repository else None
         context = MavenContext(repo_cache=Path(draft), remote_repos=remote, timeout=_TIMEOUT)
@@ -133,12 +134,12 @@ def _fetch(jar: Jar, folder: Path, repository: str | None) -> None:
             found = context.create_dependency(jar.coordinate).artifact.resolve()
         except (requests.RequestException, RuntimeError, OSError) as error:
             raise JarsUnavailable(
-                f"Kafka's jar {jar.coordinate} could not be fetched ({type(error).__name__})."
+                f"Kafka's jar {jar.coordinate} could not be downloaded ({type(error).__name__})."
             ) from error
         if not _is_whole(found, jar):
             raise JarsUnavailable(
-                f"What was fetched as Kafka's jar {jar.coordinate} is not what kafka.lock names: its SHA-256 differs.",
-                advice="Do not use that source of jars. " + JarsUnavailable.default_advice,
+                f"The downloaded jar {jar.coordinate} has another SHA-256 than kafka.lock states.",
+                advice="Do not use this repository. " + JarsUnavailable.default_advice,
             )
         found.replace(folder / jar.file)
 
@@ -152,15 +153,15 @@ def _is_whole(file: Path, jar: Jar) -> bool:
 
 
 def write_lock() -> None:
-    """Resolve `WANTED` with all that they need, and write down what came: to be looked at before it is kept."""
+    """Resolve `WANTED` with all dependencies, and write the lock. Check the result before you commit it."""
     from jgo.maven import Dependency, MavenContext
 
     with tempfile.TemporaryDirectory() as draft:
         context = MavenContext(repo_cache=Path(draft), timeout=_TIMEOUT)
         found: dict[str, Dependency] = {}
         for coordinate in WANTED:
-            asked, needed = context.resolver.resolve([context.create_dependency(coordinate)])
-            for each in (*asked, *needed):
+            requested, needed = context.resolver.resolve([context.create_dependency(coordinate)])
+            for each in (*requested, *needed):
                 if each.scope not in ("test", "provided"):
                     found.setdefault(f"{each.groupId}:{each.artifactId}", each)
         lines = [
@@ -172,7 +173,7 @@ def write_lock() -> None:
 
 
 def main() -> None:
-    """Fetch, or write the lock."""
+    """Download the jars, or write the lock."""
     if sys.argv[1:] == ["--lock"]:
         write_lock()
         return

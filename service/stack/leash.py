@@ -1,21 +1,21 @@
-"""Becomes a server that ends when its supervisor does.
+"""Starts a server that ends when its supervisor ends, by becoming that server.
 
 Use: `python -I -S leash.py PARENT SIGNAL IDENTITY COMMAND…`.
 
-A `kill -9` of the supervisor gives it no chance to end its servers. Linux can: a process may ask for a signal at its
-parent's death. That must be asked for between fork and exec. Python code at that place (`preexec_fn`) is unsafe in a
-process with threads, so this program is started instead, asks, and becomes the server. The process id stays the same.
+A supervisor that is killed (`kill -9`) cannot end its servers. Linux can: a process can request a signal for its
+parent's death. It must do so between fork and exec. Python code at that place (`preexec_fn`) is unsafe in a process
+with threads. So this program is started, requests the signal, and becomes the server. The process id stays the same.
 
 It also changes the identity of Postgres, which refuses to run as root. `IDENTITY` is one of
 
 - empty: the server runs as the caller;
-- `user:UID:GID`: it runs as another user of this machine, who keeps the right to pass folders that only root may enter;
-- `namespace:UID:GID`: it runs in a user namespace that shows it this user. Outside, it is root without any capability.
+- `user:UID:GID`: it runs as another user of this machine, and keeps the right to read folders of root;
+- `namespace:UID:GID`: it runs as this user in a user namespace. Outside of it, it is root without capabilities.
 
 With `--reach FOLDER PATH…` instead of a command it exits with 0 if this identity can write into the folder and read all
 of the paths, and with 1 if not.
 
-It imports nothing of Wardflow and runs on Python 3.8: it starts in 50 ms, and serves before anything is installed.
+It imports nothing of Wardflow and runs on Python 3.8. So it starts in 50 ms, and works before anything is installed.
 """
 
 import ctypes
@@ -36,14 +36,14 @@ CLONE_NEWUSER = 0x10000000
 
 
 def die_with(parent: int, signal_number: int) -> None:
-    """Ask for a signal when the parent dies. It is bound to the thread that forked us: the supervisor's main thread."""
+    """Request a signal for the death of the parent: of the thread that forked, the supervisor's main thread."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         sys.exit("The supervisor died before its server had started.")
 
 
 def become(identity: str) -> None:
-    """Take on an identity of the form that the module's docstring names.
+    """Change to an identity of the form in the module's docstring.
 
     Raises:
         OSError: the machine does not allow it.
@@ -53,13 +53,13 @@ def become(identity: str) -> None:
 
 
 def become_user(user: int, group: int) -> None:
-    """Give up root for another user, but keep the right to read every file."""
+    """Change from root to another user, but keep the right to read every file."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
-    # Containers often grant only the second one. With neither, all folders on the way must be open to the user.
+    # Containers often grant only the second one. Without both, the user must have access to all folders of the path.
     for capability in (CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE):
         mask = 1 << capability
         header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
@@ -70,7 +70,7 @@ def become_user(user: int, group: int) -> None:
 
 
 def enter_namespace(user: int, group: int) -> None:
-    """Enter a user namespace with another user number; exec then drops all capabilities."""
+    """Enter a user namespace as another user. `exec` then drops all capabilities."""
     own_user, own_group = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER) != 0:
@@ -82,7 +82,7 @@ def enter_namespace(user: int, group: int) -> None:
 
 
 def can_write(folder: str) -> bool:
-    """Whether this identity can make a file in the folder."""
+    """Whether this identity can create a file in the folder."""
     try:
         with open(f"{folder}/reached", "w", encoding="ascii"):  # noqa: PTH123 - as above
             return True
@@ -91,9 +91,9 @@ def can_write(folder: str) -> bool:
 
 
 def can_read(path: str) -> bool:
-    """Whether this identity can read a file, or all files below a folder.
+    """Whether this identity can read a file, or all files in a folder.
 
-    Asked by `access`, which counts no capabilities: so do the programs of Postgres when they look for each other.
+    It uses `access`, which ignores capabilities, as the programs of Postgres do when they look for each other.
     """
     if not os.access(path, os.R_OK):
         return False
@@ -106,7 +106,7 @@ def can_read(path: str) -> bool:
 
 
 def main() -> None:
-    """Become the command."""
+    """Change the identity, request the signal, and become the command."""
     parent, signal_number, identity, *command = sys.argv[1:]
     if identity:
         become(identity)
@@ -115,7 +115,7 @@ def main() -> None:
         sys.exit(0 if can_write(folder) and all(map(can_read, paths)) else CANNOT_REACH)
     os.umask(0o077)
     if sys.platform == "linux":
-        die_with(int(parent), int(signal_number))  # after `become`: a change of user clears the request
+        die_with(int(parent), int(signal_number))  # after `become`, since a change of the user clears the request
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 

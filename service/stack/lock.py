@@ -1,4 +1,4 @@
-"""One stack in a folder: the supervisor holds a lock for as long as it lives, and no longer."""
+"""The lock of a stack's folder. The supervisor holds it while it runs, so a folder has one stack only."""
 
 import fcntl
 import os
@@ -10,24 +10,24 @@ from pathlib import Path
 from library.contracts.errors import WardflowError
 from service.stack.files import not_ours, read_json
 
-PATIENCE = 0.5
-"""Seconds for which a starting stack tries: a look by `holder` takes the lock for a moment too."""
+RETRY_FOR = 0.5
+"""Seconds during which a starting stack tries to take the lock, since `holder` takes it for a moment too."""
 
 
 class AlreadyRunning(WardflowError):
-    """Another process runs the stack of this folder."""
+    """Another process already runs the stack of this folder."""
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Be the only one that runs the folder's stack. The system frees the lock however the process ends.
+    """Hold the folder's lock. The system releases it when the process ends, in whatever way.
 
     Raises:
-        AlreadyRunning: another process holds it.
+        AlreadyRunning: another process holds the lock.
     """
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # not inherited by children
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)  # child processes do not inherit it
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + RETRY_FOR
         while not _take(handle, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise _already_running(folder)
@@ -40,7 +40,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def holder(folder: Path) -> int | None:
-    """Who runs the folder's stack now; `None`: nobody. The process lives: its id cannot have been given to another."""
+    """The process id of the folder's supervisor, which runs now; `None`: no stack runs."""
     try:
         handle = os.open(folder / "lock", os.O_RDWR)
     except FileNotFoundError:
@@ -70,5 +70,5 @@ def _already_running(folder: Path) -> AlreadyRunning:
     return AlreadyRunning(
         f"A stack runs already in {folder} (process {holder(folder)}{''.join(f', {url}' for url in urls)}).",
         advice=f"Use it (its addresses are in {folder / 'stack.json'}), end it with `wardflow down`, "
-        "or choose another folder by WARDFLOW_STACK__FOLDER.",
+        "or choose another folder with WARDFLOW_STACK__FOLDER.",
     )

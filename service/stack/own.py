@@ -11,33 +11,33 @@ import httpx
 
 from config.servers import CHECKOUT
 from config.settings import Settings
-from service.stack.part import Health, Part
+from service.stack.part import Health, StackPart
 from service.stack.ports import Ports
 from service.stack.processes import WARDFLOW
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Our own pages speak no TLS; without this, each look at them would read all certificates of the system first."""
+"""The health pages have no TLS. Without this, each check would first read all certificates of the system."""
 
 
-type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[Part]]
+type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[StackPart]]
 """Makes a process of ours that stands on none of the servers: settings, the stack's folder, its ports."""
 _CODE = ("config", "library", "activities", "workflows", "service")
 
 
-async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Part:
+async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> StackPart:
     """Choose the port of `worker` or `api` (command and section of the settings) and say how to start it."""
     url = f"http://127.0.0.1:{ports.choose(name, getattr(settings.stack, f'{name}_port'))}"
-    told = {
+    variables = {
         "STACK__FOLDER": str(folder),
         f"{name.upper()}__HOST": "127.0.0.1",
         f"{name.upper()}__PORT": url.rpartition(":")[2],
     }
     graceful = settings.worker.graceful_shutdown
     command = (*WARDFLOW, name)
-    return Part(
+    return StackPart(
         name=name,
         command=_restarted_on_changes(command, within=graceful + 3) if settings.stack.reload else command,
-        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in told.items()},
+        environment=os.environ | {f"WARDFLOW_{name}": value for name, value in variables.items()},
         log=folder / "logs" / f"{name}.log",
         check=lambda: health(f"{url}/health/ready"),
         entries={name: {"url": url, "health_url": f"{url}/health/ready", "metrics_url": f"{url}/metrics"}},
@@ -54,7 +54,7 @@ def _restarted_on_changes(command: tuple[str, ...], *, within: float) -> tuple[s
 
 
 async def health(health_url: str) -> Health:
-    """Ready is what the worker itself calls so."""
+    """Ask the process's health page."""
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False, verify=_NO_TLS) as client:
             answer = await client.get(health_url)

@@ -1,4 +1,4 @@
-"""A part of the stack: one server process, and all that the supervisor has to know about it."""
+"""A part of the stack: one server process, and all that the supervisor needs to run it."""
 
 import os
 import signal
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 type Entry = dict[str, Any]
-"""What `stack.json` says about a part."""
+"""A part's entry in `stack.json`."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """The answer to "are you there": healthy when there is no problem.
+    """The result of a health check: healthy if `problem` is empty.
 
     Attributes:
-        problem: a sentence that says what is missing.
-        version: as the server states it.
+        problem: a sentence with the problem.
+        version: the server's version.
     """
 
     problem: str = ""
@@ -25,24 +25,24 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Part:
+class StackPart:
     """One server.
 
     Attributes:
-        name: its name in `stack.json`, in messages and (with `.log`) of its log.
-        command: never holds a secret: everybody on the machine can read it.
-        environment: all of it; nothing is inherited, so that a PGPORT or a proxy of the caller's shell changes nothing.
-        log: where standard output and error go.
-        check: asks the server whether it is there.
-        entries: what `stack.json` says of it, by name; process id and log are added to that of the part's own name.
-        address: for people, without credentials.
-        folder: the working folder of a server, which gets its data by a relative path: some servers cannot take
-            every character or length in a path. `None`, our own processes: where the stack was started, so that
-            relative paths in settings mean the same files for all.
-        identity: to run with instead of our own, as `leash.py` takes it.
-        end_signal: asks it to end cleanly.
-        end_seconds: how long that may take before it is killed.
-        orphan_signal: what it gets from the system when the supervisor dies without ending it.
+        name: its name in `stack.json` and in messages, and the name of its log.
+        command: the command. It must not contain secrets, since other users can read it.
+        environment: the full environment. Nothing is inherited, so a PGPORT or a proxy of the shell has no effect.
+        log: the file of standard output and standard error.
+        check: the health check.
+        entries: its entries in `stack.json`, by name. Process id and log are added to the entry of the part's name.
+        address: the address for people, without credentials.
+        folder: the server's working folder. The server gets a relative path to its data, since some servers do not
+            support all characters or lengths of paths. `None`, for Wardflow's own processes: the folder where the
+            stack was started, so that relative paths in settings mean the same files.
+        identity: the identity for `leash.py`; empty: the current user.
+        end_signal: the signal for a clean end.
+        end_seconds: the part is killed if it has not ended after this time.
+        orphan_signal: the signal that the system sends if the supervisor dies.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Progress:
-    """Something that happened while the stack starts, runs or ends.
+    """An event while the stack starts, runs or ends.
 
     Attributes:
         subject: a part's name, or `bootstrap`, or `stack`.
-        state: what it has come to.
-        detail: an address, a reason.
+        state: the new state.
+        detail: an address or a reason.
     """
 
     subject: str
@@ -88,10 +88,10 @@ class Progress:
 
 type OnProgress = Callable[[Progress], None]
 
-type MakePart = Callable[[], Awaitable[Part]]
-"""Makes a part ready to start: data, ports, command. Called again until it was healthy once, then its ports stay."""
+type MakePart = Callable[[], Awaitable[StackPart]]
+"""Prepares a part: data, ports, command. It is called before each start until the part was healthy once."""
 
 
 def server_environment(**more: str) -> dict[str, str]:
-    """The environment of a server that is not ours: what any program needs, and what it was given."""
+    """The environment of a third-party server: what any program needs, and `more`."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ} | more

@@ -1,6 +1,6 @@
-"""The programs of Postgres at a path that `initdb` can use.
+"""Copies Postgres's programs to a path that `initdb` can use, where that is needed.
 
-`initdb` starts `postgres` by a shell, and puts its path between double quotes without escaping what is in it.
+`initdb` starts `postgres` through a shell, and puts its path between double quotes without escaping it.
 """
 
 import os
@@ -19,16 +19,16 @@ _NOT_BETWEEN_QUOTES = re.compile(r'["$`\\\n]')
 
 @contextmanager
 def at_plain_path(programs: Sequence[Path], identity: Identity) -> Iterator[Sequence[Path]]:
-    """Give the folders of the programs, or copies of them at a path for a shell.
+    """The folders of the programs, or copies of them at a path that is safe in a shell.
 
     Raises:
-        ConfigurationError: no folder for temporary files may hold programs.
+        ConfigurationError: there is no folder for temporary files in which programs may run.
     """
     if not _NOT_BETWEEN_QUOTES.search(str(programs[0])):
         yield programs
         return
     with tempfile.TemporaryDirectory(prefix="wardflow-initdb-", dir=_folder_for_programs()) as place:
-        copies = [Path(place) / each.name for each in programs]  # side by side, as their links to each other need
+        copies = [Path(place) / each.name for each in programs]  # in one folder, since they have links to each other
         for folder, copy in zip(programs, copies, strict=True):
             shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
         hand_over(Path(place), identity)
@@ -41,7 +41,7 @@ def _folder_for_programs() -> Path:
         if usable and not os.statvfs(place).f_flag & os.ST_NOEXEC:
             return place
     raise ConfigurationError(
-        'Postgres cannot make its first data: the path of its programs holds one of " $ ` \\, and no folder for '
-        "temporary files may hold programs.",
+        'Postgres cannot create its data: the path of its programs contains one of " $ ` \\, and there is no folder '
+        "for temporary files in which programs may run.",
         advice="Move the checkout to a path without these, or set TMPDIR to a folder where programs may run.",
     )

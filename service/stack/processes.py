@@ -1,4 +1,4 @@
-"""Starting, finding and ending processes."""
+"""Starts, finds and ends processes."""
 
 import asyncio
 import os
@@ -16,14 +16,14 @@ import psutil
 from library.contracts.errors import ConfigurationError, WardflowError
 from service.stack.files import open_log
 from service.stack.identity import LEASH
-from service.stack.part import Part, server_environment
+from service.stack.part import StackPart, server_environment
 
 MARK = "WARDFLOW_STARTED_BY_STACK_IN"
-"""An environment variable of every process that a stack starts, and of whatever those start: the stack's folder. By it
-a later `up` or `down` knows what a killed supervisor left, and takes no stranger with a recycled process id for it."""
+"""An environment variable with the stack's folder, in every process of a stack and in their children. A later `up` or
+`down` uses it to find the processes of a killed supervisor, since process ids can be used again by other programs."""
 
 WARDFLOW = (sys.executable, "-P", "-m", "service.cli")
-"""Our own command. `-P`: a folder `config` where it is called must not hide ours."""
+"""The command `wardflow`. `-P`: a folder `config` in the working folder must not be imported."""
 
 ORPHANS_MAY_TAKE = 5.0
 
@@ -32,20 +32,20 @@ class CommandFailed(WardflowError):
     """A helper program of the stack ended with an error.
 
     Attributes:
-        said: the end of its output.
+        output: the end of its output.
     """
 
-    default_advice = "Mend what it names, then start again: what is done stays done."
+    default_advice = "Fix what it names, then start again: finished work is kept."
 
-    def __init__(self, message: str, said: str) -> None:
-        super().__init__(f"{message}: {said}")
-        self.said = said
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(f"{message}: {output}")
+        self.output = output
 
 
-def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a part in a session of its own, so that the terminal's Ctrl-C reaches only the supervisor.
+def start(part: StackPart, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a part in a new session, so that Ctrl-C in the terminal reaches only the supervisor.
 
-    To be called from the main thread: the system takes the calling thread's death for the supervisor's (`leash.py`).
+    Call it from the main thread: the orphan signal is sent when the calling thread ends (see `leash.py`).
     """
     with open_log(part.log) as log:
         return subprocess.Popen(  # noqa: S603 - the command is our own
@@ -59,15 +59,15 @@ def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-async def end(process: subprocess.Popen[bytes], part: Part) -> None:
-    """Ask the process to end, wait, then kill it and whatever it started."""
+async def end(process: subprocess.Popen[bytes], part: StackPart) -> None:
+    """Ask the process to end, wait, then kill it and its children."""
     if process.poll() is None:
         process.send_signal(part.end_signal)
     deadline = time.monotonic() + part.end_seconds
-    while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells of a process's end
+    while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - there is no event for the end
         await asyncio.sleep(0.02)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own, which outlives it while it has members
+        os.killpg(process.pid, signal.SIGKILL)  # its process group still has its children
     process.wait()
 
 
@@ -79,10 +79,10 @@ async def run_to_end(
     text: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a helper program; its output is only of interest when it fails.
+    """Run a helper program and wait for its end.
 
     Raises:
-        CommandFailed: with the end of what it said.
+        CommandFailed: the program failed; the error has the end of its output.
     """
     process = await asyncio.create_subprocess_exec(
         *_leashed(command, signal.SIGKILL, identity),
@@ -105,11 +105,11 @@ async def run_to_end(
 
 
 def leftovers(folder: Path) -> list[psutil.Process]:
-    """The processes that a stack of this folder started and that still live."""
+    """The processes of a stack of this folder that still run."""
     found = []
     for process in psutil.process_iter(["name", "environ", "cmdline", "status"]):
         about = process.info
-        # A Postgres that root has started belongs to another user, whose environment a container's root may not read.
+        # Postgres may run as another user, and root in a container may not read that user's environment.
         is_our_postgres = (about["cmdline"] or [])[1:3] == ["-D", str(folder / "postgres")]
         if about["status"] != psutil.STATUS_ZOMBIE and (
             (about["environ"] or {}).get(MARK) == str(folder) or is_our_postgres
@@ -119,10 +119,10 @@ def leftovers(folder: Path) -> list[psutil.Process]:
 
 
 def end_leftovers(folder: Path) -> list[int]:
-    """End what a killed supervisor left; return whose process ids. To be called with the folder's lock held."""
+    """End the processes of a killed supervisor, and return their ids. The caller must hold the folder's lock."""
     ended = leftovers(folder)
     for process in ended:
-        # The system has told them already, where it can. Postgres understands SIGINT as "now, and cleanly".
+        # On Linux the system has sent the orphan signal already. For Postgres, SIGINT is a fast clean shutdown.
         _send(process, signal.SIGINT if process.info["name"] == "postgres" else signal.SIGTERM)
     for process in still_there(ended, ORPHANS_MAY_TAKE):
         _send(process, signal.SIGKILL)
@@ -131,7 +131,7 @@ def end_leftovers(folder: Path) -> list[int]:
 
 
 def still_there(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait for the end of processes that need not be our children; return those that live on when time is over."""
+    """Wait for the end of processes, which need not be children. Return those that still run after the time."""
     deadline = time.monotonic() + seconds
     while (processes := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -139,7 +139,7 @@ def still_there(processes: list[psutil.Process], seconds: float) -> list[psutil.
 
 
 def script(name: str) -> str:
-    """The path of a program that a wheel has put beside our Python."""
+    """The path of a program that a wheel has installed next to Python."""
     path = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if path is None:
         raise ConfigurationError(
@@ -157,12 +157,12 @@ def _leashed(command: Iterable[str], orphan_signal: int, identity: str) -> list[
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     with suppress(psutil.NoSuchProcess):
-        process.send_signal(number)  # psutil makes sure that the id was not given to another process meanwhile
+        process.send_signal(number)  # psutil checks that the process id still belongs to this process
 
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        # A container without an init never reaps a zombie: it is as dead as it will be.
+        # Without an init process, a container never removes zombies, so a zombie counts as ended.
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -1,7 +1,6 @@
-"""Runs the stack: claims its folder, starts its parts side by side, ends them in order.
+"""Runs the stack: locks its folder, starts its parts at the same time, and ends them in order.
 
-`run_stack` is what `wardflow up` does until a signal comes; `embedded_stack` gives the servers to a test session.
-Both are to be called from the main thread (`leash.py` says why).
+`wardflow up` calls `run_stack`; tests call `embedded_stack`. Call both from the main thread (see `leash.py`).
 """
 
 import asyncio
@@ -27,15 +26,15 @@ from service.stack.state import StackFile, elsewhere, read_state, with_addresses
 from service.stack.supervisor import Supervisor
 
 SERVERS = ("postgres", "s3", "temporal", "kafka")
-"""They start side by side, and end one after the other, the last one first."""
+"""They start at the same time, and end one after the other in reverse order."""
 OWN = ("worker", "api")
-"""Our own processes: they start after the bootstrap."""
+"""Wardflow's own processes. They start after the bootstrap."""
 HEALTHY_WITHIN = 90.0
-"""Seconds that parts get to become healthy; Postgres may have to read its WAL after a crash."""
+"""Seconds until parts must be healthy. After a crash Postgres has to read its WAL."""
 
 
 class PartNotHealthy(WardflowError):
-    """A part runs, and does not answer."""
+    """A part runs, but is not healthy in time."""
 
 
 def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
@@ -43,7 +42,7 @@ def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
     return {name: make for module in modules("stack") for name, make in module.parts(settings).items()}
 
 
-def nobody_listens(_: Progress) -> None:
+def ignore_progress(_: Progress) -> None:
     """Progress that is of interest to nobody."""
 
 
@@ -51,9 +50,9 @@ class Stack:
     """The parts that run in one folder.
 
     Attributes:
-        settings: with the addresses of those parts that have come up.
-        failed: set when a part could not be kept alive.
-        on_progress: told whatever happens.
+        settings: the settings, with the addresses of the parts that are healthy.
+        failed: set when a part could not be kept running.
+        on_progress: called with each event.
     """
 
     def __init__(
@@ -66,16 +65,16 @@ class Stack:
         self._stack_file = stack_file
         self._identity = identity
         self._credentials = Credentials.load_or_make(folder / "credentials.json")
-        self._ports = Ports(folder / "ports.json", on_moved=self._say_moved)
+        self._ports = Ports(folder / "ports.json", on_moved=self._report_moved)
         self._failure: Exception | None = None
         self._supervisors: list[Supervisor] = []
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self, *names: str) -> None:
-        """Start parts side by side; return when all are healthy. What the settings name elsewhere is left to others.
+        """Start parts at the same time, and return when all are healthy. External servers are not started.
 
         Raises:
-            WardflowError: one of them does not come up.
+            WardflowError: a part does not become healthy.
         """
         makers: dict[str, MakePart] = {
             "postgres": partial(
@@ -100,7 +99,7 @@ class Stack:
         await self.supervise({name: makers[name] for name in names if name not in external})
 
     async def supervise(self, makers: dict[str, MakePart]) -> None:
-        """Keep parts alive from now on; return when all are healthy for the first time."""
+        """Keep parts running from now on. Return when all are healthy for the first time."""
         started = [
             Supervisor(name, make, self._folder, self._stack_file, self.on_progress) for name, make in makers.items()
         ]
@@ -109,7 +108,7 @@ class Stack:
         deadline = time.monotonic() + HEALTHY_WITHIN
         while late := [each.name for each in started if not each.healthy.is_set()]:
             self.raise_failure()
-            if any(each.preparing for each in started):  # a download takes as long as it takes
+            if any(each.preparing for each in started):  # the time limit does not include downloads
                 deadline = time.monotonic() + HEALTHY_WITHIN
             if time.monotonic() < deadline:
                 await asyncio.sleep(0.02)
@@ -118,17 +117,17 @@ class Stack:
         self.settings = with_addresses(self.settings, self._stack_file.state)
 
     def announce(self) -> None:
-        """All is there: say so in `stack.json`, for whoever waits."""
+        """Report that the stack runs, also in `stack.json`."""
         self.on_progress(Progress("stack", "running", str(self._folder / "stack.json")))
-        self._stack_file.become("running")  # last: `up --detach` returns when it sees this, and shows all that was said
+        self._stack_file.become("running")  # last, since `up --detach` prints the log until it sees this
 
     def raise_failure(self) -> None:
-        """Raise why a part could not be kept alive, if one could not."""
+        """Raise the error of the part that could not be kept running, if there is one."""
         if self._failure is not None:
             raise self._failure
 
     async def end(self) -> None:
-        """End every part, the one that was started last first."""
+        """End every part in reverse order."""
         self._stack_file.become("ending")
         self.on_progress(Progress("stack", "ending"))
         for keeper in self._keepers:
@@ -138,24 +137,24 @@ class Stack:
             await supervisor.end()
         self.on_progress(Progress("stack", "ended"))
 
-    def _say_moved(self, name: str, sentence: str) -> None:
+    def _report_moved(self, name: str, sentence: str) -> None:
         self.on_progress(Progress(name, "moved", sentence))
 
     async def _keep(self, supervisor: Supervisor) -> None:
         try:
             await supervisor.keep_alive()
-        except Exception as error:  # noqa: BLE001 - raised again by `raise_failure`, in the task that can end the stack
+        except Exception as error:  # noqa: BLE001 - `raise_failure` raises it in the task that can end the stack
             self._failure = self._failure or error
             self.failed.set()
 
 
 @asynccontextmanager
-async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) -> AsyncIterator[Stack]:
-    """Claim the settings' folder, clean what a killed stack left there; end the parts when the context ends.
+async def claimed(settings: Settings, on_progress: OnProgress = ignore_progress) -> AsyncIterator[Stack]:
+    """Lock the folder, and clean up after a killed stack. End all parts when the context ends.
 
     Raises:
         AlreadyRunning: another process runs the folder's stack.
-        MachineLacks, ConfigurationError: this machine cannot run it; nothing has been started.
+        MachineLacks, ConfigurationError: this machine cannot run the stack. Nothing was started.
     """
     folder = make_private_folder(settings.stack.folder)
     with lock.hold(folder):
@@ -164,7 +163,7 @@ async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) 
         stack_file = StackFile(folder / "stack.json")
         stack_file.remove()
         settings = without_stale_addresses(settings, stale)
-        identity = await asyncio.to_thread(_look_first, settings, folder)
+        identity = await asyncio.to_thread(_check_machine, settings, folder)
         stack = Stack(settings, folder, stack_file, identity, on_progress)
         stack_file.put(elsewhere(settings))
         try:
@@ -176,11 +175,11 @@ async def claimed(settings: Settings, on_progress: OnProgress = nobody_listens) 
 
 @asynccontextmanager
 async def embedded_stack(
-    settings: Settings, parts: Sequence[str] = SERVERS, on_progress: OnProgress = nobody_listens
+    settings: Settings, parts: Sequence[str] = SERVERS, on_progress: OnProgress = ignore_progress
 ) -> AsyncIterator[Settings]:
-    """Run servers while the context lasts; yields the settings with their addresses.
+    """Run servers during the context, and yield the settings with their addresses.
 
-    No bootstrap, no worker, no signal handlers. `stack.json` is there meanwhile, so that commands find the servers too.
+    It has no bootstrap, no worker and no signal handlers. It writes `stack.json`, so commands find the servers.
     """
     async with claimed(settings, on_progress) as stack:
         await stack.start(*parts)
@@ -191,7 +190,7 @@ async def embedded_stack(
 async def run_stack(
     settings: Settings,
     *,
-    on_progress: OnProgress = nobody_listens,
+    on_progress: OnProgress = ignore_progress,
     bootstrap: Callable[[Settings], Awaitable[object]],
     with_worker: bool = True,
 ) -> None:
@@ -199,7 +198,7 @@ async def run_stack(
 
     Raises:
         AlreadyRunning: another process runs the folder's stack.
-        WardflowError: a part did not come up, or kept dying; everything has been ended then.
+        WardflowError: a part did not become healthy, or died repeatedly. Everything was ended.
     """
     stop = asyncio.Event()
     with _signals_set(stop):
@@ -209,7 +208,7 @@ async def run_stack(
             try:
                 await asyncio.wait({bringing_up, *waits}, return_when=asyncio.FIRST_COMPLETED)
                 if bringing_up.done():
-                    bringing_up.result()  # raises what went wrong
+                    bringing_up.result()  # raises its error
                     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 stack.raise_failure()
             finally:
@@ -219,8 +218,8 @@ async def run_stack(
 
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
-    # Nothing of the stack needs the parts of sources, so nothing waits for them but the word that all is there.
-    beside = asyncio.create_task(stack.start(*of_sources(stack.settings)))
+    # No other part needs the parts of sources, so they start at the same time as the servers.
+    of_the_sources = asyncio.create_task(stack.start(*of_sources(stack.settings)))
     try:
         await stack.start(*SERVERS)
         stack.on_progress(Progress("bootstrap", "starting"))
@@ -228,15 +227,15 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
         stack.on_progress(Progress("bootstrap", "done"))
         if with_worker:
             await stack.start(*OWN)
-        await beside
+        await of_the_sources
     finally:
-        beside.cancel()
-        await asyncio.gather(beside, return_exceptions=True)
+        of_the_sources.cancel()
+        await asyncio.gather(of_the_sources, return_exceptions=True)
     stack.announce()
 
 
-def _look_first(settings: Settings, folder: Path) -> Identity:
-    """Check before any start that this machine can run the parts; return what Postgres runs as."""
+def _check_machine(settings: Settings, folder: Path) -> Identity:
+    """Check that this machine can run the parts, and return the identity of Postgres."""
     external = elsewhere(settings)
     check(Needs(folder, first_start="postgres" not in external and not (folder / "postgres").exists()))
     unused = {"temporal_ui"} if "temporal" in external else set()
@@ -252,16 +251,16 @@ def _not_healthy(late: Sequence[Supervisor]) -> PartNotHealthy:
     reports = "\n".join(each.report() for each in late)
     return PartNotHealthy(
         f"Not healthy after {HEALTHY_WITHIN:.0f} seconds: {', '.join(each.name for each in late)}.\n{reports}",
-        advice="If the machine was only busy, start again. Else mend what the lines above name, then start again.",
+        advice="If the machine was only busy, start again. Otherwise fix what the lines above name first.",
     )
 
 
 @contextmanager
 def _signals_set(event: asyncio.Event) -> Iterator[None]:
-    """While the context lasts, the signals that end a program set the event instead."""
+    """During the context, the signals that end a program set the event instead."""
     loop = asyncio.get_running_loop()
     handled = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup wardflow up` outlives its terminal
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # with `nohup`, SIGHUP is ignored
         handled.append(signal.SIGHUP)
     for number in handled:
         loop.add_signal_handler(number, event.set)

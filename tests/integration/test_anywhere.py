@@ -128,10 +128,11 @@ def test_two_checkouts_start_at_once_and_know_nothing_of_each_other(place: Path)
     assert [each.returncode for each in ended] == [0, 0]
 
 
+@pytest.mark.timeout(300)
 def test_another_user_needs_no_home_folder_to_write_to_no_programs_in_tmp_and_no_ipv6(place: Path) -> None:
     checkout = ANOTHER_USER.made(place)
     try:
-        started = checkout.wardflow("up", "--detach")
+        started = checkout.wardflow("up", "--detach", wait=200)
         assert started.returncode == 0, started.stdout + started.stderr
         check_that_it_works(checkout)
     finally:

@@ -18,8 +18,15 @@ from library.reading.records import RecordRefused
 from library.sources.records.apis import KINDS, Api
 from library.warehouse.pool import Pool
 from service.resources import lake_storage
-from service.sources.records.simulator.made_up import MADE, broken
-from service.sources.records.simulator.records import Clinics, Kind, Outcome, Plan, Played, play
+from service.sources.records.simulator.made_up import MAKERS, broken
+from service.sources.records.simulator.records import (
+    Clinics,
+    PostKind,
+    PostOutcome,
+    SimulationPlan,
+    SimulationResult,
+    play,
+)
 from service.sources.records.simulator.verifying import in_lake, in_warehouse, verify
 from service.temporal import connect
 from tests.support.kafka import Kafka
@@ -57,14 +64,14 @@ async def test_what_was_accepted_is_found_and_nothing_that_was_refused(drains: D
     async with clinic(drains.settings, drains.pool) as api, drains.working():
         await drains.keep()
         await clinics.open(3)
-        played = await play(Plan(rate=20, users=3, bad=0.5, duration=5), api.http, clinics)
+        played = await play(SimulationPlan(rate=20, users=3, bad=0.5, duration=5), api.http, clinics)
         await clinics.close()
         warehouse = await verify("warehouse", played, in_warehouse(drains.pool), within=60, once=True)
         storage = lake_storage(drains.settings)
         lake = await verify("lake", played, in_lake(storage, topics, began), within=60, once=False)
     assert played.surprises == []
-    assert {kind for kind, *_ in played.counts} == set(Kind)
-    accepted = sum(count for (_, outcome, _), count in played.counts.items() if outcome is Outcome.ACCEPTED)
+    assert {kind for kind, *_ in played.counts} == set(PostKind)
+    accepted = sum(count for (_, outcome, _), count in played.counts.items() if outcome is PostOutcome.ACCEPTED)
     assert accepted > 20
     for verdict in (warehouse, lake):
         assert verdict.holds, verdict
@@ -84,15 +91,15 @@ async def test_lost_connections_and_servers_faults_are_unknown(pool: Pool) -> No
     clinics = Clinics(pool)
     await clinics.open(1)
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://api") as http:
-        played = await play(Plan(rate=1_000, users=1, bad=0, duration=0.06), http, clinics)
+        played = await play(SimulationPlan(rate=1_000, users=1, bad=0, duration=0.06), http, clinics)
     heard = {status: outcome for _, outcome, status in played.counts}
     assert heard == {
-        202: Outcome.ACCEPTED,
-        503: Outcome.UNKNOWN,
-        500: Outcome.UNKNOWN,
-        0: Outcome.UNKNOWN,
-        422: Outcome.REFUSED,
-        429: Outcome.REFUSED,
+        202: PostOutcome.ACCEPTED,
+        503: PostOutcome.UNKNOWN,
+        500: PostOutcome.UNKNOWN,
+        0: PostOutcome.UNKNOWN,
+        422: PostOutcome.REFUSED,
+        429: PostOutcome.REFUSED,
     }
     assert set(played.surprises) == {"valid: 422"}, "a valid record may be late, and may not be refused as broken"
 
@@ -100,24 +107,26 @@ async def test_lost_connections_and_servers_faults_are_unknown(pool: Pool) -> No
 @pytest.mark.parametrize(
     ("heard", "there", "fault"),
     [
-        (Outcome.ACCEPTED, 1, ""),
-        (Outcome.ACCEPTED, 0, "missing"),
-        (Outcome.ACCEPTED, 2, "doubled"),
-        (Outcome.REFUSED, 0, ""),
-        (Outcome.REFUSED, 1, "wrong"),
-        (Outcome.UNKNOWN, 0, ""),
-        (Outcome.UNKNOWN, 1, ""),
-        (Outcome.UNKNOWN, 2, "doubled"),
+        (PostOutcome.ACCEPTED, 1, ""),
+        (PostOutcome.ACCEPTED, 0, "missing"),
+        (PostOutcome.ACCEPTED, 2, "doubled"),
+        (PostOutcome.REFUSED, 0, ""),
+        (PostOutcome.REFUSED, 1, "wrong"),
+        (PostOutcome.UNKNOWN, 0, ""),
+        (PostOutcome.UNKNOWN, 1, ""),
+        (PostOutcome.UNKNOWN, 2, "doubled"),
     ],
 )
-async def test_a_record_that_is_there_otherwise_than_was_said_is_told(heard: Outcome, there: int, fault: str) -> None:
+async def test_a_record_that_is_there_otherwise_than_was_said_is_told(
+    heard: PostOutcome, there: int, fault: str
+) -> None:
     patient = uuid4()
 
     async def find(api: Api, patients: Collection[UUID]) -> Mapping[UUID, int]:
         assert (patients == {patient}) is (api is Api.PATIENT)
         return {patient: there} if there and patients else {}
 
-    verdict = await verify("here", Played({(Api.PATIENT, patient): heard}), find, within=0, once=True)
+    verdict = await verify("here", SimulationResult({(Api.PATIENT, patient): heard}), find, within=0, once=True)
     faults = {name for name in ("missing", "wrong", "doubled") if getattr(verdict, name)}
     assert (faults, verdict.holds) == ({fault} - {""}, not fault)
 
@@ -126,7 +135,7 @@ async def test_a_record_that_is_there_otherwise_than_was_said_is_told(heard: Out
 def test_what_is_made_up_is_valid_and_what_is_broken_is_not(api: Api) -> None:
     chance = Random(1)  # noqa: S311 - not for secrets
     for _ in range(200):
-        record = MADE[api](uuid4(), chance)
+        record = MAKERS[api](uuid4(), chance)
         KINDS[api].read(httpx.Request("POST", "http://x", json=record).content)
         spoilt = httpx.Request("POST", "http://x", json=broken(record, chance)).content
         with pytest.raises(RecordRefused):

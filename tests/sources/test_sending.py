@@ -70,11 +70,13 @@ async def test_one_bad_row_among_good_ones_is_refused_with_its_reason(house: Hou
 async def test_another_kind_of_file_is_refused_with_advice_and_leaves_no_row(house: House, supply: Supply) -> None:
     async with house.working():
         sent = await supply.send(house, supply.another_kind)
+        histories = "\n".join([each.to_json() for each in await house.histories()])
     assert (sent.result, sent.error) == ("", supply.another_kind_is)
     assert sent.advice
     assert await house.rows() == {}
     assert await house.pool.fetchval("SELECT count(*) FROM ingest.load") == 0
     if sent.run is not None:
+        assert sent.run["error"]["message"] not in histories
         assert sent.run["object_key"]  # the bytes stay, so that somebody can look into them
 
 

@@ -54,7 +54,7 @@ def lab_result(patient_id: UUID | None = None, **other: Any) -> dict[str, Any]:
     } | other
 
 
-MADE = {Api.PATIENT: patient, Api.ADMISSIONS: admission, Api.LAB_RESULTS: lab_result}
+MAKERS = {Api.PATIENT: patient, Api.ADMISSIONS: admission, Api.LAB_RESULTS: lab_result}
 
 
 @dataclass(frozen=True)

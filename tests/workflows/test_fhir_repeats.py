@@ -95,18 +95,3 @@ async def test_what_an_older_reader_has_read_is_read_again_as_of_the_same_time(
         for family in ("Corrected", "Old"):
             assert (await sent(importing, tmp_path, named(family))).result == "loaded"
     assert await families(pool) == [("file", "Corrected")]
-
-
-@pytest.mark.parametrize("strange", ["<html>Sign in</html>", json.dumps([named("x")]), "id,family\n1,x\n"])
-async def test_a_file_that_holds_no_resources_is_refused(
-    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path, strange: str
-) -> None:
-    file = tmp_path / "patients.ndjson"
-    file.write_text(strange)
-    async with imports(settings, pool, store) as importing:
-        landed = await land_fhir(importing.starter, file)
-        run = await importing.closed(await import_fhir(importing.starter, landed, subject=file.name))
-    assert run.state is RunState.FAILED
-    assert run.error is not None
-    assert run.error.type == "NotResources"
-    assert await pool.fetchval("SELECT count(*) FROM ingest.load") == 0

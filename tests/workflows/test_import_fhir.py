@@ -1,10 +1,7 @@
 """NDJSON files and exports become rows; the command line brings them in."""
 
-import asyncio
 import gzip
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from tests.faults.harness import environment_of
+from tests.support.commands import Commands
 from tests.support.imports import Imports, imports
 from tests.support.sandbox import SAMPLE
 
@@ -24,25 +22,6 @@ from tests.support.sandbox import SAMPLE
 async def imported(importing: Imports, path: Path, **more: Any) -> Any:
     landed = await land_fhir(importing.starter, path)
     return await importing.closed(await import_fhir(importing.starter, landed, subject=path.name, **more))
-
-
-async def test_a_file_is_loaded_once_under_the_server_file(settings: Settings, pool: Pool, store: ObjectStore) -> None:
-    async with imports(settings, pool, store) as importing:
-        patients = await imported(importing, SAMPLE / "Patient.ndjson")
-        run = await imported(importing, SAMPLE / "Observation.ndjson")
-        again = await imported(importing, SAMPLE / "Observation.ndjson")
-        reloaded = await imported(importing, SAMPLE / "Observation.ndjson", reload=True)
-    assert [each.result for each in (patients, run, again, reloaded)] == [
-        "loaded",
-        "loaded",
-        "already_loaded",
-        "loaded",
-    ]
-    assert again.counts == run.counts
-    assert run.subject == "Observation.ndjson"
-    rows = await pool.fetch("SELECT server, count(*) FROM fhir.observation GROUP BY 1")
-    assert [tuple(row) for row in rows] == [("file", 1541)]
-    assert await pool.fetchval("SELECT count(*) FROM fhir.patient") == 9
 
 
 async def test_observations_whose_patient_is_unknown_are_kept_and_counted_until_it_is_known(
@@ -110,23 +89,16 @@ async def test_the_command_imports_zip_codes_and_files_side_by_side(
     settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
 ) -> None:
     async with imports(settings, pool, store) as importing:
-        servers = {"sandbox": {"base_url": importing.sandbox.url}}
-        environment = environment_of(settings) | {
-            "WARDFLOW_FHIR__SERVERS": json.dumps(servers),
+        told_of = {
+            "WARDFLOW_FHIR__SERVERS": json.dumps({"sandbox": {"base_url": importing.sandbox.url}}),
             "WARDFLOW_STACK__FOLDER": str(tmp_path),
         }
+        commands = Commands(environment_of(settings) | told_of)
 
         async def command(*words: str, unknown: bool = False) -> tuple[int, Any]:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "service.cli", "import", *words, "--json"),
-                env=os.environ | environment,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            out, err = await process.communicate()
-            assert ("not here (yet): 1,541" in err.decode()) is unknown
-            return process.returncode or 0, json.loads(out)
+            result = await commands.call("import", *words, "--json")
+            assert ("not here (yet): 1,541" in result.stderr) is unknown
+            return result.exit_code, json.loads(result.stdout)
 
         code, told = await command("zipcode", "01906", "02114")
         assert (code, [each["result"] for each in told]) == (0, ["loaded", "loaded"])

@@ -25,14 +25,6 @@ def packed_otherwise(workbook: Path, copy: Path) -> Path:
     return copy
 
 
-async def written(pool: Pool) -> dict[str, list[str]]:
-    """Which transaction wrote each row: equal before and after means that nothing was written."""
-    return {
-        table: [row["xmin"] for row in await pool.fetch(f"SELECT xmin::text FROM beds.{table} ORDER BY ctid")]
-        for table in TABLES
-    }
-
-
 async def test_a_workbook_becomes_rows_that_lead_back_to_its_bytes(sent: Workbooks, pool: Pool) -> None:
     run = await sent.ingest(Q3_2019)
 
@@ -49,31 +41,6 @@ async def test_a_workbook_becomes_rows_that_lead_back_to_its_bytes(sent: Workboo
     assert run.load_ids == [str(load["id"])]
     for table in TABLES:
         assert await pool.fetchval(f"SELECT bool_and(load_id = $1) FROM beds.{table}", load["id"]), table
-
-
-async def test_the_same_workbook_again_is_already_loaded_with_the_first_figures_and_writes_nothing(
-    sent: Workbooks, pool: Pool
-) -> None:
-    first = await sent.ingest(Q3_2019)
-    before = await written(pool)
-    again = await sent.ingest(Q3_2019)
-
-    assert (again.state, again.result) == (RunState.COMPLETED, "already_loaded")
-    assert again.id != first.id
-    assert (again.counts, again.report, again.load_ids) == (first.counts, first.report, first.load_ids)
-    assert await written(pool) == before
-    assert await pool.fetchval("SELECT count(*) FROM ingest.load") == 1
-
-
-async def test_a_reload_loads_once_more_and_leaves_every_equal_row_alone(sent: Workbooks, pool: Pool) -> None:
-    first = await sent.ingest(Q3_2019)
-    before = await written(pool)
-    reloaded = await sent.ingest(Q3_2019, reload=True)
-
-    assert reloaded.result == "loaded"
-    assert reloaded.load_ids != first.load_ids
-    assert await written(pool) == before
-    assert await pool.fetchval("SELECT max(reload) FROM ingest.load") == 1
 
 
 @pytest.mark.parametrize("order", [(Q3_2019_FIRST, Q3_2019), (Q3_2019, Q3_2019_FIRST)])
@@ -155,22 +122,6 @@ async def test_every_real_workbook_agrees_with_its_published_totals(sent: Workbo
                 assert sector[kind] == pytest.approx(float(row[f"{kind}_{sector['sector']}"]), abs=0.01)
     assert await pool.fetchval("SELECT count(*) FROM beds.edition") == len(published) == 27
     assert await pool.fetchval("SELECT count(*) FROM beds.current_edition") == 25
-
-
-@pytest.mark.parametrize("path", sorted((NHS / "not-kh03").glob("*.xls*")), ids=lambda path: path.name[:20])
-async def test_a_workbook_of_another_series_is_refused_with_a_reason_and_leaves_no_row(
-    sent: Workbooks, pool: Pool, path: Path
-) -> None:
-    run = await sent.ingest(path)
-    assert run.state is RunState.FAILED
-    assert run.error is not None
-    assert run.error.type == "AnotherSeries"
-    assert run.error.message
-    assert run.error.advice
-    assert run.object_key is not None  # the bytes stay for inspection, and the run says where
-    assert await pool.fetchval("SELECT count(*) FROM ingest.load") == 0
-    for table in TABLES:
-        assert await pool.fetchval(f"SELECT count(*) FROM beds.{table}") == 0
 
 
 async def test_staged_objects_go_after_their_commit(sent: Workbooks) -> None:

@@ -1,4 +1,4 @@
-"""Questions about what there is: editions, periods, organisations, England's totals. Small answers, fetched whole."""
+"""Queries of editions, periods, organisations and England's totals. Results are small, so they have no pages."""
 
 from typing import Any
 from uuid import UUID
@@ -65,7 +65,7 @@ ORGANISATION_COLUMNS = (
 )
 
 
-# Dates as `beds.current_edition` compares them; the file's name is the subject of the run that loaded it.
+# The dates are those that `beds.current_edition` compares. The file's name is the subject of the run that loaded it.
 _COUNTS = """
 SELECT e.id, e.financial_year, e.quarter, coalesce(e.revised, e.published) AS day,
        c.id AS current, coalesce(c.revised, c.published) AS current_day,
@@ -80,7 +80,7 @@ WHERE l.id = $1
 
 
 def editions() -> Query:
-    """All editions with their provenance and warnings."""
+    """All editions, with the origin and the warnings of each."""
     return Query(_EDITIONS, EDITION_COLUMNS, (), ("period_end", "id"))
 
 
@@ -95,12 +95,12 @@ def periods() -> Query:
 
 
 def summary() -> Query:
-    """England by quarter, from the rows of all sectors together: beds are never occupied + available."""
+    """England's totals by quarter, from the rows of the sector `total`."""
     return Query(_SUMMARY, SUMMARY_COLUMNS, (), ("period_end", "basis"))
 
 
 def organisations_called(text: str) -> Query:
-    """Organisations whose name holds a text, or resembles it."""
+    """Organisations whose name contains a text, or is similar to it."""
     return Query(
         "SELECT * FROM beds.organisation WHERE strpos(lower(name), lower($1)) > 0 "
         "OR public.word_similarity(lower($1), lower(name)) > 0.5",
@@ -111,7 +111,7 @@ def organisations_called(text: str) -> Query:
 
 
 async def current_edition(pool: Pool, load_id: str) -> dict[str, JsonValue]:
-    """Which edition counts for the quarter of a load's workbook; for the run's report."""
+    """For a run's report: the edition that counts for the quarter of the load's workbook."""
     row = await pool.fetchrow(_COUNTS, load_id)
     if row is None:
         return {}
@@ -136,7 +136,7 @@ def _does_not_count(row: Record) -> str:
 
 
 async def workbook_of(pool: Pool, edition_id: UUID) -> dict[str, Any] | None:
-    """Where the edition's workbook is in the store."""
+    """The key, sha256 and size of the edition's workbook in the store."""
     row = await pool.fetchrow(
         "SELECT l.object_key, l.object_sha256, l.object_size FROM beds.edition e "
         "JOIN ingest.load l ON l.id = e.load_id WHERE e.id = $1",

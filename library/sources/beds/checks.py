@@ -1,8 +1,8 @@
-"""What must be true of a return, and what is only worth a warning.
+"""Checks of a return: some refuse the workbook, others only give a warning.
 
-Organisations that do not sum to the published England row are a reason to refuse the workbook: rows are missing,
-doubled or read from the wrong column. A single row that disagrees with itself is published as it is, and gets a
-warning: such rows exist, and each number of theirs still counts towards England.
+If the organisations do not sum to the published England row, the workbook is refused: rows are missing, doubled or read
+from a wrong column. A single row whose numbers do not fit together only gets a warning, since the publisher has such
+rows, and their numbers are part of the England row.
 """
 
 import math
@@ -13,25 +13,25 @@ from library.sources.beds.grid import Grid
 from library.sources.beds.reading import SECTORS, EnglandTotal, Occupancy, Sector
 
 TOLERANCE = 0.01
-"""Beds by which a sum may differ: the publisher's own sums agree to far less, rounded copies do not."""
+"""Largest difference of a sum, in beds. The publisher's own sums differ by far less, rounded copies by more."""
 RATE_TOLERANCE = 0.001
-"""By how much a published rate may differ; rates that were saved as shown have a tenth of a percent."""
+"""Largest difference of a published rate. Rates that were saved as shown are rounded to a tenth of a percent."""
 
 
 def differ(one: float, other: float) -> bool:
-    """Whether two numbers of beds are not the same."""
+    """Whether two numbers of beds differ by more than the tolerance."""
     return abs(one - other) > TOLERANCE
 
 
 def row_warnings(
     available: Sequence[float | None], occupied: Sequence[float | None], rates: Sequence[float | None]
 ) -> dict[Sector, list[str]]:
-    """What is odd about one row: empty cells, sectors that do not sum to the total, and rates that are others.
+    """The warnings of one row: empty cells, sectors that do not sum to the total, rates that do not match.
 
     Args:
-        available: in the order of `SECTORS`.
-        occupied: likewise.
-        rates: likewise, or none at all; `None` where no rate is published, which 0 means too where no beds are.
+        available: available beds, in the order of `SECTORS`.
+        occupied: occupied beds, in the same order.
+        rates: published rates in the same order, or an empty sequence. `None` if a rate is not published.
     """
     warnings: dict[Sector, list[str]] = {}
     for group, numbers in (("available", available), ("occupied", occupied)):
@@ -62,17 +62,17 @@ def check_england(
     england: Sequence[EnglandTotal],
     occupancy: Sequence[Occupancy],
 ) -> None:
-    """Reconcile organisations with the England row, and its sectors with its total.
+    """Check that organisations sum to the England row, and that England's sectors sum to its total.
 
     Args:
         grid: the sheet, for errors.
-        england_row: index of the England row in it.
-        columns: of each group, in the order of `SECTORS`.
+        england_row: the index of the England row.
+        columns: the columns of each group, in the order of `SECTORS`.
         england: the England row, in the order of `SECTORS`.
-        occupancy: the organisations' rows, each organisation's in the order of `SECTORS`.
+        occupancy: the organisations' rows; those of each organisation in the order of `SECTORS`.
 
     Raises:
-        TotalsDisagree: a sum differs by more than 0.01 beds, or England has no beds at all.
+        TotalsDisagree: a sum differs by more than 0.01 beds, or England has no beds.
     """
     for group in ("available", "occupied"):
         published: list[float] = [getattr(entry, group) for entry in england]
@@ -95,9 +95,9 @@ def _disagreement(grid: Grid, row: int, column: int, what: str) -> WorkbookRejec
 
 
 def with_specialty_warnings(occupancy: Sequence[Occupancy], specialty_sums: Mapping[str, float]) -> list[Occupancy]:
-    """The rows, with a warning on each total of occupied beds that an organisation's specialties do not sum to.
+    """Add a warning to each total of occupied beds that differs from the sum of the organisation's specialties.
 
-    An organisation without a row of specialties gets one too, if it has occupied beds.
+    An organisation with occupied beds but no row of specialties gets a warning, too.
     """
     checked = []
     for row in occupancy:

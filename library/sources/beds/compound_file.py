@@ -1,11 +1,11 @@
-"""What an .xls file holds behind cells that read as empty.
+"""Finds formulas and errors in cells of an .xls file that the spreadsheet library shows as empty.
 
-A compound file is sectors, a table that chains them to streams, and a directory that names these. The workbook is one
-of the streams, made of records: first those about the whole, where a BOUNDSHEET says at which record each sheet begins,
-then those of one sheet after the other, cells in front of everything that has records of its own, such as charts.
+A compound file has sectors, a table that chains them to streams, and a directory with the names of the streams. One
+stream is the workbook. It is a list of records: first those of the whole workbook, in which a BOUNDSHEET states where
+each sheet begins, then those of each sheet. In a sheet, cells come before parts with their own records, such as charts.
 
-No number in the file is believed here: sectors that lead nowhere or in a circle, and lengths beyond the end, end what
-is looked through. What is not found then counts as not there.
+Numbers in the file may be wrong. A chain that leads nowhere or in a circle, or a length beyond the end, ends the
+search, and cells that were not found count as empty.
 """
 
 import struct
@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-Hidden = Literal["formula", "error"]
+HiddenContent = Literal["formula", "error"]
 
 _ENTRY = 128
-"""Bytes of an entry of the directory."""
+"""Size of a directory entry in bytes."""
 _OWN_SECTORS = 4_096
-"""Bytes from which a stream has sectors of its own. No workbook with a table of ours is smaller."""
+"""A stream of this size or more has its own sectors. Every workbook with a table of this source is larger."""
 
 _BOF, _EOF = 0x0809, 0x000A
 _BOUNDSHEET, _FORMULA, _BOOLERR = 0x0085, 0x0006, 0x0205
-_RESULTS: dict[int, Hidden] = {2: "error", 3: "formula"}
-"""Results of a formula that read as an empty cell: an error, and none."""
+_RESULTS: dict[int, HiddenContent] = {2: "error", 3: "formula"}
+"""Results of a formula that the spreadsheet library shows as empty: an error, and no result."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class CompoundFile:
     """The bytes of an .xls file."""
 
     data: bytes
-    _hidden: dict[str, dict[tuple[int, int], Hidden]] = field(default_factory=dict, init=False, repr=False)
+    _hidden: dict[str, dict[tuple[int, int], HiddenContent]] = field(default_factory=dict, init=False, repr=False)
 
-    def behind_an_empty_cell(self, sheet: str, row: int, column: int) -> Hidden | None:
-        """What a cell that reads as empty holds: a formula without a result, an error, or nothing."""
-        if sheet not in self._hidden:  # a sheet may have thousands of empty cells
+    def hidden_content(self, sheet: str, row: int, column: int) -> HiddenContent | None:
+        """What an empty cell really contains: a formula without a result, an error, or nothing."""
+        if sheet not in self._hidden:  # cached, since a sheet may have thousands of empty cells
             self._hidden[sheet] = _hidden_cells(self._workbook, sheet)
         return self._hidden[sheet].get((row, column))
 
@@ -45,13 +45,13 @@ class CompoundFile:
         return _workbook(self.data)
 
 
-def _hidden_cells(workbook: bytes, sheet: str) -> dict[tuple[int, int], Hidden]:
-    found: dict[tuple[int, int], Hidden] = {}
+def _hidden_cells(workbook: bytes, sheet: str) -> dict[tuple[int, int], HiddenContent]:
+    found: dict[tuple[int, int], HiddenContent] = {}
     records = _records(workbook, _beginning_of(sheet, workbook))
     if next(records, (0, b""))[0] != _BOF:
         return found
     for kind, content in records:
-        if kind in (_BOF, _EOF):  # what begins inside of a sheet is a chart: its cells are not those of the sheet
+        if kind in (_BOF, _EOF):  # a BOF inside of a sheet begins a chart, whose cells do not count
             break
         if kind == _FORMULA and content[12:14] == b"\xff\xff" and content[6] in _RESULTS:
             found[struct.unpack_from("<HH", content)] = _RESULTS[content[6]]
@@ -61,7 +61,7 @@ def _hidden_cells(workbook: bytes, sheet: str) -> dict[tuple[int, int], Hidden]:
 
 
 def _beginning_of(sheet: str, workbook: bytes) -> int:
-    """Where a sheet's records begin; the workbook's end where there is no such sheet."""
+    """The position of a sheet's records; the workbook's end if there is no such sheet."""
     unicode = workbook[4:6] == b"\x00\x06"  # since Excel 97
     for kind, content in _records(workbook, 0):
         if kind == _BOUNDSHEET and _name(content, unicode=unicode) == sheet:
@@ -74,7 +74,7 @@ def _beginning_of(sheet: str, workbook: bytes) -> int:
 def _name(boundsheet: bytes, *, unicode: bool) -> str:
     if not unicode:
         return boundsheet[7:].decode("cp1252", "replace")
-    # Compressed means that the higher byte of each character is 0 and left out.
+    # In a compressed name the higher byte of each character is 0 and left out.
     return boundsheet[8:].decode("utf-16-le" if boundsheet[7:8] == b"\x01" else "latin-1", "replace")
 
 
@@ -86,7 +86,7 @@ def _records(workbook: bytes, position: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _workbook(data: bytes) -> bytes:
-    """The stream with the workbook's records; empty where there is none."""
+    """The stream with the workbook's records; empty if it is missing."""
     size = 1 << min(max(int.from_bytes(data[30:32], "little"), 9), 12)
     table = _table(data, size)
     directory = _stream(data, size, table, _number(data, 48))
@@ -99,7 +99,7 @@ def _workbook(data: bytes) -> bytes:
 
 
 def _table(data: bytes, size: int) -> list[int]:
-    """Which sector follows on each. The table lies in sectors itself: the header names the first 109 of them."""
+    """The next sector of each sector. This table is stored in sectors too; the header lists the first 109 of them."""
     needed = len(data) * 4 // size**2 + 1
     parts = list(_numbers(data[76:512]))
     more = _number(data, 68)

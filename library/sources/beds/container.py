@@ -1,8 +1,8 @@
-"""Is this a workbook, and is it safe to open? Judged by the bytes alone, before the spreadsheet library sees them.
+"""Checks from the bytes alone whether a file is a workbook and safe to open, before the spreadsheet library reads it.
 
-Two containers exist: a zip archive of XML parts (.xlsx, .xlsm), and a compound file with a stream of BIFF records
-(.xls). The checks here give a sentence to each file that is no workbook, and bound what opening one can cost. What they
-cannot bound (a sheet whose writer lies about its extent) is left to the limits of the reading process.
+There are two containers: a zip archive of XML parts (.xlsx, .xlsm), and a compound file with a stream of BIFF records
+(.xls). A file that is not a workbook gets an error with a reason. The size of a workbook is limited. What cannot be
+checked here (a sheet that states a wrong extent) is left to the limits of the child process.
 """
 
 import io
@@ -20,7 +20,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from library.sources.beds.compound_file import CompoundFile, Hidden
+from library.sources.beds.compound_file import CompoundFile, HiddenContent
 from library.sources.beds.contracts import (
     ArchiveTooLarge,
     NotAWorkbook,
@@ -33,13 +33,13 @@ from library.sources.beds.contracts import (
 MEBIBYTE = 1024 * 1024
 
 MAX_ENTRIES = 1_000
-"""Parts of an archive; the publisher's have some 30."""
+"""Most parts of an archive. The publisher's have about 30."""
 MAX_INFLATED = 64 * MEBIBYTE
-"""Bytes of all parts together; the publisher's have 1 MB."""
+"""Most bytes of all parts together, decompressed. The publisher's have 1 MB."""
 MAX_RATIO = 100
-"""Inflated to compressed size of one part; the publisher's XML reaches 14."""
+"""Largest ratio of the decompressed size of a part to its compressed size. The publisher's XML reaches 14."""
 RATIO_MATTERS_FROM = MEBIBYTE
-"""Bytes below which a ratio is no threat: an empty part of spaces compresses well."""
+"""The ratio is checked only above this size in bytes, since small parts of spaces compress very well."""
 
 MAX_ROWS = 5_000
 MAX_COLUMNS = 300
@@ -53,12 +53,12 @@ _COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _DIMENSION = re.compile(rb'<(?:\w+:)?dimension\s+ref="(?:[A-Z]+\d+:)?([A-Z]+)(\d+)"')
 _LAST_CELL = re.compile(rb'c r="[A-Z]+(\d+)"')
 _CELL_FAR_OUT = re.compile(rb'c r="(?:[A-Z]{3}|[A-Z]+\d{5})[^>]*[^/>]>')
-"""A cell with content in column AAA or beyond, or in row 10,000 or below. What lies between these and the limits is
-caught after opening: it costs little."""
+"""A cell with content from column AAA on, or from row 10,000 on. Cells between these and the limits are found after
+opening, which costs little."""
 
 
 def column_letters(index: int) -> str:
-    """The letters of a column, counted from 0: 0 is A, 26 is AA."""
+    """The letters of a column index: 0 is A, 26 is AA."""
     letters = ""
     index += 1
     while index:
@@ -76,14 +76,14 @@ def column_index(letters: str) -> int:
 
 
 class Extent(NamedTuple):
-    """Rows and columns up to the last used cell."""
+    """The number of rows and columns up to the last used cell."""
 
     rows: int
     columns: int
 
     @property
     def too_large(self) -> bool:
-        """Whether no KH03 return can be this large."""
+        """Whether the sheet is too large for a KH03 return."""
         return self.rows > MAX_ROWS or self.columns > MAX_COLUMNS
 
 
@@ -95,20 +95,20 @@ def sheet_too_large(extent: Extent | None = None, *, sheet: str | None = None) -
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
-    """The inflated parts of an .xlsx file, each within its limits.
+class WorkbookArchive:
+    """The decompressed parts of an .xlsx file, each within the limits.
 
     Attributes:
-        data: the parts in an archive made anew, not deflated. It is this one that is decoded: what was checked is then
-            what is read, however the original archive can be understood otherwise; and nothing is inflated twice.
-        parts: by their names in lower case.
+        data: a new archive of the parts, without compression. This one is decoded, so exactly the bytes that were
+            checked are read, and nothing is decompressed twice.
+        parts: the parts by their names in lower case.
     """
 
     data: bytes
     parts: dict[str, bytes]
-    _hidden: dict[str, dict[str, Hidden]] = field(default_factory=dict, init=False, repr=False)
+    _hidden: dict[str, dict[str, HiddenContent]] = field(default_factory=dict, init=False, repr=False)
 
-    def behind_an_empty_cell(self, sheet: str, row: int, column: int) -> Hidden | None:
+    def hidden_content(self, sheet: str, row: int, column: int) -> HiddenContent | None:
         """What a cell that reads as empty holds: a formula without a result, an error, or nothing.
 
         Raises:
@@ -135,19 +135,19 @@ class Archive:
         return self.parts.get(name.lower(), b"")
 
 
-Container = Archive | CompoundFile
+Container = WorkbookArchive | CompoundFile
 
 
 def open_container(data: bytes) -> Container:
-    """Judge the bytes of a file.
+    """Check the bytes of a file.
 
     Raises:
         NotAWorkbook: the bytes are something else.
-        WorkbookTruncated: they end too early.
-        WorkbookDamaged: the archive's parts cannot be inflated, or their checksums differ.
+        WorkbookTruncated: the bytes end too early.
+        WorkbookDamaged: parts of the archive cannot be decompressed, or their checksums differ.
         PasswordProtected: the content is encrypted.
-        ArchiveTooLarge: the archive inflates past the limits.
-        SheetTooLarge: a sheet claims, or has, cells beyond the limits.
+        ArchiveTooLarge: the decompressed archive is larger than the limits.
+        SheetTooLarge: a sheet states or has cells beyond the limits.
     """
     if data.startswith(_ZIP):
         return _open_archive(data)
@@ -156,7 +156,7 @@ def open_container(data: bytes) -> Container:
     raise _not_a_workbook(data)
 
 
-def _hidden_cells(part: bytes) -> Iterator[tuple[str, Hidden]]:
+def _hidden_cells(part: bytes) -> Iterator[tuple[str, HiddenContent]]:
     for cell in _elements(part, "c"):
         kind = cell.get("t")
         if kind == "e":
@@ -182,7 +182,7 @@ def _local(name: str) -> str:
 
 
 def _not_a_workbook(data: bytes) -> NotAWorkbook | WorkbookTruncated:
-    """The sentence that helps most about bytes that are no workbook."""
+    """The error for bytes that are not a workbook, with the most helpful reason."""
     if not data:
         return NotAWorkbook("The file is empty.")
     if any(magic.startswith(data) for magic in (_ZIP, _COMPOUND_FILE)):
@@ -193,7 +193,7 @@ def _not_a_workbook(data: bytes) -> NotAWorkbook | WorkbookTruncated:
         return NotAWorkbook("The file is a PDF document.")
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
-        return NotAWorkbook("The file is an HTML page, whatever its name says.")
+        return NotAWorkbook("The file is an HTML page, even if its name ends with .xlsx or .xls.")
     if start.startswith(b"<"):
         return NotAWorkbook("The file is an XML document, not an Excel workbook (.xlsx or .xls).")
     if b"\x00" not in data[:1024]:
@@ -201,7 +201,7 @@ def _not_a_workbook(data: bytes) -> NotAWorkbook | WorkbookTruncated:
     return NotAWorkbook("The file is neither an .xlsx nor an .xls workbook.")
 
 
-def _open_archive(data: bytes) -> Archive:
+def _open_archive(data: bytes) -> WorkbookArchive:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except Exception as error:
@@ -225,7 +225,7 @@ def _open_archive(data: bytes) -> Archive:
             if name.startswith("xl/worksheets/") and name.endswith(".xml"):
                 _check_sheet_part(part)
             plain.writestr(entry.filename, part)
-    return Archive(repacked.getvalue(), parts)
+    return WorkbookArchive(repacked.getvalue(), parts)
 
 
 def _check_declared_sizes(entries: list[zipfile.ZipInfo]) -> None:
@@ -252,26 +252,26 @@ def _check_kind(names: set[str]) -> None:
         raise NotAWorkbook("The file is a Word document.")
     if "mimetype" in names:
         raise NotAWorkbook("The file is an OpenDocument file: save it as .xlsx.")
-    raise NotAWorkbook("The file is an archive without a workbook in it.")
+    raise NotAWorkbook("The file is an archive without a workbook.")
 
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Inflate one part: never to more than its size in the archive's directory, which the limits were held against.
+    """Decompress one part, at most to the size in the archive's directory, which was checked against the limits.
 
-    A part that would inflate to more fails its checksum at that size.
+    A part that is larger fails its checksum at that size.
     """
     if entry.flag_bits & 0x1:
         raise PasswordProtected("A part of the archive is encrypted.")
     try:
         return archive.read(entry)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError, struct.error) as error:
-        raise WorkbookDamaged("A part of the archive cannot be inflated, or is not what it was.") from error
+        raise WorkbookDamaged("A part of the archive cannot be decompressed, or its checksum is wrong.") from error
 
 
 def _check_sheet_part(part: bytes) -> None:
-    """Refuse a sheet that claims, or has, cells beyond the limits: opening it would allocate its whole extent.
+    """Refuse a sheet that states or has cells beyond the limits, since opening it would allocate its whole extent.
 
-    Nearly all programs write the extent in front and the rows in order, which makes this cheap.
+    This is cheap, since nearly all programs write the extent first and the rows in order.
     """
     claim = _DIMENSION.search(part, 0, 8_192)
     if claim is None:
@@ -296,19 +296,19 @@ def _open_compound_file(data: bytes) -> CompoundFile:
     if _has_filepass(data):
         raise PasswordProtected("The workbook is encrypted with a password.")
     if not any(name.encode("utf-16-le") in data for name in ("Workbook\0", "Book\0")):
-        raise NotAWorkbook("The file is an Office document of an old format, but no workbook.")
+        raise NotAWorkbook("The file is an Office document of an old format, but not a workbook.")
     _check_dimensions_records(data)
     return CompoundFile(data)
 
 
 def _size_by_allocation_table(data: bytes) -> int:
-    """Bytes that the file must have by its own table of sectors."""
+    """The size that the file must have according to its own table of sectors, in bytes."""
     sector_size = 1 << min(int.from_bytes(data[30:32], "little"), 12)
     tables = int.from_bytes(data[44:48], "little")
     if sector_size < 512 or tables > len(data) // sector_size:
         raise WorkbookTruncated("The file ends before the last of its sectors, or its header is damaged.")
     last = 0
-    # The header lists the first 109 tables: enough for 7 MB. Of a larger file the sectors beyond are not checked here.
+    # The header lists the first 109 tables, enough for 7 MB. Later sectors of a larger file are not checked here.
     for number, sector in enumerate(struct.unpack("<109I", data[76:512])[:tables]):
         start = (sector + 1) * sector_size
         table = array("I", data[start : start + sector_size])
@@ -323,7 +323,7 @@ def _size_by_allocation_table(data: bytes) -> int:
 
 
 def _has_filepass(data: bytes) -> bool:
-    """Whether a workbook's stream says that it is encrypted: a FILEPASS record is one of the first after its BOF."""
+    """Whether the workbook is encrypted: one of the first records after a BOF is then FILEPASS."""
     for beginning in re.finditer(rb"\x09\x08[\x08\x10]\x00\x00[\x05\x06]\x05\x00", data):
         position = beginning.start()
         for _ in range(4):
@@ -335,7 +335,7 @@ def _has_filepass(data: bytes) -> bool:
 
 
 def _check_dimensions_records(data: bytes) -> None:
-    """Refuse a sheet whose DIMENSIONS record claims more than the limits."""
+    """Refuse a sheet whose DIMENSIONS record states more than the limits."""
     start = -1
     while (start := data.find(b"\x00\x02\x0e\x00", start + 1)) != -1 and start + 18 <= len(data):
         first_row, rows, first_column, columns, reserved = struct.unpack_from("<IIHHH", data, start + 4)

@@ -1,4 +1,24 @@
-"""What the beds source sends across boundaries: reasons to refuse a workbook, and the inputs of its workflow."""
+"""Contracts of the beds source: the errors of workbooks, and the inputs of its workflow.
+
+FileRejected
+└── WorkbookRejected
+    ├── AnotherSeries
+    ├── ArchiveTooLarge
+    ├── CellUnreadable
+    ├── FormulaWithoutValue
+    ├── HeaderUnknown
+    ├── NotAWorkbook
+    ├── NumberExpected
+    ├── OrganisationRepeated
+    ├── OrganisationUnreadable
+    ├── PasswordProtected
+    ├── PeriodMissing
+    ├── SheetTooLarge
+    ├── TotalsDisagree
+    ├── WorkbookDamaged
+    ├── WorkbookTooLarge
+    └── WorkbookTruncated
+"""
 
 from typing import ClassVar
 

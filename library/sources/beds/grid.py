@@ -1,4 +1,4 @@
-"""The sheets of a workbook as grids of cells, whatever the format, with the meaning of single cells."""
+"""Reads the sheets of a workbook (.xlsx or .xls) as grids of cells, and the numbers and texts of cells."""
 
 import datetime as dt
 import io
@@ -29,13 +29,13 @@ from library.sources.beds.contracts import (
 )
 
 MAX_SHEETS = 50
-"""Sheets of a workbook; the publisher's have 3 or 4."""
+"""Most sheets of a workbook. The publisher's have 3 or 4."""
 
 Cell = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
 Row = Sequence[Cell]
 
 DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2212")
-"""How number formats for accounts show a zero, once a program has turned the cell into text."""
+"""Number formats for accounts show zero as a dash. Some programs save the dash as text."""
 
 _NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
 _FOOTNOTE = re.compile(r"(?:\s*(?:\[notes? \d+\]|\(\d+\)|\*+|:))+$")
@@ -46,10 +46,10 @@ class Grid:
     """One sheet.
 
     Attributes:
-        name: as its tab says.
-        rows: all rows from the first, each with as many cells, so that indices are positions in the sheet.
-        visible: whether a person sees the sheet.
-        container: where the raw bytes of a cell can be asked for.
+        name: the name on the sheet's tab.
+        rows: all rows from the first, with equal numbers of cells, so indices are positions in the sheet.
+        visible: whether the sheet is not hidden.
+        container: the raw bytes, to look up single cells.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Grid:
     def beds_of_row(self, row: int, columns: Sequence[int], *, above: float | None = None) -> Sequence[float | None]:
         """The numbers of beds in some cells of a row (at least two); see `beds`.
 
-        Nearly all rows hold plain numbers throughout, and a workbook has some 20,000 cells: such rows are judged as a
-        whole.
+        A workbook has about 20,000 cells, and nearly all rows have plain numbers only. Such rows are checked as a
+        whole, which is faster.
         """
         cells: Sequence[Cell] = itemgetter(*columns)(self.rows[row])
         if set(map(type, cells)) == {float}:
@@ -71,16 +71,15 @@ class Grid:
         return [self.beds(row, column, above=above) for column in columns]
 
     def beds(self, row: int, column: int, *, above: float | None = None) -> float | None:
-        """The number of beds in a cell (row and column from 0); `None` for an empty one.
+        """The number of beds in a cell; `None` for an empty cell.
 
-        A dash is a zero: the publisher's number format shows zero so, and programs that save what is shown write it as
-        a text. An empty cell is left to the caller. Text is read where it is a number beyond doubt: `1,827.5`, not
-        `1827,5`.
+        A dash is zero, since the publisher's number format shows zero as a dash, and some programs save that as text.
+        Text is read only if it is clearly a number: `1,827.5`, but not `1827,5`.
 
         Args:
-            row: from 0.
-            column: from 0.
-            above: negative numbers are taken where they are greater than this one.
+            row: the row's index, from 0.
+            column: the column's index, from 0.
+            above: negative numbers are accepted if they are greater than this.
 
         Raises:
             NumberExpected: it holds something else, or a number that beds cannot have.
@@ -91,21 +90,21 @@ class Grid:
         if isinstance(cell, str):
             content = text(cell)
             if not content:
-                hidden = self.container.behind_an_empty_cell(self.name, row, column)
+                hidden = self.container.hidden_content(self.name, row, column)
                 if hidden == "formula":
                     raise self.error(FormulaWithoutValue, "A formula has no stored result.", row, column)
                 if hidden == "error":
-                    raise self.error(NumberExpected, "An error stands where a number belongs.", row, column)
+                    raise self.error(NumberExpected, "The cell has an error instead of a number.", row, column)
                 return None
             if content in DASHES:
                 return 0.0
             number = number_in_text(content)
             if number is None:
-                message = f"A text of {len(content)} characters stands where a number belongs."
+                message = f"The cell has a text of {len(content)} characters instead of a number."
                 raise self.error(NumberExpected, message, row, column)
         elif isinstance(cell, bool) or not isinstance(cell, int | float):
-            kind = "A truth value" if isinstance(cell, bool) else "A date or time"
-            raise self.error(NumberExpected, f"{kind} stands where a number belongs.", row, column)
+            kind = "true or false" if isinstance(cell, bool) else "a date or time"
+            raise self.error(NumberExpected, f"The cell has {kind} instead of a number.", row, column)
         else:
             number = float(cell)
         if not math.isfinite(number):
@@ -117,20 +116,20 @@ class Grid:
     def error(
         self, kind: type[WorkbookRejected], message: str, row: int, column: int | None = None
     ) -> WorkbookRejected:
-        """An error that says where it happened, as Excel counts."""
+        """Make an error with its sheet, row and column as Excel counts them."""
         letters = None if column is None else column_letters(column)
         return kind(message, sheet=self.name, row=row + 1, column=letters)
 
 
 def text(cell: Cell) -> str:
-    """A cell's text without the blanks around it, and with single plain ones in it (no-break spaces are blanks)."""
+    """A cell's text without blanks around it, and with single blanks inside (no-break spaces are blanks)."""
     if not isinstance(cell, str):
         return ""
-    return cell if cell.isalnum() else " ".join(cell.split())  # most are codes, with no blank in them
+    return cell if cell.isalnum() else " ".join(cell.split())  # most texts are codes without blanks
 
 
 def label(cell: Cell) -> str:
-    """A text as headers are compared: without case, footnote marks, trailing colon, and with `&` as `and`."""
+    """A text for comparing headers: lower case, without footnote marks and final colon, with `and` for `&`."""
     return _label(cell) if isinstance(cell, str) and cell else ""
 
 
@@ -141,17 +140,17 @@ def _label(cell: str) -> str:
 
 
 def number_in_text(content: str) -> float | None:
-    """The number that a text shows, with thousands separated by commas or blanks; `None` where it is none."""
+    """The number in a text, with commas or blanks between thousands; `None` if the text is not a number."""
     if not content[-1:].isdigit() or not _NUMBER.fullmatch(content):
         return None
     return float(content.replace(",", "").replace(" ", ""))
 
 
 def read_grids(data: bytes) -> list[Grid]:
-    """All worksheets of a workbook, in its order.
+    """Read all worksheets of a workbook, in order.
 
     Raises:
-        WorkbookRejected: one of its types that tell why the bytes cannot be read as sheets of cells.
+        WorkbookRejected: the bytes cannot be read as sheets; the subclass states the reason.
     """
     container = open_container(data)
     try:
@@ -161,7 +160,7 @@ def read_grids(data: bytes) -> list[Grid]:
     except PasswordError as error:
         raise PasswordProtected("The workbook is encrypted with a password.") from error
     except BaseException as error:  # noqa: BLE001 - a panic of the library is not an Exception
-        # The library's own words may quote the file, so that only the kind of error goes on.
+        # The library's text may quote the file, so only the error's type is kept.
         raise WorkbookDamaged(f"The workbook's content cannot be decoded ({type(error).__name__}).") from None
 
 

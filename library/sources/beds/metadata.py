@@ -1,4 +1,4 @@
-"""The lines above a table: title, dates, status, and the basis of the count."""
+"""Reads the lines above a table: title, dates, status, and how the beds were counted (the basis)."""
 
 import datetime as dt
 import re
@@ -18,10 +18,10 @@ _REVISED = re.compile(r"\brevised\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What stands above a table.
+    """The lines above a table.
 
     Attributes:
-        quarter: by the line `Period`, or by the title; `None` where neither names one.
+        quarter: from the line `Period`, or from the title; `None` if neither names one.
         warnings: what could not be read.
     """
 
@@ -37,10 +37,11 @@ class Metadata:
 def read_metadata(grid: Grid, header_row: int) -> Metadata:
     """Read the lines above the table's header.
 
-    The title decides about the basis. The summary does not: real ones say "open day only" above beds open overnight.
+    The basis is taken from the title. The summary can be wrong: real ones say "open day only" for beds open
+    overnight.
 
     Raises:
-        AnotherSeries: no title says on which basis beds were counted, or it says both.
+        AnotherSeries: the title does not state the basis, or states both.
     """
     lines = _lines(grid, header_row)
     title = text(lines.get("title", "")) or _title_without_label(grid, header_row)
@@ -75,7 +76,7 @@ def read_metadata(grid: Grid, header_row: int) -> Metadata:
 
 
 def read_data_quality(grids: list[Grid]) -> tuple[str, ...]:
-    """The rows of the sheet of notes on data quality, a text each; empty where there is no such sheet."""
+    """The rows of the sheet with notes on data quality, as texts; empty if there is no such sheet."""
     for grid in grids:
         first = next((label(cell) for row in grid.rows for cell in row if text(cell)), "")
         if label(grid.name).startswith("data quality") or first.startswith("data quality"):
@@ -85,7 +86,7 @@ def read_data_quality(grids: list[Grid]) -> tuple[str, ...]:
 
 
 def _lines(grid: Grid, header_row: int) -> dict[str, Cell]:
-    """Labels and the first value right of each, or after its colon. The first line of a label counts."""
+    """By label, the first value to its right or after its colon. The first line with a label counts."""
     lines: dict[str, Cell] = {}
     for row in grid.rows[:header_row]:
         for column, cell in enumerate(row):
@@ -103,7 +104,7 @@ def _lines(grid: Grid, header_row: int) -> dict[str, Cell]:
 
 
 def _title_without_label(grid: Grid, header_row: int) -> str:
-    """The first text above the table that names a basis, where no line is labelled `Title`."""
+    """The first text above the table that states a basis; used if no line has the label `Title`."""
     for row in grid.rows[:header_row]:
         cells = [text(cell) for cell in row if text(cell)]
         if cells and label(cells[0]) not in _LABELS and _basis(cells[0]):
@@ -119,7 +120,7 @@ def _basis(content: str) -> Basis | None:
 
 
 def _date(lines: dict[str, Cell], name: str, warnings: list[str]) -> dt.date | None:
-    """The date of a line; of several, the latest, since a workbook can have been revised more than once."""
+    """The latest date of a line. A workbook that was revised several times has several dates."""
     cell = lines.get(name, "")
     dates = dates_in(cell)
     if not dates and text(cell):

@@ -1,4 +1,4 @@
-"""Dates and quarters, in the many ways in which cells and titles write them."""
+"""Reads dates and quarters in the many forms that cells and titles use."""
 
 import calendar
 import datetime as dt
@@ -22,11 +22,11 @@ _ISO = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
 
 _EXCEL_EPOCH = dt.date(1899, 12, 30)
 _SERIALS = range(36_526, 73_051)
-"""Excel's numbers for the days of 2000 to 2099."""
+"""Excel's day numbers of the years 2000 to 2099."""
 
 
 class Quarter(NamedTuple):
-    """A quarter of a financial year, which runs from April to March."""
+    """A quarter of a financial year. A financial year is from April to March."""
 
     first_year: int
     number: int
@@ -44,7 +44,7 @@ class Quarter(NamedTuple):
 
 
 def financial_year(cell: Cell) -> int | None:
-    """The first year of `2019-20`, `2019/20` or `2019-2020`; `None` for years that do not follow (`2013-15`)."""
+    """The first year of `2019-20`, `2019/20` or `2019-2020`; `None` if the years are not consecutive (`2013-15`)."""
     found = _FINANCIAL_YEAR.search(text(cell))
     if found is None:
         return None
@@ -53,7 +53,7 @@ def financial_year(cell: Cell) -> int | None:
 
 
 def quarter_number(cell: Cell) -> int | None:
-    """The quarter that `December`, `Dec`, `October to December`, `Q3` or a date in its last month names."""
+    """The quarter's number from `December`, `Dec`, `October to December`, `Q3`, or a date in its last month."""
     if isinstance(cell, dt.date):
         return _QUARTER_OF_LAST_MONTH.get(cell.month)
     content = text(cell)
@@ -65,15 +65,15 @@ def quarter_number(cell: Cell) -> int | None:
 
 
 def quarter_of_row(year: Cell, period: Cell) -> Quarter | None:
-    """The quarter of a row of the table, by its first two columns."""
+    """The quarter of a row, from its columns of year and period."""
     first_year, number = financial_year(year), quarter_number(period)
     return Quarter(first_year, number) if first_year and number else None
 
 
 def quarter_in(cell: Cell) -> Quarter | None:
-    """The one quarter that a title or a line names: `Quarter 1 2010/11`, `October to December 2019`, or a date.
+    """The quarter in a title or a line: `Quarter 1 2010/11`, `October to December 2019`, or a date.
 
-    Two quarters, as a time series has, are none.
+    `None` if there are two quarters, as in a time series.
     """
     if isinstance(cell, dt.date):
         number = _QUARTER_OF_LAST_MONTH.get(cell.month)
@@ -97,7 +97,7 @@ def _in_calendar_year(year: int, number: int) -> Quarter:
 
 
 def dates_in(cell: Cell) -> list[dt.date]:
-    """All dates in a cell: a real one, its number, or those in a text, where the day comes before the month."""
+    """All dates in a cell: a date, Excel's day number, or dates in a text (the day is before the month)."""
     if isinstance(cell, dt.datetime):
         return [cell.date()]
     if isinstance(cell, dt.date):

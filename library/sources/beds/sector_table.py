@@ -12,7 +12,7 @@ from library.sources.beds.period import Quarter
 from library.sources.beds.reading import SECTORS, EnglandTotal, Occupancy, Organisation, Sector
 from library.sources.beds.table import (
     Header,
-    Periods,
+    RowQuarters,
     TableRow,
     find_header_row,
     read_header,
@@ -86,7 +86,7 @@ def read_sector_table(grid: Grid) -> SectorTable | None:
     metadata = read_metadata(grid, header_row)
     beds = [column for group in ("available", "occupied") for column in columns[group]]
     rows = list(table_rows(grid, header, beds))
-    periods = Periods(header)
+    periods = RowQuarters(header)
     for row in rows:
         if row.kind != "unidentified":
             periods.add(row.position, grid.rows[row.position])

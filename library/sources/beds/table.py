@@ -1,4 +1,4 @@
-"""What both tables have in common: identifying columns, and rows that are organisations, England, or neither."""
+"""What both tables have in common: the columns of codes and names, and rows of organisations or England."""
 
 import re
 from collections import Counter
@@ -40,7 +40,7 @@ _PARENT_KINDS: dict[str, ParentKind] = {
     "region code": "region",
 }
 _HEADER_ROWS = 200
-"""Rows from the top in which a header is looked for."""
+"""The header is searched in this many rows from the top."""
 
 _CODE = re.compile(r"[A-Z0-9]{3,5}")
 _NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
@@ -48,10 +48,10 @@ _NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where a table's identifying columns are; indices from 0.
+    """The positions of a table's header and of its columns of codes and names; indices from 0.
 
     Attributes:
-        year, period: `None` where the table has none: the lines above it may still name the quarter.
+        year, period: `None` if the table does not have them. The lines above it may name the quarter.
     """
 
     row: int
@@ -64,12 +64,12 @@ class Header:
 
     @property
     def data(self) -> int:
-        """The column after the last identifying one."""
+        """The first column of numbers."""
         return max(self.code, self.name, self.parent, self.year or 0, self.period or 0) + 1
 
 
 class TableRow(NamedTuple):
-    """A row of the table, by what it is about."""
+    """A row of the table, with its kind."""
 
     kind: Literal["organisation", "england", "unidentified"]
     position: int
@@ -80,8 +80,8 @@ class TableRow(NamedTuple):
 def find_header_row(grid: Grid) -> int | None:
     """The first row that can be the header of a table by organisation.
 
-    It has a column of organisation codes, or would have one if its header were known: a parent code and an
-    organisation's name stand in it. A table by region has no organisation's name; a national series has no codes.
+    It has a header for organisation codes, or headers for parent codes and organisation names (then the header for
+    codes is unknown). A table by region has no organisation names; a national series has no codes.
     """
     for index, row in enumerate(grid.rows[:_HEADER_ROWS]):
         roles = {_ROLES.get(label(cell)) for cell in row if isinstance(cell, str) and cell}
@@ -91,10 +91,10 @@ def find_header_row(grid: Grid) -> int | None:
 
 
 def read_header(grid: Grid, row: int) -> Header:
-    """The identifying columns in a header row.
+    """Find the columns of codes and names in a header row.
 
     Raises:
-        HeaderUnknown: one of them is missing or stands twice.
+        HeaderUnknown: one of them is missing, or is there twice.
     """
     columns: dict[str, int] = {}
     for column, cell in enumerate(grid.rows[row]):
@@ -102,11 +102,11 @@ def read_header(grid: Grid, row: int) -> Header:
         if role is None:
             continue
         if role in columns:
-            raise grid.error(HeaderUnknown, f"The column of the {_described(role)} stands twice.", row, column)
+            raise grid.error(HeaderUnknown, f"There are two columns for the {_described(role)}.", row, column)
         columns[role] = column
     for role in ("parent", "code", "name"):
         if role not in columns:
-            raise grid.error(HeaderUnknown, f"No known header names the column of the {_described(role)}.", row)
+            raise grid.error(HeaderUnknown, f"There is no known header for the column of the {_described(role)}.", row)
     return Header(
         row=row,
         year=columns.get("year"),
@@ -119,27 +119,26 @@ def read_header(grid: Grid, row: int) -> Header:
 
 
 def unread_headers(grid: Grid, header: Header) -> Iterator[str]:
-    """A warning for each column before the numbers that has a header but no known role: it is not read."""
+    """A warning for each unknown header before the columns of numbers. Such a column is not read."""
     for cell in grid.rows[header.row][: header.data]:
         if label(cell) and label(cell) not in _ROLES:
             yield f"The column '{text(cell)[:100]}' of sheet '{grid.name}' is not read."
 
 
 def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[TableRow]:
-    """The rows below the header that are part of the table; blank rows, notes and footers are not.
+    """The rows below the header that belong to the table, without blank rows, notes and footers.
 
-    Rows are judged one by one, not ended by the first blank one, since a blank row stands between England and the
-    organisations, and may stand anywhere in a workbook that was edited. A row with beds is never passed over in
-    silence.
+    A blank row does not end the table: there is one between England and the organisations, and there may be others in
+    an edited workbook. A row with beds is never skipped without an error.
 
     Args:
         grid: the sheet.
-        header: its identifying columns.
-        numbers: the columns that hold beds.
+        header: the columns of codes and names.
+        numbers: the columns with beds.
 
     Raises:
-        OrganisationUnreadable: a row has beds, but what stands in the column of codes is none.
-        OrganisationRepeated: a code stands twice.
+        OrganisationUnreadable: a row has beds, but no valid organisation code.
+        OrganisationRepeated: two rows have the same code.
     """
     seen: dict[str, int] = {}
     for index in range(header.row + 1, len(grid.rows)):
@@ -151,7 +150,7 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
         has_beds = any(_is_number(row[column]) for column in numbers)
         if _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
             if code in seen:
-                message = f"An organisation code stands here and in row {seen[code] + 1}."
+                message = f"The same organisation code is in row {seen[code] + 1}."
                 raise grid.error(OrganisationRepeated, message, index, header.code)
             seen[code] = index
             yield TableRow("organisation", index, code, name)
@@ -162,8 +161,8 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
             yield TableRow("unidentified", index, "", name)
 
 
-class Periods:
-    """The quarters that the rows of a table name, and the one that the workbook is about."""
+class RowQuarters:
+    """Collects the quarters of a table's rows, and decides the workbook's quarter."""
 
     def __init__(self, header: Header) -> None:
         self._header = header
@@ -172,7 +171,7 @@ class Periods:
         self._of_row: dict[int, Quarter | None] = {}
 
     def add(self, index: int, row: Row) -> None:
-        """Note the quarter that a row names; a row without year and period names none, and is not counted."""
+        """Add the quarter of a row. A row without year and period is not counted."""
         year = "" if self._header.year is None else row[self._header.year]
         period = "" if self._header.period is None else row[self._header.period]
         if year == "" and period == "":
@@ -185,31 +184,31 @@ class Periods:
             self._count[quarter] += 1
 
     def decide(self, grid: Grid, above: Quarter | None) -> tuple[Quarter, list[str]]:
-        """The workbook's quarter: that of more than half of the rows; where no row names one, that of the lines above.
+        """The workbook's quarter: that of more than half of the rows, or that of the lines above if no row has one.
 
         Returns:
-            The quarter, and warnings about lines that say otherwise.
+            The quarter, and warnings about lines with another quarter.
 
         Raises:
-            PeriodMissing: neither names one, or the rows name several and none of them mostly.
+            PeriodMissing: there is no quarter, or no quarter has more than half of the rows.
         """
         if not self._count:
             if above is None:
                 raise PeriodMissing(
-                    "Neither the rows nor the lines above them name a year and a quarter.", sheet=grid.name
+                    "Neither the rows nor the lines above them state a year and a quarter.", sheet=grid.name
                 )
-            return above, ["No row names a year and a quarter: those of the lines above the table were taken."]
+            return above, ["No row states a year and a quarter. Those of the lines above the table were used."]
         quarter, rows = self._count.most_common(1)[0]
         if 2 * rows <= len(self._of_row):
-            raise PeriodMissing("The rows name different quarters, and none of them mostly.", sheet=grid.name)
+            raise PeriodMissing("The rows state different quarters, and none is in most rows.", sheet=grid.name)
         if above not in (None, quarter):
             return quarter, [
-                "The lines above the table name another quarter than its rows; that of the rows was taken."
+                "The lines above the table state another quarter than its rows. That of the rows was used."
             ]
         return quarter, []
 
     def is_odd(self, index: int, quarter: Quarter) -> bool:
-        """Whether a row names something else than the workbook's quarter."""
+        """Whether a row states another quarter than the workbook's."""
         return index in self._of_row and self._of_row[index] != quarter
 
 

@@ -1,12 +1,20 @@
-"""What the fhir source sends across boundaries. No patient data crosses: searches are numbers, page links references.
+"""Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references.
 
-FhirError
-├── InvalidZipcode, UnknownServer     (HTTP 422)
-├── ServerBusy                        (retryable) 429, 5xx but 501, no connection; says when to ask again, if told
-├── PageUnreadable                    (retryable) HTML, JSON that was cut off
-│   └── PageStaysUnreadable           again and again
-├── NotABundle, NotResources, PageTooLarge, FileDamaged, ServerRefused, AnotherOrigin, PageLoops
-└── SearchExpired                     the link of a page is gone: its search begins again
+WardflowError
+└── FhirError
+    ├── AnotherOrigin
+    ├── FileDamaged
+    ├── InvalidZipcode                    HTTP 422
+    ├── NotABundle
+    ├── NotResources
+    ├── PageLoops
+    ├── PageTooLarge
+    ├── PageUnreadable (retryable)        HTML, or JSON that was cut off
+    │   └── PageStaysUnreadable           after several tries
+    ├── SearchExpired                     a page link has expired; the search begins again
+    ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
+    ├── ServerRefused
+    └── UnknownServer                     HTTP 422
 """
 
 from datetime import datetime

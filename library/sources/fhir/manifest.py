@@ -29,7 +29,7 @@ class _File(msgspec.Struct):
     type: str = ""
 
 
-class _Manifest(msgspec.Struct, rename="camel"):
+class _ManifestBody(msgspec.Struct, rename="camel"):
     output: list[_File]
     transaction_time: str = ""
 
@@ -42,7 +42,7 @@ def read_manifest(body: bytes) -> ReadManifest:
         NotABundle: the body is JSON, but not a manifest.
     """
     try:
-        manifest = msgspec.json.decode(body, type=_Manifest)
+        manifest = msgspec.json.decode(body, type=_ManifestBody)
     except msgspec.ValidationError:
         raise NotABundle(
             "The answer is not the manifest of an export.", advice="Give the URL of an export, or of its manifest."
@@ -58,4 +58,4 @@ def read_manifest(body: bytes) -> ReadManifest:
 
 def manifest_of_one(url: str) -> bytes:
     """Make the manifest of an export with one file."""
-    return msgspec.json.encode(_Manifest(output=[_File(url)]))
+    return msgspec.json.encode(_ManifestBody(output=[_File(url)]))

@@ -53,13 +53,13 @@ class _Link(Struct, gc=False):
     url: str | None = None
 
 
-class _Search(Struct, gc=False):
+class _EntrySearch(Struct, gc=False):
     mode: str | None = None
 
 
-class _Entry(Struct, gc=False):
+class _BundleEntry(Struct, gc=False):
     resource: Raw = NOTHING
-    search: _Search | None = None
+    search: _EntrySearch | None = None
 
 
 class _Issue(Struct):
@@ -67,15 +67,15 @@ class _Issue(Struct):
     code: str | None = None
 
 
-class _Outcome(Struct):
+class _OperationOutcome(Struct):
     issue: list[_Issue] | None = None
 
 
-class _Bundle(_Outcome, rename={"kind": "resourceType"}):
+class _Bundle(_OperationOutcome, rename={"kind": "resourceType"}):
     kind: str = ""
     meta: Meta | None = None
     link: list[_Link] | None = None
-    entry: list[_Entry] | None = None
+    entry: list[_BundleEntry] | None = None
 
 
 class _Located(Struct, rename={"kind": "resourceType"}):
@@ -85,7 +85,7 @@ class _Located(Struct, rename={"kind": "resourceType"}):
 
 
 _decode_bundle = msgspec.json.Decoder(_Bundle).decode
-_decode_outcome = msgspec.json.Decoder(_Outcome).decode
+_decode_outcome = msgspec.json.Decoder(_OperationOutcome).decode
 _decode_any = msgspec.json.Decoder(AnyResource).decode
 _decode_located = msgspec.json.Decoder(_Located).decode
 
@@ -152,7 +152,7 @@ def issue_codes(body: bytes) -> tuple[str, ...]:
         return ()
 
 
-def _codes(outcome: _Outcome) -> tuple[str, ...]:
+def _codes(outcome: _OperationOutcome) -> tuple[str, ...]:
     issues = [(issue.severity or "", issue.code or "") for issue in (outcome.issue or ())[:_ISSUES_LIMIT]]
     return tuple(dict.fromkeys("/".join(issue) for issue in issues if all(map(_CODE.fullmatch, issue))))
 

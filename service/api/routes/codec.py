@@ -1,4 +1,4 @@
-"""`/codec`: a sign-in page, and what Temporal's Web UI asks to show decoded inputs and results."""
+"""`/codec`: a sign-in page, and the route that decodes inputs and results for Temporal's Web UI."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -37,8 +37,8 @@ body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 4rem aut
 input {{ width: 100%; font: inherit; padding: .5rem; box-sizing: border-box; }}
 button {{ font: inherit; padding: .5rem 1rem; margin-top: 1rem; }} [role=alert] {{ color: #b00020; }}
 </style></head><body><h1>Temporal's Web UI</h1>
-<p>Histories are encrypted. Who has a token with the scope <code>operate</code> sees them decoded here; those of
-runs that concern patients need <code>read:patients</code> too.</p>
+<p>Histories are encrypted. With a token of the scope <code>operate</code> you see them decoded here. Runs that
+concern patients need the scope <code>read:patients</code> too.</p>
 {alert}<form method="post"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="off" required autofocus>
 <button>Sign in</button></form></body></html>"""
@@ -46,27 +46,27 @@ _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self
 
 
 class EncodedPayloads(BaseModel):
-    """Payloads of Temporal, as protobuf's JSON has them."""
+    """Payloads of Temporal in protobuf's JSON."""
 
     payloads: list[dict[str, Any]] = Field(max_length=10_000, examples=[[_EXAMPLE]])
 
 
 @router.get("", include_in_schema=False)
 async def sign_in_page() -> HTMLResponse:
-    """Ask for a token."""
+    """Show the sign-in page."""
     return _page()
 
 
 @router.post("", include_in_schema=False)
 async def sign_in(request: Request, api: Api, following: str = WEB_UI) -> Response:
-    """Begin a session for the bearer of a token with the scope `operate`."""
+    """Begin a session, for a token with the scope `operate`."""
     async with request.form(max_files=0, max_fields=2) as form:
         token = form.get("token")
     found = await api.tokens.verify(token.strip()) if isinstance(token, str) else None
     if found is None or not found.may(Scope.OPERATE):
-        return _page("This token does not count, or lacks the scope 'operate'.", HTTPStatus.UNAUTHORIZED)
-    goes_on = following if following.startswith(f"{WEB_UI}/") else WEB_UI
-    response = RedirectResponse(goes_on, HTTPStatus.SEE_OTHER)
+        return _page("This token is not valid, or does not have the scope 'operate'.", HTTPStatus.UNAUTHORIZED)
+    target = following if following.startswith(f"{WEB_UI}/") else WEB_UI
+    response = RedirectResponse(target, HTTPStatus.SEE_OTHER)
     begin_session(request, response, api, found)
     await api.audit.record(str(found.token_id), "sign_in", "temporal_ui")
     return response
@@ -74,7 +74,7 @@ async def sign_in(request: Request, api: Api, following: str = WEB_UI) -> Respon
 
 @router.options("/decode", include_in_schema=False)
 async def may_decode(request: Request, api: Api) -> Response:
-    """Let the Web UI's origin, and no other, ask with its cookie."""
+    """The CORS preflight: only the Web UI's origin may call `/codec/decode` with its cookie."""
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=_cross_origin(request, api))
 
 
@@ -90,13 +90,13 @@ async def may_decode(request: Request, api: Api) -> Response:
     },
 )
 async def decode(request: Request, response: Response, api: Api, caller: Operator) -> EncodedPayloads:
-    """Decode payloads; those that the caller may not see, or that nobody here can read, stay as they are."""
+    """Decode payloads. Payloads that the caller may not see, or that cannot be decrypted, are not changed."""
     response.headers.update(_cross_origin(request, api))
-    wanted = validated(EncodedPayloads, await request.body())  # megabytes: not before the caller is known
+    encoded = validated(EncodedPayloads, await request.body())  # read after the caller is known, as it can be megabytes
     try:
-        payloads = ParseDict(wanted.model_dump(), Payloads()).payloads
+        payloads = ParseDict(encoded.model_dump(), Payloads()).payloads
     except ParseError as error:
-        raise Unprocessable("payloads: they are none of Temporal's.", field="payloads") from error
+        raise Unprocessable("payloads: these are not payloads of Temporal.", field="payloads") from error
     shown = [await _shown(api, caller, payload) for payload in payloads]
     return EncodedPayloads(payloads=[MessageToDict(payload) for payload in shown])
 

@@ -1,7 +1,7 @@
-"""`/temporal`: Temporal's Web UI by way of the API, for browsers that signed in at `/codec`.
+"""`/temporal`: passes requests on to Temporal's Web UI, for browsers that signed in at `/codec`.
 
-It asks its own origin for `/codec/decode`, so it shows decoded inputs and results without a setting in any browser.
-Who opens its own port sees them encrypted.
+The Web UI calls `/codec/decode` at its own origin. So it shows decoded inputs and results without a setting in the
+browser. At the Web UI's own port they stay encrypted.
 """
 
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from service.temporal import TemporalUnavailable
 router = APIRouter(include_in_schema=False)
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-_OF_A_CONNECTION = {
+_CONNECTION_HEADERS = {
     "connection",
     "keep-alive",
     "te",
@@ -34,14 +34,14 @@ _OF_A_CONNECTION = {
     "date",
     "server",
 }
-_OURS = {"authorization", "content-length", "cookie", "x-request-id"}
+_NOT_PASSED_ON = {"authorization", "content-length", "cookie", "x-request-id"}
 _POLICY = "default-src 'self' 'unsafe-inline' data: blob:; frame-ancestors 'none'"
 
 
 @router.api_route(WEB_UI, methods=_METHODS)
 @router.api_route(WEB_UI + "/{path:path}", methods=_METHODS)
 async def web_ui(request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials) -> Response:
-    """Pass a request on to the Web UI's server; what changes something there is audited."""
+    """Pass a request on to the Web UI's server. Requests other than GET and HEAD are written to the audit."""
     try:
         caller = await session_or_token(request, api, credentials)
     except Unauthenticated:
@@ -50,10 +50,12 @@ async def web_ui(request: Request, api: Annotated[Context, Depends(context)], cr
         return RedirectResponse(f"/codec?following={quote(request.url.path)}", HTTPStatus.SEE_OTHER)
     origin = web_ui_origin(api.settings)
     if origin is None or urlsplit(api.settings.temporal.ui_url or "").path != WEB_UI:
-        raise NotFound("No Web UI is served here.", advice=f"Set WARDFLOW_TEMPORAL__UI_URL to one under {WEB_UI}.")
+        raise NotFound(
+            "The Web UI is not served here.", advice=f"Set WARDFLOW_TEMPORAL__UI_URL to a URL with {WEB_UI}."
+        )
     if request.method not in ("GET", "HEAD"):
         await api.audit.record(str(caller.token_id), "temporal_ui", f"{request.method} {request.url.path}"[:500])
-    asked = api.web.build_request(
+    upstream = api.web.build_request(
         request.method,
         f"{origin}{request.scope['raw_path'].decode('ascii')}",
         params=request.url.query.encode(),
@@ -61,7 +63,7 @@ async def web_ui(request: Request, api: Annotated[Context, Depends(context)], cr
         content=await request.body(),
     )
     try:
-        answer = await api.web.send(asked, stream=True)
+        answer = await api.web.send(upstream, stream=True)
     except httpx.HTTPError as error:
         raise TemporalUnavailable("Temporal's Web UI does not answer.") from error
     response = StreamingResponse(answer.aiter_raw(), answer.status_code, background=BackgroundTask(answer.aclose))
@@ -73,13 +75,15 @@ async def web_ui(request: Request, api: Annotated[Context, Depends(context)], cr
 
 
 def _passed_back(header: str) -> bool:
-    """Whether a header of the answer is for the browser: which other pages may ask, and its id, are for us to say."""
-    return header not in (*_OF_A_CONNECTION, "x-request-id") and not header.startswith("access-control-")
+    """Whether a header of the answer goes to the browser. The API sets CORS headers and the request id itself."""
+    return header not in (*_CONNECTION_HEADERS, "x-request-id") and not header.startswith("access-control-")
 
 
 def _passed_on(request: Request) -> list[tuple[str, str]]:
-    """The request's headers but for those of the connection and those that are between the browser and us."""
-    kept = [(name, value) for name, value in request.headers.items() if name not in _OF_A_CONNECTION | _OURS]
+    """The request's headers for the Web UI, without those of the connection and of the sign-in."""
+    kept = [
+        (name, value) for name, value in request.headers.items() if name not in _CONNECTION_HEADERS | _NOT_PASSED_ON
+    ]
     if "accept-encoding" not in request.headers:
-        kept.append(("accept-encoding", "identity"))  # the answer is passed on as it is, so we ask for nothing else
+        kept.append(("accept-encoding", "identity"))  # the answer is not decoded, so the browser must understand it
     return kept + [("cookie", f"{name}={value}") for name, value in request.cookies.items() if name != COOKIE]

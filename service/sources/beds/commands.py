@@ -16,7 +16,7 @@ from library.contracts.runs import NOTE, RunState
 from library.sources.beds.contracts import CURRENT_EDITION
 from service.cli.exits import exit_of_all
 from service.cli.files import files_in
-from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.following import Bar, RunEnd, RunToStart, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
 from service.starts import RunHandle, Starter
@@ -60,7 +60,7 @@ def workbook(
 ) -> None:
     """Ingest KH03 workbooks; exits with 0 only if every one of them is loaded, now or before."""
 
-    async def main(settings: Settings) -> list[Followed]:
+    async def main(settings: Settings) -> list[RunEnd]:
         return await _follow(settings, list(files_in(paths, tuple(EXCEL))), reload=reload, quiet=as_json)
 
     followed = run(main)
@@ -79,11 +79,11 @@ async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, q
 
 async def _follow(
     settings: Settings, paths: Sequence[Path | str], *, reload: bool = False, quiet: bool = False
-) -> list[Followed]:
+) -> list[RunEnd]:
     return await follow(settings, [_wanted(path, reload=reload) for path in paths], quiet=quiet)
 
 
-def _wanted(source: Path | str, *, reload: bool) -> Wanted:
+def _wanted(source: Path | str, *, reload: bool) -> RunToStart:
     async def start(starter: Starter, bar: Bar) -> RunHandle:
         if isinstance(source, Path):
             landed = await bar.land(source, partial(land_workbook, starter))
@@ -96,10 +96,12 @@ def _wanted(source: Path | str, *, reload: bool) -> Wanted:
         return await ingest_workbook_from(starter, source)
 
     name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-    return Wanted(name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}")
+    return RunToStart(
+        name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}"
+    )
 
 
-def outcome_of(followed: Followed) -> Outcome:
+def outcome_of(followed: RunEnd) -> Outcome:
     """What a closed run says of its file."""
     finished = followed.run
     report = finished.report if finished else {}

@@ -19,7 +19,7 @@ from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from service.cli.exits import exit_of_all
 from service.cli.files import files_in
-from service.cli.following import Bar, Followed, Wanted, follow
+from service.cli.following import Bar, RunEnd, RunToStart, follow
 from service.cli.outcomes import show_errors, told
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
 from service.cli.pools import open_warehouse
@@ -45,7 +45,7 @@ def zipcode(
     _follow([zipcode_wanted(each, server) for each in zipcodes], as_json=as_json)
 
 
-def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
+def zipcode_wanted(zipcode: str, server: str | None) -> RunToStart:
     """The import of a zip code."""
 
     async def start(starter: Starter, _: Bar) -> RunHandle:
@@ -57,7 +57,7 @@ def zipcode_wanted(zipcode: str, server: str | None) -> Wanted:
         place = urlsplit(known.base_url).netloc.rpartition("@")[2] if known else ""
         return f"the FHIR server {name} at {place}" if place else f"the FHIR server {name}"
 
-    return Wanted(zipcode, start, source)
+    return RunToStart(zipcode, start, source)
 
 
 @app.command()
@@ -71,7 +71,7 @@ def fhir(
 ) -> None:
     """Import NDJSON files or exports; exits with 0 only if every one of them is loaded, now or before."""
 
-    def wanted(source: Path | str) -> Wanted:
+    def wanted(source: Path | str) -> RunToStart:
         async def start(starter: Starter, bar: Bar) -> RunHandle:
             if isinstance(source, Path):
                 landed = await bar.land(source, partial(land_fhir, starter))
@@ -84,17 +84,17 @@ def fhir(
             return await import_fhir_from(starter, source, server=server)
 
         if isinstance(source, Path):
-            return Wanted(source.name, start)
+            return RunToStart(source.name, start)
         address = urlsplit(source)
-        return Wanted(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
+        return RunToStart(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
 
     with errors_as_sentences():
         sources = list(files_in(paths, SUFFIXES))
     _follow([wanted(each) for each in sources], as_json=as_json)
 
 
-def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
-    async def main(settings: Settings) -> list[Followed]:
+def _follow(wanted: Sequence[RunToStart], *, as_json: bool) -> None:
+    async def main(settings: Settings) -> list[RunEnd]:
         return await follow(settings, wanted, quiet=as_json)
 
     followed = run(main)
@@ -107,7 +107,7 @@ def _follow(wanted: Sequence[Wanted], *, as_json: bool) -> None:
     raise typer.Exit(exit_of_all(followed))
 
 
-async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> str:
+async def _patient_unknown(settings: Settings, followed: Sequence[RunEnd]) -> str:
     """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
     runs = [each.run for each in followed if each.run]
     try:
@@ -119,7 +119,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[Followed]) -> 
     return f"Observations whose patient is not here (yet): {unknown:,}. They are kept." if unknown else ""
 
 
-def show(followed: Sequence[Followed]) -> None:
+def show(followed: Sequence[RunEnd]) -> None:
     """A line for each run, and below them why those that failed did."""
     lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
     for each in followed:
@@ -143,7 +143,7 @@ def show(followed: Sequence[Followed]) -> None:
     show_errors(followed)
 
 
-def _passed_over(followed: Followed) -> str:
+def _passed_over(followed: RunEnd) -> str:
     """What a file held that is neither a patient nor an observation; empty where there is nothing to tell."""
     report = followed.run.report if followed.run else {}
     skipped = report.get("skipped")
@@ -163,7 +163,7 @@ def _source(run: Run) -> str:
     return str(run.report.get(FIGURES_OF, run.id))
 
 
-def _rows(followed: Followed, dataset: str, *kinds: str) -> int:
+def _rows(followed: RunEnd, dataset: str, *kinds: str) -> int:
     """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
     counts = followed.run.counts if followed.run else {}
     found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from service.stack.own import MakeOwn, health
-from service.stack.part import Part
+from service.stack.part import StackPart
 from service.stack.ports import Ports
 from service.stack.processes import WARDFLOW
 
@@ -18,11 +18,11 @@ def parts(settings: Settings) -> Mapping[str, MakeOwn]:
     return {NAME: make} if settings.stack.fhir_sandbox else {}
 
 
-async def make(settings: Settings, folder: Path, ports: Ports) -> Part:
+async def make(settings: Settings, folder: Path, ports: Ports) -> StackPart:
     """Choose the port of the FHIR server with sample data, and say how to start it."""
     address = f"http://127.0.0.1:{ports.choose(NAME, settings.stack.fhir_sandbox_port)}"
     url = f"{address}/fhir"
-    return Part(
+    return StackPart(
         name=NAME,
         command=(*WARDFLOW, "sandbox", "fhir", "--port", address.rpartition(":")[2]),
         environment=os.environ,

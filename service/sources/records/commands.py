@@ -16,7 +16,13 @@ from library.warehouse.pool import Pool
 from service.addresses import api_server, postgres_server
 from service.cli.output import DONE, FAILED, Json, err, out, print_json, run, table
 from service.resources import lake_storage, warehouse
-from service.sources.records.simulator.records import Clinics, Plan, Played, play, refuse_without_kafka
+from service.sources.records.simulator.records import (
+    Clinics,
+    SimulationPlan,
+    SimulationResult,
+    play,
+    refuse_without_kafka,
+)
 from service.sources.records.simulator.verifying import Verdict, in_lake, in_warehouse, verify
 from service.sources.records.topics import topics
 from service.waiting import resolved, waiting_for
@@ -53,9 +59,9 @@ def records(
     as_json: Json = False,
 ) -> None:
     """Post made-up records: valid ones, broken ones, and as users who are unknown or lack a grant."""
-    plan = Plan(rate, users, _share(bad), duration, seed)
+    plan = SimulationPlan(rate, users, _share(bad), duration, seed)
 
-    async def main(settings: Settings) -> tuple[Played, list[Verdict]]:
+    async def main(settings: Settings) -> tuple[SimulationResult, list[Verdict]]:
         if not settings.kafka.enabled:
             raise KafkaTurnedOff
         if not settings.api.url:
@@ -88,7 +94,9 @@ def records(
     raise typer.Exit(0 if not played.surprises and all(verdict.holds for verdict in verdicts) else 1)
 
 
-async def verified(settings: Settings, pool: Pool, played: Played, since: datetime, *, within: float) -> list[Verdict]:
+async def verified(
+    settings: Settings, pool: Pool, played: SimulationResult, since: datetime, *, within: float
+) -> list[Verdict]:
     """Look into the warehouse and into the lake."""
     lake = in_lake(lake_storage(settings), topics(settings), since)
     what = "the accepted records to be in the {}"
@@ -98,7 +106,7 @@ async def verified(settings: Settings, pool: Pool, played: Played, since: dateti
         return [in_tables, await verify("lake", played, lake, within=within, once=False)]
 
 
-def told(played: Played, verdicts: Sequence[Verdict]) -> dict[str, object]:
+def told(played: SimulationResult, verdicts: Sequence[Verdict]) -> dict[str, object]:
     """What was posted, heard and found, for scripts; a status of 0 is one that nobody heard."""
     return {
         "posts": sum(played.counts.values()),
@@ -113,7 +121,7 @@ def told(played: Played, verdicts: Sequence[Verdict]) -> dict[str, object]:
     }
 
 
-def show(played: Played) -> None:
+def show(played: SimulationResult) -> None:
     """What was posted, and what the clinics heard."""
     lines = table("posted", "outcome", "status>", "records>")
     for (kind, outcome, status), count in sorted(played.counts.items()):
@@ -137,7 +145,7 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     out.print(lines)
 
 
-def _percentiles(played: Played) -> dict[str, float]:
+def _percentiles(played: SimulationResult) -> dict[str, float]:
     if len(played.milliseconds) < 2:
         return {}
     cut = quantiles(played.milliseconds, n=100)

@@ -8,11 +8,11 @@ from service.cli.demonstrating import Demonstrated, LookAt, Typed
 from service.cli.output import out, table
 from service.resources import warehouse
 from service.sources.records.commands import show, show_verdicts
-from service.sources.records.simulator.records import Clinics, Plan, play
+from service.sources.records.simulator.records import Clinics, SimulationPlan, play
 from service.sources.records.simulator.verifying import in_warehouse, verify
 from service.waiting import waiting_for
 
-PLAN = Plan(rate=25, users=3, bad=0.2, duration=4)
+PLAN = SimulationPlan(rate=25, users=3, bad=0.2, duration=4)
 _WITHIN = 30.0
 
 

@@ -39,8 +39,8 @@ def test_a_user_is_made_granted_changed_and_disabled(call: CliRunner) -> None:
 
 def test_a_user_whom_nobody_knows_or_a_password_too_short_is_a_sentence(call: CliRunner) -> None:
     for arguments, given, said in (
-        (("grant", "nobody", "patient"), None, "No user has this name."),
-        (("user", "add", "clinic", "--password"), "short\n", "This password is too short or too long."),
+        (("grant", "nobody", "patient"), None, "There is no user with this name."),
+        (("user", "add", "clinic", "--password"), "short\n", "The password is too short or too long."),
     ):
         result = call.invoke(app, arguments, input=given)
         assert (result.exit_code, said in result.output) == (1, True), result.output

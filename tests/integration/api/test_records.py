@@ -15,7 +15,7 @@ from library.sources.records.apis import Api
 from library.streams.reader import Record
 from library.warehouse.pool import Pool
 from tests.support.kafka import Kafka
-from tests.support.records import MADE, Clinic, admission, clinic, lab_result, patient
+from tests.support.records import MAKERS, Clinic, admission, clinic, lab_result, patient
 
 PARTITIONS = 3
 
@@ -50,7 +50,7 @@ async def stored(kafka: Kafka, topic: str) -> list[Record]:
 async def test_a_record_is_on_kafka_where_the_answer_says(
     which: Api, api: Clinic, headers: dict[str, str], kafka: Kafka, topics: dict[Api, str]
 ) -> None:
-    record = MADE[which]()
+    record = MAKERS[which]()
     answer = await api.post(which, record, headers)
     assert answer.status_code == 202, answer.text
     (place,) = answer.json()["items"]
@@ -201,7 +201,7 @@ async def test_the_document_says_what_a_record_is_and_who_may_post_it(api: Clini
         assert operation["x-scope"] == f"post:{which}"
         assert operation["security"] == [{"HTTPBearer": []}, {"HTTPBasic": []}]
         one, some = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
-        assert set(one["required"]) == set(MADE[which]())
+        assert set(one["required"]) == set(MAKERS[which]())
         assert some["maxItems"] == 1_000
         assert {"202", "401", "403", "409", "413", "422", "429", "503"} <= set(operation["responses"])
 

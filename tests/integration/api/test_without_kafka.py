@@ -8,7 +8,7 @@ from config.settings import Settings
 from library.access.scopes import Scope
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
-from tests.support.records import MADE, clinic
+from tests.support.records import MAKERS, clinic
 
 SETTING = "WARDFLOW_KAFKA__ENABLED"
 
@@ -25,8 +25,8 @@ async def test_a_post_is_answered_with_advice_that_names_the_setting(
 ) -> None:
     async with clinic(turned_off, pool) as api:
         headers = await api.user("clinic", which)
-        answer = await api.post(which, MADE[which](), headers)
-        with_a_key = await api.post(which, MADE[which](), headers | {"Idempotency-Key": str(uuid4())})
+        answer = await api.post(which, MAKERS[which](), headers)
+        with_a_key = await api.post(which, MAKERS[which](), headers | {"Idempotency-Key": str(uuid4())})
     for each in (answer, with_a_key):
         assert (each.status_code, each.headers["content-type"]) == (503, "application/problem+json")
         problem = each.json()
@@ -38,8 +38,8 @@ async def test_a_post_is_answered_with_advice_that_names_the_setting(
 
 async def test_who_may_not_post_learns_nothing_of_the_setting(turned_off: Settings, pool: Pool) -> None:
     async with clinic(turned_off, pool) as api:
-        unknown = await api.post(Api.PATIENT, MADE[Api.PATIENT](), {"Authorization": "Bearer nobody"})
-        ungranted = await api.post(Api.PATIENT, MADE[Api.PATIENT](), await api.user("clinic", Api.ADMISSIONS))
+        unknown = await api.post(Api.PATIENT, MAKERS[Api.PATIENT](), {"Authorization": "Bearer nobody"})
+        ungranted = await api.post(Api.PATIENT, MAKERS[Api.PATIENT](), await api.user("clinic", Api.ADMISSIONS))
     assert (unknown.status_code, ungranted.status_code) == (401, 403)
 
 

@@ -44,7 +44,7 @@ async def test_a_run_whose_payloads_cannot_be_decrypted_here_is_shown_without_it
     assert shown.exit_code == 0
     assert "subject   x.ndjson\n" in shown.stdout
     said, advice = shown.stderr.splitlines()
-    assert said == "Its history cannot be read: Its payloads are encrypted, and encryption is off here."
+    assert said == "Its history cannot be read: Its payloads are encrypted, but encryption is turned off here."
     assert "WARDFLOW_ENCRYPTION__ENABLED" in advice
     assert "WARDFLOW_ENCRYPTION__KEY_RING" in advice
 

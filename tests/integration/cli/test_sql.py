@@ -104,7 +104,7 @@ async def test_what_stands_behind_the_query_is_refused_rather_than_guessed(comma
     for form in ("--json", "--csv"):
         refused = await commands.call("sql", form, "SELECT 1 AS n; -- done")
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "Give one SELECT, and nothing behind its semicolon." in refused.stderr
+        assert "Give one SELECT, and nothing after its semicolon." in refused.stderr
 
 
 @pytest.mark.parametrize("query", ["COPY (SELECT 1) TO STDOUT", "SET work_mem = 1000", ""])
@@ -112,7 +112,7 @@ async def test_what_gives_no_rows_is_refused_rather_than_answered_with_none(comm
     for form in ([], ["--json"], ["--csv"]):
         refused = await commands.call("sql", *form, query)
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "This gives no rows." in refused.stderr
+        assert "This statement returns no rows." in refused.stderr
 
 
 async def test_two_columns_of_one_name_are_refused_as_json_which_would_lose_one(commands: Commands) -> None:

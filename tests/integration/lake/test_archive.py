@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,30 @@ async def test_an_append_is_made_when_the_bound_of_bytes_is_reached(kafka: Kafka
 
 
 async def test_a_call_goes_on_until_its_rest_is_due_so_that_calls_make_no_more_appends_than_the_clock(
-    kafka: Kafka, storage: LakeStorage
+    kafka: Kafka, storage: LakeStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic = await kafka.make_topic()
+    passed = 0.0
+    monkeypatch.setattr("library.lake.archive.monotonic", lambda: time.monotonic() + passed)
+    topic, read = await kafka.make_topic(), [0]
     await kafka.send(topic, b"first")
-    archiving = asyncio.create_task(archived(kafka, storage, topic, seconds=0.5, every=AppendEvery(seconds=3)))
-    done, _ = await asyncio.wait({archiving}, timeout=2)
-    assert not done
+    archive = Archive(kafka.connection, storage, topic, AppendEvery(seconds=3_600))
+    archiving = asyncio.create_task(archive.run(60, on_read=read.append))
+
+    async def reads_on(records: int) -> None:
+        """Wait until the archive has read so many records, and has then looked for more."""
+        looks = len(read)
+        async with asyncio.timeout(60):
+            while read[-1] != records or len(read) <= looks:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    await reads_on(1)
+    passed = 1_800  # the time of the call is over
     await kafka.send(topic, b"within its time")
-    assert ((await archiving).records, (await archiving).appends) == (2, 1)
+    await reads_on(2)
+    assert not archiving.done()
+    passed = 3_700
+    done = await asyncio.wait_for(archiving, 60)
+    assert (done.records, done.appends) == (2, 1)
 
 
 async def test_of_two_archives_of_one_snapshot_the_second_is_refused_and_nothing_is_there_twice(
@@ -206,7 +222,7 @@ async def test_a_partition_that_lost_what_the_table_holds_stops_and_the_others_g
     await kafka.send(topic, b"b", partition=1)
     done = await archived(kafka, storage, topic)
     assert done.positions == {0: 50, 1: 1}
-    assert "50 was to be read next" in done.stopped[0]
+    assert "the next one to read is 50" in done.stopped[0]
     assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
 
 
@@ -238,8 +254,9 @@ async def test_compaction_and_vacuum_while_the_archive_goes_on_change_no_row(
             sent += 50
 
     sending = asyncio.create_task(send())
-    archiving = asyncio.create_task(archived(kafka, storage, topic, seconds=6, every=AppendEvery(seconds=0.05)))
     compacted = 0
+    archive = Archive(kafka.connection, storage, topic, AppendEvery(seconds=0.05))
+    archiving = asyncio.create_task(archive.run(100, must_end=lambda: compacted > 10))
     while not archiving.done():
         await asyncio.wait({archiving}, timeout=1.5)
         table = await asyncio.to_thread(BronzeTable.open, storage, topic)

@@ -114,8 +114,9 @@ def test_a_start_that_fails_ends_with_the_cause_and_what_to_do(tmp_path: Path, w
     failed = wardflow(tmp_path, *words)
     assert failed.returncode == 1
     assert (failed.stdout + failed.stderr).strip().splitlines()[-2:] == [
-        f"The data in {tmp_path / 'postgres'} was written by PostgreSQL 17; the installed wheel holds PostgreSQL 18.",
-        "Bring the data over with pg_dump and the former wheel, or move the folder aside to begin empty.",
+        f"The data in {tmp_path / 'postgres'} was written by PostgreSQL 17, "
+        "but the installed version is PostgreSQL 18.",
+        "Move the data with pg_dump and the former wheel, or move the folder away to begin with empty data.",
     ]
 
 

@@ -133,7 +133,7 @@ def test_a_machine_without_a_way_to_the_jars_is_told_what_to_do(tmp_path: Path) 
     said = " ".join((refused.stdout + refused.stderr).split())
     assert refused.returncode == 1
     assert "kafka: fetching 46 jars" in said
-    assert "could not be fetched (ConnectionError)" in said
+    assert "could not be downloaded (ConnectionError)" in said
     assert "WARDFLOW_KAFKA__ENABLED=false" in said
     assert "Traceback" not in said
 
@@ -148,7 +148,7 @@ def test_a_jar_with_other_bytes_than_the_lock_names_is_neither_used_nor_kept(
     (place / jar.file).write_bytes(b"something else")
     monkeypatch.setattr(jars, "locked", lambda: (jar,))
     kept = tmp_path / "kept"
-    with serving(tmp_path / "served") as url, pytest.raises(jars.JarsUnavailable, match="SHA-256 differs"):
+    with serving(tmp_path / "served") as url, pytest.raises(jars.JarsUnavailable, match="has another SHA-256"):
         jars.fetch(kept, url)
     assert list(kept.glob("*.jar")) == []
     (kept / jar.file).write_bytes(b"damaged on the disk")

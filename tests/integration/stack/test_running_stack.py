@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Iterator[Settings]:
-    yield ensure_running(settings_in(folder), say=print, command=SUPERVISE)
+    yield ensure_running(settings_in(folder), report=print, command=SUPERVISE)
     end_running(settings_in(folder))
 
 
@@ -137,7 +137,7 @@ def test_a_second_start_says_that_the_stack_runs_and_where(stack: Settings, fold
     assert f"A stack runs already in {folder}" in second.stderr
     assert "temporal_ui http://127.0.0.1:" in second.stderr
     said: list[str] = []
-    again = ensure_running(settings_in(folder), say=said.append)
+    again = ensure_running(settings_in(folder), report=said.append)
     assert "runs already" in said[0]
     assert again.postgres.dsn == stack.postgres.dsn
 
@@ -213,7 +213,7 @@ async def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_start
     report = await examine(settings_in(folder))
     assert "was killed" in report.problems[0].message
     # The settings are read with the stale stack.json in place: what it names is not taken for somebody else's servers.
-    anew = ensure_running(settings_in(folder), say=print, command=SUPERVISE)
+    anew = ensure_running(settings_in(folder), report=print, command=SUPERVISE)
     assert running(folder)["postgres"]["pid"] not in {process.pid for process in servers}
     assert anew.postgres.dsn == stack.postgres.dsn  # the same port and password
     assert running(folder)["fhir_sandbox"]["url"] == sandbox
@@ -225,8 +225,8 @@ async def test_after_a_kill_of_the_supervisor_nothing_is_left_and_the_next_start
 def test_down_ends_every_process_and_can_be_repeated(folder: Path) -> None:
     said: list[str] = []
     processes = [*processes_of(folder), psutil.Process(read_state(folder)["wardflow"]["pid"])]
-    end_running(settings_in(folder), say=said.append)
-    end_running(settings_in(folder), say=said.append)
+    end_running(settings_in(folder), report=said.append)
+    end_running(settings_in(folder), report=said.append)
     assert "has ended" in said[0]
     assert "Nothing runs" in said[1]
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)

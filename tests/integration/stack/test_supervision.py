@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from service.stack.lock import AlreadyRunning
-from service.stack.part import Health, Part, Progress
+from service.stack.part import Health, Progress, StackPart
 from service.stack.processes import leftovers
 from service.stack.runner import claimed, embedded_stack
 from service.stack.supervisor import PartKeepsDying
@@ -23,20 +23,20 @@ STUBBORN = (
 )
 
 
-def tiny(folder: Path, code: str, **more: Any) -> Part:
+def tiny(folder: Path, code: str, **more: Any) -> StackPart:
     async def check() -> Health:
         return Health()
 
     log = folder / "logs" / "tiny.log"
     command = (sys.executable, "-c", code)
     about: dict[str, Any] = {"check": check, "folder": folder} | more
-    return Part(name="tiny", command=command, environment={}, log=log, entries={}, **about)
+    return StackPart(name="tiny", command=command, environment={}, log=log, entries={}, **about)
 
 
 async def test_a_part_that_dies_five_times_in_a_minute_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
     happened: list[Progress] = []
 
-    async def make() -> Part:
+    async def make() -> StackPart:
         return tiny(tmp_path, "raise SystemExit('the disk is made of cheese')")
 
     with pytest.raises(PartKeepsDying, match=r"tiny died 5 times.*exit code 1(.|\n)*the disk is made of cheese"):
@@ -49,7 +49,7 @@ async def test_a_part_that_dies_five_times_in_a_minute_is_given_up_with_the_end_
 
 
 async def test_a_killed_part_is_started_again_and_the_stack_file_has_its_new_process_id(tmp_path: Path) -> None:
-    async def make() -> Part:
+    async def make() -> StackPart:
         return tiny(tmp_path, SLEEPS)
 
     async with claimed(settings_in(tmp_path)) as stack:
@@ -65,7 +65,7 @@ async def test_a_killed_part_is_started_again_and_the_stack_file_has_its_new_pro
 async def test_until_it_was_healthy_once_a_part_is_made_anew_with_other_ports(tmp_path: Path) -> None:
     made = 0
 
-    async def make() -> Part:
+    async def make() -> StackPart:
         nonlocal made
         made += 1
         return tiny(tmp_path, SLEEPS if made > 1 else "raise SystemExit('address in use')", check=alive)
@@ -85,7 +85,7 @@ async def test_until_it_was_healthy_once_a_part_is_made_anew_with_other_ports(tm
 async def test_a_part_that_does_not_end_in_time_is_killed_with_its_children(tmp_path: Path) -> None:
     code = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}])\n{STUBBORN}"
 
-    async def make() -> Part:
+    async def make() -> StackPart:
         return tiny(tmp_path, code, end_seconds=0.2)
 
     log = tmp_path / "logs" / "tiny.log"

@@ -198,8 +198,8 @@ async def test_an_offset_out_of_range_stops_the_partition_with_its_reason_until_
     assert (await stream.run()).outcome is DrainOutcome.STOPPED
     position = await stream.position()
     assert position.state is StreamState.STOPPED
-    assert "offsets 6 to 9; 3 was to be read next" in position.reason
-    assert (await stream.run()).outcome is DrainOutcome.STOPPED  # nobody goes on by himself
+    assert "offsets 6 to 9; the next one to read is 3" in position.reason
+    assert (await stream.run()).outcome is DrainOutcome.STOPPED  # it stays stopped
     assert await stream.control.to_drain() == []
 
     await stream.control.rewind(stream.topic, "earliest")
@@ -217,7 +217,7 @@ async def test_a_topic_made_anew_stops_its_partitions_and_a_rewind_begins_a_new_
     await stream.send(result(3), b"no json either")
 
     assert (await stream.run()).outcome is DrainOutcome.STOPPED
-    assert "made anew" in (await stream.position()).reason
+    assert "created again" in (await stream.position()).reason
     assert await stream.values() == [1, 2]
 
     await stream.control.rewind(stream.topic, "earliest")

@@ -141,7 +141,9 @@ async def test_an_offset_that_is_not_there_is_an_error_that_tells_what_is(kafka:
 
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=5)})
     async with Reader(kafka.connection, topic, {0: offset}) as reader:
-        with pytest.raises(OffsetOutOfRange, match=rf"holds offsets 5 to 6; {offset} was to be read") as refused:
+        with pytest.raises(
+            OffsetOutOfRange, match=rf"holds offsets 5 to 6; the next one to read is {offset}"
+        ) as refused:
             await reader.read(**PLENTY, wait=1)
     assert (refused.value.beginning, refused.value.end, refused.value.offset) == (5, 6, offset)
 

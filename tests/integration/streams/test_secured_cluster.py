@@ -25,7 +25,7 @@ from service.stack import kafka
 from service.stack.part import Health
 from service.stack.ports import Ports
 from service.stack.processes import end, run_to_end, start
-from service.stack.runner import nobody_listens
+from service.stack.runner import ignore_progress
 from tests.faults.harness import until_async
 
 USER, PASSWORD = "clinic", "correct-horse"
@@ -83,7 +83,7 @@ async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sec
     (folder / "logs").mkdir()
     ports = Ports(folder / "ports.json")
     settings = Settings(environment="test", stack=StackSettings(folder=folder))
-    part = await kafka.make(settings, folder, ports, nobody_listens)
+    part = await kafka.make(settings, folder, ports, ignore_progress)
     port = ports.choose("secured")
     certify(folder / "keystore.pem", folder / "ca.pem")
     properties = folder / "kafka" / "server.properties"

@@ -37,10 +37,10 @@ def test_a_running_stack_is_found_without_being_told() -> None:
     [
         ("WARDFLOW_POSTGRE__DSN", "postgresql://x/y", "WARDFLOW_POSTGRE__DSN: no such setting"),
         ("WARDFLOW_POSTGRES__DNS", "postgresql://x/y", "Extra inputs are not permitted"),
-        ("WARDFLOW_LAKE__TOPICS", '["patient"]', "named twice"),
+        ("WARDFLOW_LAKE__TOPICS", '["patient"]', "appear twice"),
         ("WARDFLOW_LAKE__TOPICS", "vitals", "error parsing"),
         ("WARDFLOW_LAKE__APPEND_SECONDS", "1800", "less than or equal to 300"),
-        ("WARDFLOW_FHIR__ZIPCODE", "(", "no regular expression"),
+        ("WARDFLOW_FHIR__ZIPCODE", "(", "not a regular expression"),
         ("WARDFLOW_STREAMS__RECORD_BYTES", "0", "greater than or equal to 65536"),
         ("WARDFLOW_KAFKA__PATIENT_TOPIC", "a b", "should match pattern"),
         ("WARDFLOW_RECORDS__PER_SECOND", "1e-300", "greater than or equal to 0.001"),

@@ -139,7 +139,7 @@ def test_a_child_that_ignores_its_alarm_clock_is_killed(tmp_path: Path) -> None:
 def test_an_answer_that_is_none_is_an_error() -> None:
     with pytest.raises(ReaderDied, match="in the middle"):
         run(child_functions.babble)
-    with pytest.raises(ReaderDied, match="more than an answer"):
+    with pytest.raises(ReaderDied, match="an answer that is too long"):
         run(child_functions.say, 2 * MAX_ANSWER)
     with pytest.raises(ReaderDied, match="TypeError"):
         run(child_functions.unspeakable)
@@ -344,8 +344,8 @@ def test_a_forked_process_has_a_nursery_of_its_own() -> None:
 
 
 def test_a_nursery_that_hangs_is_replaced_and_so_is_a_child_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "_BIRTH", 1.0)
-    monkeypatch.setattr(child, "_ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(child, "_NEW_CHILD_TIMEOUT", 1.0)
+    monkeypatch.setattr(child, "_USED_CHILD_TIMEOUT", 0.5)
     nursery = run(child_functions.nap, 0.0)
     (idle,) = (each for each in children_of(nursery) if is_running(each))
     os.kill(idle, signal.SIGSTOP)

@@ -75,7 +75,7 @@ async def test_everybody_is_told_what_is_wrong(cluster: SlowCluster, probe: Prob
 async def test_what_nobody_waits_for_any_more_is_not_logged(
     probe: Probe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(readiness, "_PATIENCE", 0.01)
+    monkeypatch.setattr(readiness, "_PROBE_TIMEOUT", 0.01)
     for _ in range(2):  # asyncio would tell of the first one's error when the second one takes its place
         assert await probed({"kafka": probe}) == {"kafka": "unavailable: TimeoutError"}
         await asyncio.sleep(0.05)
@@ -92,7 +92,7 @@ async def test_a_part_that_not_even_a_cancellation_ends_keeps_the_page_waiting_f
             with suppress(asyncio.CancelledError):
                 await thawed.wait()
 
-    monkeypatch.setattr(readiness, "_PATIENCE", 0.01)
+    monkeypatch.setattr(readiness, "_PROBE_TIMEOUT", 0.01)
     async with asyncio.timeout(5):
         assert await probed({"postgres": shared(frozen)}) == {"postgres": "unavailable: TimeoutError"}
     thawed.set()

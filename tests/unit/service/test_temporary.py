@@ -76,7 +76,7 @@ def test_all_temporary_files_lie_in_the_folder_and_go_with_it(place: Path) -> No
 def test_a_folder_that_others_have_made_or_can_look_into_is_not_used(place: Path) -> None:
     place.mkdir()
     place.chmod(0o755)
-    with pytest.raises(ConfigurationError, match="open to others"), own_temporary_folder():
+    with pytest.raises(ConfigurationError, match="other users can read it"), own_temporary_folder():
         pass
     place.rmdir()
     place.symlink_to(place.parent)

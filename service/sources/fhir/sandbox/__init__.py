@@ -1,1 +1,1 @@
-"""A FHIR R4 search server over files, with the manners and the faults of real ones: for the demo and for tests."""
+"""A FHIR R4 search server that serves files. It can play the faults of real servers, for the demo and for tests."""

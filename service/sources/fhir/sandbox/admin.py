@@ -1,4 +1,4 @@
-"""What steers the sandbox while it runs, under `/_sandbox`: never counted as calls, never broken by faults."""
+"""Routes under `/_sandbox` that control the running sandbox. They do not count as calls, and have no faults."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ class _Pages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def admin_routes(sandbox: "Sandbox") -> list[Route]:
-    """The routes."""
+    """The admin routes."""
 
     async def show_faults(_: Request) -> Response:
         return _json({"faults": sandbox.player.faults, "played": dict(sandbox.player.played)})
@@ -46,13 +46,13 @@ def admin_routes(sandbox: "Sandbox") -> list[Route]:
 
     async def set_pages(request: Request) -> Response:
         try:
-            asked = msgspec.json.decode(await request.body(), type=_Pages)
+            pages = msgspec.json.decode(await request.body(), type=_Pages)
         except msgspec.DecodeError as error:
             return _json({"problem": str(error)}, 422)
-        if asked.lifetime is not None:
-            sandbox.snapshots.lifetime = asked.lifetime
-        if asked.reuse is not None:
-            sandbox.snapshots.reuse = asked.reuse
+        if pages.lifetime is not None:
+            sandbox.snapshots.lifetime = pages.lifetime
+        if pages.reuse is not None:
+            sandbox.snapshots.reuse = pages.reuse
         return _json({"lifetime": sandbox.snapshots.lifetime, "reuse": sandbox.snapshots.reuse})
 
     async def expire_pages(_: Request) -> Response:
@@ -62,7 +62,7 @@ def admin_routes(sandbox: "Sandbox") -> list[Route]:
     async def put_resources(request: Request) -> Response:
         stamp = request.query_params.get("stamp", "now")
         if stamp not in ("now", "given"):
-            return _json({"problem": "stamp is `now` or `given`."}, 422)
+            return _json({"problem": "stamp must be `now` or `given`."}, 422)
         count = 0
         try:
             for line in (await request.body()).splitlines():

@@ -1,4 +1,4 @@
-"""Answers as FHIR servers give them, and as they break."""
+"""Makes answers as FHIR servers do, also broken ones."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -14,13 +14,13 @@ FHIR, NDJSON, HTML = "application/fhir+json;charset=UTF-8", "application/fhir+nd
 _PAGE = "<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
 
 
-class Refused(Exception):
-    """An answer that is an error.
+class CallRefused(Exception):
+    """A call that is answered with an error.
 
     Attributes:
-        status: of HTTP.
-        code: of the issue.
-        headers: to be sent along.
+        status: the HTTP status.
+        code: the code of the issue.
+        headers: further headers of the answer.
     """
 
     def __init__(self, status: int, code: str, text: str, headers: dict[str, str] | None = None) -> None:
@@ -28,37 +28,37 @@ class Refused(Exception):
         self.status, self.code, self.headers = status, code, headers or {}
 
     def answer(self) -> Response:
-        """The OperationOutcome."""
+        """The answer, an OperationOutcome."""
         return outcome(self.status, self.code, str(self), self.headers)
 
 
 def outcome(
     status: int, code: str, text: str, headers: dict[str, str] | None = None, severity: str = "error"
 ) -> Response:
-    """An OperationOutcome with one issue."""
+    """An answer that is an OperationOutcome with one issue."""
     issue = {"severity": severity, "code": code, "diagnostics": text}
     return fhir({"resourceType": "OperationOutcome", "issue": [issue]}, status, headers)
 
 
 def fhir(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A resource, as an object or as its bytes."""
+    """An answer that is a resource, given as an object or as bytes."""
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Response(body, status, headers, FHIR)
 
 
 def html(status: int, title: str) -> Response:
-    """A page for people, which callers get where they expect a resource."""
+    """An HTML page, which callers get instead of a resource."""
     return Response(_PAGE.format(title=title), status, media_type=HTML)
 
 
 def wait(status: int, faults: Faults) -> Response:
-    """429 or 503, and when to come again."""
+    """An answer 429 or 503 with the time to wait."""
     headers = {}
     match faults.retry_after_form:
         case "seconds":
             headers["Retry-After"] = f"{faults.retry_after:g}"
         case "date":
-            # A date has no fractions: the next whole second, so that nobody comes too early.
+            # A date has no fractions, so round up to the next second.
             moment = datetime.now(UTC) + timedelta(seconds=faults.retry_after + 0.999)
             headers["Retry-After"] = format_datetime(moment.replace(microsecond=0), usegmt=True)
     text = "Too many requests." if status == 429 else "The server is busy."
@@ -66,7 +66,7 @@ def wait(status: int, faults: Faults) -> Response:
 
 
 def compressed(answer: Response) -> Response:
-    """The same, smaller."""
+    """The answer with a body in gzip."""
     answer.body = gzip.compress(bytes(answer.body), compresslevel=1)
     answer.headers["Content-Encoding"] = "gzip"
     answer.headers["Content-Length"] = str(len(answer.body))
@@ -74,21 +74,21 @@ def compressed(answer: Response) -> Response:
 
 
 def truncated(answer: Response) -> Response:
-    """A whole answer whose body stops in the middle."""
+    """A complete answer with a JSON body that is cut off."""
     answer.body = bytes(answer.body)[: len(answer.body) * 2 // 3]
     answer.headers["Content-Length"] = str(len(answer.body))
     return answer
 
 
 class CutOff(Response):
-    """Closes the connection when half of the body is sent."""
+    """Closes the connection after half of the body."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__(answer.body, answer.status_code)
         self.raw_headers = answer.raw_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Leave without having said that the body is complete: the server then closes the connection."""
+        """Send half of the body. The server then closes the connection, since the body is not complete."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         half = bytes(self.body)[: len(self.body) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})

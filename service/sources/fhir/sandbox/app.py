@@ -1,4 +1,4 @@
-"""The FHIR side of the sandbox: which answer a call gets, through the faults that it meets."""
+"""The FHIR routes of the sandbox: they answer calls, and play faults."""
 
 import asyncio
 import re
@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from service.sources.fhir.sandbox import answers, bundle, exports
 from service.sources.fhir.sandbox.admin import admin_routes
-from service.sources.fhir.sandbox.answers import Refused
-from service.sources.fhir.sandbox.calls import Call, Calls
+from service.sources.fhir.sandbox.answers import CallRefused
+from service.sources.fhir.sandbox.calls import Calls, RecordedCall
 from service.sources.fhir.sandbox.capabilities import capabilities
-from service.sources.fhir.sandbox.faults import Drawn, Faults, Player
+from service.sources.fhir.sandbox.faults import DrawnFaults, Faults, Player
 from service.sources.fhir.sandbox.files import load
-from service.sources.fhir.sandbox.resources import NotAResource, Resources, Stored, instant
+from service.sources.fhir.sandbox.resources import NotAResource, ResourceStore, Stored, instant
 from service.sources.fhir.sandbox.search import SEVERAL, BadSearch, Parameters, read_search
 from service.sources.fhir.sandbox.snapshots import PageExpired, Snapshots
 
@@ -29,19 +29,19 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Options:
-    """How the server is set up.
+    """The settings of the server.
 
     Attributes:
-        base_path: where FHIR is served; what steers the server itself is always under `/_sandbox`.
-        page_lifetime: seconds that page links live.
-        reuse: seconds that a repeated search is answered from what it found before, unless sent with `no-cache`.
-        max_count: entries a page, however many are asked for.
-        url_limit: characters that a URL may have.
-        token: callers must send it as `Authorization: Bearer`; empty: nobody needs one.
-        export_lines: resources a file of an export.
-        export_waits: how often an export's status says that it is not ready.
-        opaque_versions: version ids are no numbers.
-        another_port: on which the server can be reached too; `next_on_another_port` names it.
+        base_path: the path of FHIR. The admin routes are always under `/_sandbox`.
+        page_lifetime: seconds until page links expire.
+        reuse: seconds in which an equal search gets the earlier result, unless it is sent with `no-cache`.
+        max_count: the most entries of a page.
+        url_limit: the longest URL, in characters.
+        token: callers must send it as `Authorization: Bearer`; empty: no token is needed.
+        export_lines: resources in one file of an export.
+        export_waits: how often an export's status is "not ready".
+        opaque_versions: whether version ids are texts instead of numbers.
+        another_port: a second port of the server, which the fault `next_on_another_port` uses.
     """
 
     base_path: str = "/fhir"
@@ -57,27 +57,27 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One call, understood.
+class FhirCall:
+    """One call of the FHIR routes.
 
     Attributes:
-        kind: of the call, for counts and faults.
-        what: it asks for; the same for every repeat of the call.
+        kind: the kind of call, for counts and faults.
+        what: what it asks for; equal for each repetition of the call.
     """
 
     kind: str
     what: str
     request: Request
     parameters: Parameters
-    where: bundle.Where
-    drawn: Drawn = field(repr=False)
+    where: bundle.ServerUrls
+    drawn: DrawnFaults = field(repr=False)
 
     def of_path(self, name: str) -> str:
         """A part of the path."""
         return str(self.request.path_params.get(name, ""))
 
 
-type Handler = Callable[[Asked], Response | Awaitable[Response]]
+type Handler = Callable[[FhirCall], Response | Awaitable[Response]]
 
 
 class Sandbox:
@@ -85,14 +85,14 @@ class Sandbox:
 
     def __init__(self, options: Options, faults: Faults) -> None:
         self.options = options
-        self.resources = Resources(opaque_versions=options.opaque_versions)
+        self.resources = ResourceStore(opaque_versions=options.opaque_versions)
         self.snapshots = Snapshots(options.page_lifetime, options.reuse)
         self.player = Player(faults)
         self.calls = Calls()
         self._exports = exports.Exports(self.resources, options.export_lines, options.export_waits)
 
     def routes(self) -> list[Route]:
-        """All of FHIR."""
+        """The FHIR routes."""
         base = self.options.base_path
 
         def route(path: str, kind: str, handler: Handler, *methods: str) -> Route:
@@ -117,194 +117,194 @@ class Sandbox:
 
     async def _endpoint(self, kind: str, handler: Handler, request: Request) -> Response:
         query = request.url.query
-        parameters = bundle.asked(query)
+        parameters = bundle.query_parameters(query)
         if request.method == "POST" and request.headers.get("content-type", "").startswith(_FORM):
-            parameters += bundle.asked((await request.body()).decode())
+            parameters += bundle.query_parameters((await request.body()).decode())
         kind, what = self._named(kind, request, parameters)
-        call = self.calls.begin(kind, request.method, request.url.path, parameters, what)
+        recorded = self.calls.begin(kind, request.method, request.url.path, parameters, what)
         status = 0
         try:
             if len(request.scope["raw_path"]) + len(query) + 1 > self.options.url_limit:
                 answer = answers.html(400, "Bad Request")
             else:
                 drawn = self.player.draw(kind, what)
-                asked = Asked(kind, what, request, parameters, self._where(request), drawn)
-                answer = await self._answer(asked, handler, call)
+                call = FhirCall(kind, what, request, parameters, self._where(request), drawn)
+                answer = await self._answer(call, handler, recorded)
             status = answer.status_code
             return answer
         finally:
-            self.calls.end(call, status)
+            self.calls.end(recorded, status)
 
-    async def _answer(self, asked: Asked, handler: Handler, call: Call) -> Response:
-        faults, drawn = self.player.faults, asked.drawn
-        seconds = faults.latency if self.player.concerns(asked.kind) else 0.0
+    async def _answer(self, call: FhirCall, handler: Handler, recorded: RecordedCall) -> Response:
+        faults, drawn = self.player.faults, call.drawn
+        seconds = faults.latency if self.player.concerns(call.kind) else 0.0
         seconds += faults.slow_seconds if drawn.play("slow") else 0.0
         if seconds:
             await asyncio.sleep(seconds)
         for name, status in (("too_many_requests", 429), ("unavailable", 503)):
             if drawn.play(name):
                 if faults.retry_after_form != "none":
-                    self.calls.told_to_wait(call, faults.retry_after)
+                    self.calls.told_to_wait(recorded, faults.retry_after)
                 return answers.wait(status, faults)
         if drawn.play("server_error"):
             return answers.outcome(500, "exception", "Something went wrong inside.")
-        accept = asked.request.headers.get("accept", "")
-        wants_html = "text/html" in accept and "json" not in accept and ("_format", "json") not in asked.parameters
-        if drawn.play("html") or (wants_html and asked.kind != "export file"):
+        accept = call.request.headers.get("accept", "")
+        wants_html = "text/html" in accept and "json" not in accept and ("_format", "json") not in call.parameters
+        if drawn.play("html") or (wants_html and call.kind != "export file"):
             return answers.html(200, "A page for people")
         try:
-            self._check_token(asked)
-            made = handler(asked)
+            self._check_token(call)
+            made = handler(call)
             answer = made if isinstance(made, Response) else await made
-        except Refused as error:
+        except CallRefused as error:
             return error.answer()
         except (BadSearch, NotAResource) as error:
             return answers.outcome(400, "invalid", str(error))
-        return self._broken(answer, asked)
+        return self._broken(answer, call)
 
-    def _broken(self, answer: Response, asked: Asked) -> Response:
-        """The answer with the faults that concern its form."""
+    def _broken(self, answer: Response, call: FhirCall) -> Response:
+        """Play the faults that change the form of an answer."""
         if answer.status_code >= 300:
             return answer
-        drawn = asked.drawn
+        drawn = call.drawn
         if answer.headers.get("content-type") == answers.FHIR and drawn.play("json_content_type"):
             answer.headers["content-type"] = "application/json"
         if drawn.play("cut_json"):
             answer = answers.truncated(answer)
-        if "gzip" in asked.request.headers.get("accept-encoding", "") and drawn.play("gzip"):
+        if "gzip" in call.request.headers.get("accept-encoding", "") and drawn.play("gzip"):
             answer = answers.compressed(answer)
         return answers.CutOff(answer) if drawn.play("cut_off") else answer
 
-    def _check_token(self, asked: Asked) -> None:
+    def _check_token(self, call: FhirCall) -> None:
         token = self.options.token
-        given = asked.request.headers.get("authorization")
-        if token and given != f"Bearer {token}" and asked.kind != "metadata":
-            raise Refused(401, "login", "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
+        given = call.request.headers.get("authorization")
+        if token and given != f"Bearer {token}" and call.kind != "metadata":
+            raise CallRefused(401, "login", "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
 
     def _named(self, kind: str, request: Request, parameters: Parameters) -> tuple[str, str]:
-        """A call's kind, and what it asks for."""
+        """The kind of a call, and what it asks for."""
         given = dict(parameters)
         if bundle.PAGES in given:
             try:
                 snapshot = self.snapshots.get(given[bundle.PAGES])
             except PageExpired:
                 return "page", str(sorted(given.items()))
-            del given[bundle.PAGES]  # another one for each search, and no matter
+            del given[bundle.PAGES]  # the id is different for each search, so it must not be part of `what`
             return f"page {snapshot.kind}", f"{snapshot.query} {sorted(given.items())}"
         if name := request.path_params.get("kind"):
             kind = f"{kind} {name}"
         return kind, f"{kind} {request.path_params.get('id', '')}?{parameters}"
 
-    def _where(self, request: Request) -> bundle.Where:
-        """The server as the caller has named it: HAPI's links are made so."""
+    def _where(self, request: Request) -> bundle.ServerUrls:
+        """The server's base URL with the caller's host name, as HAPI writes its links."""
         path = self.options.base_path
         host = request.headers.get("host", "localhost")
         name, _, port = host.rpartition(":")
         another = self.player.faults.another_port or self.options.another_port or int(port or 80) + 1
         scheme = request.url.scheme
-        return bundle.Where(f"{scheme}://{host}{path}", path, f"{scheme}://{name or host}:{another}{path}")
+        return bundle.ServerUrls(f"{scheme}://{host}{path}", path, f"{scheme}://{name or host}:{another}{path}")
 
-    def _metadata(self, asked: Asked) -> Response:
-        return answers.fhir(capabilities(self.resources.kinds(), asked.where.base))
+    def _metadata(self, call: FhirCall) -> Response:
+        return answers.fhir(capabilities(self.resources.kinds(), call.where.base))
 
-    def _search(self, asked: Asked) -> Response:
-        if bundle.PAGES in dict(asked.parameters):
-            return self._page(asked)
-        kind = asked.of_path("kind")
+    def _search(self, call: FhirCall) -> Response:
+        if bundle.PAGES in dict(call.parameters):
+            return self._page(call)
+        kind = call.of_path("kind")
         if not _KIND.fullmatch(kind):
-            raise Refused(404, "not-found", f"Unknown resource type '{kind}'.")
-        search = read_search(kind, asked.parameters)
+            raise CallRefused(404, "not-found", f"Unknown resource type '{kind}'.")
+        search = read_search(kind, call.parameters)
         several = search.patients is not None and len(search.patients) > 1
-        if several and asked.drawn.play("several_patients_refused"):
+        if several and call.drawn.play("several_patients_refused"):
             status = self.player.faults.refusal_status
-            raise Refused(status, "not-supported", f"Only one value is supported for the parameter '{SEVERAL}'.")
-        fresh = "no-cache" in asked.request.headers.get("cache-control", "")
-        snapshot = self.snapshots.open(kind, asked.what, lambda: search.run(self.resources), fresh=fresh)
+            raise CallRefused(status, "not-supported", f"Only one value is supported for the parameter '{SEVERAL}'.")
+        fresh = "no-cache" in call.request.headers.get("cache-control", "")
+        snapshot = self.snapshots.open(kind, call.what, lambda: search.run(self.resources), fresh=fresh)
         position = bundle.Position(0, min(search.count, self.options.max_count))
-        return self._bundle(asked, snapshot.id, position)
+        return self._bundle(call, snapshot.id, position)
 
-    def _page(self, asked: Asked) -> Response:
-        name = dict(asked.parameters).get(bundle.PAGES)
+    def _page(self, call: FhirCall) -> Response:
+        name = dict(call.parameters).get(bundle.PAGES)
         if name is None:
-            raise Refused(400, "invalid", "This is no page link of this server.")
-        if asked.drawn.play("expired_page"):
+            raise CallRefused(400, "invalid", "This is not a page link of this server.")
+        if call.drawn.play("expired_page"):
             self.snapshots.expire(name)
-        return self._bundle(asked, name, bundle.Position.read(asked.parameters))
+        return self._bundle(call, name, bundle.Position.read(call.parameters))
 
-    def _bundle(self, asked: Asked, name: str, position: bundle.Position) -> Response:
+    def _bundle(self, call: FhirCall, name: str, position: bundle.Position) -> Response:
         try:
             snapshot = self.snapshots.get(name)
         except PageExpired as error:
             text = f'Search ID "{name}" does not exist and may have expired'
-            raise Refused(410, "processing", text) from error
-        own = str(asked.request.url)
-        return answers.fhir(bundle.page(snapshot, position, asked.where, own, asked.drawn, self.player.faults))
+            raise CallRefused(410, "processing", text) from error
+        own = str(call.request.url)
+        return answers.fhir(bundle.page(snapshot, position, call.where, own, call.drawn, self.player.faults))
 
-    def _read(self, asked: Asked) -> Response:
-        kind, identity = asked.of_path("kind"), asked.of_path("id")
+    def _read(self, call: FhirCall) -> Response:
+        kind, identity = call.of_path("kind"), call.of_path("id")
         found = self.resources.get(kind, identity)
         if found is None:
-            raise Refused(404, "not-found", f"Resource {kind}/{identity} is not known")
+            raise CallRefused(404, "not-found", f"Resource {kind}/{identity} is not known")
         if found.deleted:
-            raise Refused(410, "deleted", f"Resource was deleted at {instant(found.updated)}")
+            raise CallRefused(410, "deleted", f"Resource was deleted at {instant(found.updated)}")
         return answers.fhir(found.raw, headers=_version_headers(found))
 
-    async def _put(self, asked: Asked) -> Response:
-        kind, identity = asked.of_path("kind"), asked.of_path("id")
+    async def _put(self, call: FhirCall) -> Response:
+        kind, identity = call.of_path("kind"), call.of_path("id")
         before = self.resources.get(kind, identity)
-        stored = self.resources.put(await asked.request.body(), must_be=(kind, identity))
+        stored = self.resources.put(await call.request.body(), must_be=(kind, identity))
         status = 200 if before and not before.deleted else 201
         return answers.fhir(stored.raw, status, _version_headers(stored))
 
-    def _delete(self, asked: Asked) -> Response:
-        gone = self.resources.delete(asked.of_path("kind"), asked.of_path("id"))
+    def _delete(self, call: FhirCall) -> Response:
+        gone = self.resources.delete(call.of_path("kind"), call.of_path("id"))
         if gone is None:
-            raise Refused(404, "not-found", "There is no such resource.")
+            raise CallRefused(404, "not-found", "There is no such resource.")
         return answers.outcome(200, "informational", "Successfully deleted 1 resource(s).", severity="information")
 
-    def _export(self, asked: Asked) -> Response:
-        if "respond-async" not in asked.request.headers.get("prefer", ""):
-            raise Refused(400, "invalid", "An export needs the header `Prefer: respond-async`.")
-        only = asked.request.url.path.endswith("/Patient/$export")
-        job = self._exports.start(str(asked.request.url), asked.parameters, patients_only=only)
-        location = f"{asked.where.base}/{exports.STATUS}?_jobId={job.id}"
+    def _export(self, call: FhirCall) -> Response:
+        if "respond-async" not in call.request.headers.get("prefer", ""):
+            raise CallRefused(400, "invalid", "An export needs the header `Prefer: respond-async`.")
+        only = call.request.url.path.endswith("/Patient/$export")
+        job = self._exports.start(str(call.request.url), call.parameters, patients_only=only)
+        location = f"{call.where.base}/{exports.STATUS}?_jobId={job.id}"
         accepted = answers.outcome(202, "informational", "The export was accepted.", severity="information")
         accepted.headers["Content-Location"] = location
         return accepted
 
-    def _export_status(self, asked: Asked) -> Response:
-        job = self._job(dict(asked.parameters).get("_jobId", ""))
+    def _export_status(self, call: FhirCall) -> Response:
+        job = self._job(dict(call.parameters).get("_jobId", ""))
         if job.waits:
             job.waits -= 1
             return Response(status_code=202, headers={"X-Progress": "in progress", "Retry-After": "1"})
-        ready = answers.fhir(job.manifest(asked.where))
+        ready = answers.fhir(job.manifest(call.where))
         ready.headers["content-type"] = "application/json"
         return ready
 
-    def _export_delete(self, asked: Asked) -> Response:
-        self._exports.delete(self._job(dict(asked.parameters).get("_jobId", "")).id)
+    def _export_delete(self, call: FhirCall) -> Response:
+        self._exports.delete(self._job(dict(call.parameters).get("_jobId", "")).id)
         return Response(status_code=202)
 
-    def _export_file(self, asked: Asked) -> Response:
-        found = self._job(asked.of_path("job")).files.get(asked.of_path("file"))
+    def _export_file(self, call: FhirCall) -> Response:
+        found = self._job(call.of_path("job")).files.get(call.of_path("file"))
         if found is None:
-            raise Refused(404, "not-found", "There is no such file.")
-        stamped = not asked.drawn.play("unstamped_export")
+            raise CallRefused(404, "not-found", "There is no such file.")
+        stamped = not call.drawn.play("unstamped_export")
         return Response(b"".join(exports.lines(found, stamped=stamped)), media_type=answers.NDJSON)
 
     def _job(self, name: str) -> exports.Job:
         if job := self._exports.get(name):
             return job
-        raise Refused(404, "not-found", "There is no such export.")
+        raise CallRefused(404, "not-found", "There is no such export.")
 
 
 def make_app(
     paths: Sequence[Path] = (), options: Options | None = None, faults: Faults | None = None
 ) -> tuple[Starlette, Sandbox]:
-    """The application, and the state behind it.
+    """The application, and its state.
 
     Raises:
-        ConfigurationError: a path is not there, or holds something else than resources.
+        ConfigurationError: a path is missing, or contains something other than resources.
     """
     sandbox = Sandbox(options or Options(), faults or Faults())
     load(sandbox.resources, list(paths))

@@ -1,11 +1,11 @@
-"""Pages of a search as Bundles: joined from the stored bytes, with links as HAPI makes them."""
+"""Makes pages of searches as Bundles: joins the stored bytes, and writes links as HAPI does."""
 
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from service.sources.fhir.sandbox.faults import Drawn, Faults
+from service.sources.fhir.sandbox.faults import DrawnFaults, Faults
 from service.sources.fhir.sandbox.resources import Stored, instant
 from service.sources.fhir.sandbox.search import BadSearch, Parameters
 from service.sources.fhir.sandbox.snapshots import Snapshot
@@ -16,18 +16,18 @@ _OUTCOME = (
     b'"code":"informational","diagnostics":"A part of the search was ignored."}]},"search":{"mode":"outcome"}}'
 )
 INCLUDED = "sandbox-included"
-"""The id of what comes with `search.mode=include`."""
+"""The id of the entry with `search.mode=include`."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page link leads: it is all in the link.
+    """The position of a page. A page link contains all of it.
 
     Attributes:
-        offset: of the first entry in what the search found.
-        count: entries asked for.
-        empty: empty pages that come before.
-        again: whether these entries were on the page before, too.
+        offset: the position of the first entry in the search's result.
+        count: the number of entries that were asked for.
+        empty: the number of empty pages before this one.
+        again: whether the page before had these entries, too.
     """
 
     offset: int
@@ -36,7 +36,7 @@ class Position:
     again: bool = False
 
     def parameters(self, snapshot: Snapshot) -> list[tuple[str, str]]:
-        """The parameters of the link."""
+        """The parameters of the page link."""
         made = [
             (PAGES, snapshot.id),
             ("_getpagesoffset", str(self.offset)),
@@ -49,29 +49,29 @@ class Position:
 
     @staticmethod
     def read(parameters: Parameters) -> "Position":
-        """The place that a link names.
+        """Read the position from a page link.
 
         Raises:
-            BadSearch: the link was made up by somebody else.
+            BadSearch: this server did not make the link.
         """
         given = dict(parameters)
         try:
             offset, count, empty = (int(given.get(n, "0")) for n in ("_getpagesoffset", "_count", "_empty"))
         except ValueError as error:
-            raise BadSearch("This is no page link of this server.") from error
+            raise BadSearch("This is not a page link of this server.") from error
         if min(offset, empty) < 0 or count < 1:
-            raise BadSearch("This is no page link of this server.")
+            raise BadSearch("This is not a page link of this server.")
         return Position(offset, count, empty, given.get("_again") == "1")
 
 
 @dataclass(frozen=True)
-class Where:
-    """How the caller has named the server.
+class ServerUrls:
+    """The server's URLs, with the host name that the caller used.
 
     Attributes:
-        base: of all URLs, without a slash at its end.
-        path: the base's path.
-        elsewhere: the base on another port.
+        base: the base URL, without a slash at its end.
+        path: the path of the base URL.
+        elsewhere: the base URL with another port.
     """
 
     base: str
@@ -79,9 +79,11 @@ class Where:
     elsewhere: str
 
 
-def page(snapshot: Snapshot, position: Position, where: Where, self_link: str, drawn: Drawn, faults: Faults) -> bytes:
-    """One page of what a search has found."""
-    entries, following = _walk(snapshot, position, drawn, faults)
+def page(
+    snapshot: Snapshot, position: Position, where: ServerUrls, self_link: str, drawn: DrawnFaults, faults: Faults
+) -> bytes:
+    """One page of a search's result."""
+    entries, following = _entries(snapshot, position, drawn, faults)
     links = [{"relation": "self", "url": self_link}]
     if following is not None:
         links.append({"relation": "next", "url": _next_link(snapshot, following, where, drawn)})
@@ -99,16 +101,16 @@ def page(snapshot: Snapshot, position: Position, where: Where, self_link: str, d
         made.insert(len(made) // 2, _OUTCOME)
     if drawn.play("include_among_matches"):
         made.insert(len(made) // 2, _included(snapshot.kind, full))
-    if made:  # HAPI leaves out what would be empty
+    if made:  # HAPI leaves out an empty `entry`
         parts += [b',"entry":[', b",".join(made), b"]"]
     parts.append(b"}")
     return b"".join(parts)
 
 
-def _walk(
-    snapshot: Snapshot, position: Position, drawn: Drawn, faults: Faults
+def _entries(
+    snapshot: Snapshot, position: Position, drawn: DrawnFaults, faults: Faults
 ) -> tuple[tuple[Stored, ...], Position | None]:
-    """The entries of a page, and the place of the next one."""
+    """The entries of a page, and the position of the next page."""
     if position.empty:
         return (), Position(position.offset, position.count, position.empty - 1)
     size = max(position.count // 2, 1) if drawn.play("short_page") else position.count
@@ -125,7 +127,7 @@ def _walk(
     return entries, Position(end, position.count)
 
 
-def _next_link(snapshot: Snapshot, following: Position, where: Where, drawn: Drawn) -> str:
+def _next_link(snapshot: Snapshot, following: Position, where: ServerUrls, drawn: DrawnFaults) -> str:
     parameters = following.parameters(snapshot)
     if drawn.order and drawn.play("other_parameter_order"):
         drawn.order.shuffle(parameters)
@@ -142,6 +144,6 @@ def _included(kind: str, full: bytes) -> bytes:
     return full + f"{kind}/{resource}".encode()
 
 
-def asked(query: str) -> list[tuple[str, str]]:
-    """The parameters of a query or form, in their order."""
+def query_parameters(query: str) -> list[tuple[str, str]]:
+    """The parameters of a query or a form, in order."""
     return parse_qsl(query, keep_blank_values=True)

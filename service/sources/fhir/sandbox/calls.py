@@ -1,4 +1,4 @@
-"""What the server was asked for, so that tests can tell a caller's manners: how much at once, how often, and what."""
+"""Records the calls, so that tests can check how many calls a client makes at once, how often, and for what."""
 
 import time
 from collections import Counter, deque
@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _KEPT = 20_000
-"""Calls that are remembered one by one."""
+"""Number of calls that are stored one by one."""
 
 
 @dataclass
-class Call:
-    """One call.
+class RecordedCall:
+    """One call, as it is shown by `GET /_sandbox/calls/log`.
 
     Attributes:
         kind: such as `search Patient`, `page Observation`, `read Patient`, `put`, `export file`.
-        what: which resource, page or search; the same for every repeat.
-        began: seconds since the server started or its calls were cleared.
+        what: which resource, page or search; equal for each repetition.
+        began: seconds since the server started, or since its calls were cleared.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Calls:
     """Counts calls.
 
     Attributes:
-        impatient: calls for something that had been answered by 429 or 503, before the Retry-After was over.
+        impatient: calls that were repeated after 429 or 503 before the time of Retry-After was over.
     """
 
     count: int = 0
@@ -45,15 +45,15 @@ class Calls:
     by_kind: Counter[str] = field(default_factory=Counter)
     by_status: Counter[int] = field(default_factory=Counter)
     most_by_kind: Counter[str] = field(default_factory=Counter)
-    log: deque[Call] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    log: deque[RecordedCall] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _now_by_kind: Counter[str] = field(default_factory=Counter)
     _not_before: dict[str, float] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
-    def begin(self, kind: str, method: str, path: str, parameters: list[tuple[str, str]], what: str) -> Call:
-        """A call has come in."""
+    def begin(self, kind: str, method: str, path: str, parameters: list[tuple[str, str]], what: str) -> RecordedCall:
+        """Record a new call."""
         now = time.monotonic()
-        call = Call(kind, method, path, parameters, now - self._started, what)
+        call = RecordedCall(kind, method, path, parameters, now - self._started, what)
         self.count += 1
         self.by_kind[kind] += 1
         self.at_once += 1
@@ -66,20 +66,20 @@ class Calls:
         self.log.append(call)
         return call
 
-    def end(self, call: Call, status: int) -> None:
-        """A call was answered, or its caller has gone (status 0)."""
+    def end(self, call: RecordedCall, status: int) -> None:
+        """Record the end of a call; status 0: the caller has closed the connection."""
         call.status = status
         call.seconds = time.monotonic() - self._started - call.began
         self.by_status[status] += 1
         self.at_once -= 1
         self._now_by_kind[call.kind] -= 1
 
-    def told_to_wait(self, call: Call, seconds: float) -> None:
-        """The same call is not to come again before so many seconds."""
+    def told_to_wait(self, call: RecordedCall, seconds: float) -> None:
+        """Note that the same call must not come again for some seconds."""
         self._not_before[call.what] = time.monotonic() + seconds
 
     def clear(self) -> None:
-        """Count from nothing; calls that are under way go on."""
+        """Set all counts to zero. Running calls continue."""
         self.count = self.impatient = 0
         self.most_at_once = self.at_once
         for counter in (self.by_kind, self.by_status, self.most_by_kind, self._not_before, self.log):

@@ -1,4 +1,4 @@
-"""What the server says that it can do."""
+"""The server's CapabilityStatement."""
 
 from service.sources.fhir.sandbox.resources import instant, present
 

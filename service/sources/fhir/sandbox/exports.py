@@ -1,4 +1,4 @@
-"""Bulk Data: a kick-off, a status to be asked for, a manifest, files of NDJSON."""
+"""Bulk Data exports: start, status, manifest, and NDJSON files."""
 
 import secrets
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
 
-from service.sources.fhir.sandbox.bundle import Where
-from service.sources.fhir.sandbox.resources import Resources, Stored, instant, present, without_stamp
+from service.sources.fhir.sandbox.bundle import ServerUrls
+from service.sources.fhir.sandbox.resources import ResourceStore, Stored, instant, present, without_stamp
 from service.sources.fhir.sandbox.search import BadSearch, Parameters, read_search
 
 STATUS, FILES = "$export-poll-status", "_export"
@@ -19,9 +19,9 @@ class Job:
     """One export.
 
     Attributes:
-        at: the transaction time: all that was stored by then is in it.
-        files: what each file holds, by its name.
-        waits: how often its status is answered by 202 before it is ready.
+        at: the transaction time. The export has all resources that were stored before it.
+        files: the resources of each file, by its name.
+        waits: how often its status is 202 before it is ready.
     """
 
     id: str
@@ -30,8 +30,8 @@ class Job:
     files: dict[str, tuple[Stored, ...]]
     waits: int
 
-    def manifest(self, where: Where) -> dict[str, object]:
-        """What the status answers when the files are there."""
+    def manifest(self, where: ServerUrls) -> dict[str, object]:
+        """The manifest, which is the answer of the status when the files are ready."""
         return {
             "transactionTime": instant(self.at),
             "request": self.request,
@@ -49,24 +49,24 @@ class Job:
 
 
 class Exports:
-    """The exports that were asked for.
+    """All exports.
 
     Args:
-        lines: resources a file.
-        waits: how often a status says that the export is not ready yet.
+        lines: resources in one file.
+        waits: how often the status of an export is "not ready".
     """
 
-    def __init__(self, resources: Resources, lines: int, waits: int) -> None:
+    def __init__(self, resources: ResourceStore, lines: int, waits: int) -> None:
         self._resources = resources
         self._lines = lines
         self._waits = waits
         self._jobs: dict[str, Job] = {}
 
     def start(self, request: str, parameters: Parameters, *, patients_only: bool) -> Job:
-        """Take down what there is now.
+        """Make an export of the current resources.
 
         Raises:
-            BadSearch: a parameter cannot be used.
+            BadSearch: a parameter is not supported.
         """
         kinds = self._resources.kinds()
         since: list[tuple[str, str]] = []
@@ -91,15 +91,15 @@ class Exports:
         return job
 
     def get(self, name: str) -> Job | None:
-        """An export, unless it was deleted."""
+        """An export; `None` if it was deleted."""
         return self._jobs.get(name)
 
     def delete(self, name: str) -> bool:
-        """Forget an export and its files."""
+        """Delete an export and its files."""
         return self._jobs.pop(name, None) is not None
 
 
 def lines(resources: tuple[Stored, ...], *, stamped: bool = True) -> Iterator[bytes]:
-    """A file's bytes, in pieces."""
+    """The bytes of a file, in chunks."""
     for some in batched(resources, 500):
         yield b"".join((each.raw if stamped else without_stamp(each.raw)) + b"\n" for each in some)

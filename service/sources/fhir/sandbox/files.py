@@ -1,4 +1,4 @@
-"""Resources from files: NDJSON, one resource as JSON, or a Bundle, as Synthea and HL7 publish them."""
+"""Loads resources from files: NDJSON, one resource as JSON, or a Bundle, as Synthea and HL7 publish them."""
 
 import re
 from collections.abc import Iterator
@@ -7,38 +7,37 @@ from pathlib import Path
 
 import msgspec
 
-from config.servers import CHECKOUT
 from library.contracts.errors import ConfigurationError
-from service.sources.fhir.sandbox.resources import NotAResource, Resources
+from service.sources.fhir.sandbox.resources import NotAResource, ResourceStore
 
-SAMPLE = CHECKOUT / "tests" / "data" / "fhir"
-"""What is served where no files are named."""
+SAMPLE = Path(__file__).parents[2] / "tests" / "data" / "fhir"
+"""The files that are served if none are named."""
 
 _LINES = ".ndjson"
 _TEMPORARY = re.compile(rb'"(urn:uuid:[^"]+)"')
 
 
-class _Entry(msgspec.Struct, rename="camel"):
+class _FileEntry(msgspec.Struct, rename="camel"):
     resource: msgspec.Raw = msgspec.Raw(b"")
     full_url: str = ""
 
 
-class _Bundle(msgspec.Struct):
-    entry: list[_Entry] = []
+class _BundleFile(msgspec.Struct):
+    entry: list[_FileEntry] = []
 
 
-class _Identity(msgspec.Struct, rename="camel"):
+class _TypeAndId(msgspec.Struct, rename="camel"):
     resource_type: str = ""
     id: str = ""
 
 
-def load(resources: Resources, paths: list[Path]) -> int:
-    """Store the resources of files and folders; return how many.
+def load(resources: ResourceStore, paths: list[Path]) -> int:
+    """Store the resources of files and folders, and return their number.
 
-    They are stamped with the time when their file was last changed, so that a restart changes nothing.
+    Their time stamp is the time of the file's last change, so a restart changes nothing.
 
     Raises:
-        ConfigurationError: a path is not there, or a file holds something else.
+        ConfigurationError: a path is missing, or a file contains something else.
     """
     count = 0
     for file in _files(paths):
@@ -48,7 +47,7 @@ def load(resources: Resources, paths: list[Path]) -> int:
                 resources.put(raw, at=changed)
             except NotAResource as error:
                 raise ConfigurationError(
-                    f"{where} is not a FHIR resource. {error}", advice="Take it out, or name other files."
+                    f"{where} is not a FHIR resource. {error}", advice="Remove it, or name other files."
                 ) from error
             count += 1
     return count
@@ -74,20 +73,20 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
 def _documents(file: Path) -> Iterator[tuple[str, bytes]]:
     raw = file.read_bytes()
     try:
-        if msgspec.json.decode(raw, type=_Identity).resource_type != "Bundle":
+        if msgspec.json.decode(raw, type=_TypeAndId).resource_type != "Bundle":
             yield str(file), raw
             return
-        entries = [each for each in msgspec.json.decode(raw, type=_Bundle).entry if bytes(each.resource)]
+        entries = [each for each in msgspec.json.decode(raw, type=_BundleFile).entry if bytes(each.resource)]
     except msgspec.DecodeError as error:
         raise ConfigurationError(
-            f"{file} is neither a FHIR resource nor a Bundle: {error}.", advice="Take it out, or name other files."
+            f"{file} is neither a FHIR resource nor a Bundle: {error}.", advice="Remove it, or name other files."
         ) from error
     names: dict[bytes, bytes] = {}
     for entry in entries:
         fields = msgspec.json.decode(entry.resource, type=dict[str, msgspec.Raw])
         fields.setdefault("id", msgspec.Raw(msgspec.json.encode(entry.full_url.rpartition(":")[2])))
         entry.resource = msgspec.Raw(msgspec.json.encode(fields))
-        identity = msgspec.json.decode(entry.resource, type=_Identity)
+        identity = msgspec.json.decode(entry.resource, type=_TypeAndId)
         names[entry.full_url.encode()] = f"{identity.resource_type}/{identity.id}".encode()
 
     def final_reference(match: re.Match[bytes]) -> bytes:

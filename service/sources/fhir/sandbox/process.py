@@ -1,4 +1,4 @@
-"""The sandbox as a process, or as a thread beside a test."""
+"""Runs the sandbox as a process. Tests run it in a thread."""
 
 import asyncio
 import signal
@@ -17,11 +17,11 @@ from service.sources.fhir.sandbox.files import SAMPLE
 
 _log = structlog.get_logger(__name__)
 _LONGEST_HEAD = 1024 * 1024
-"""Bytes of a request's head: longer URLs than any server takes must be refused by the app, as such."""
+"""Largest head of a request in bytes. It is large, so that the app and not uvicorn refuses long URLs."""
 
 
 def server(app: Starlette) -> SignallessServer:
-    """What serves the app, to be run on sockets that are open already."""
+    """The server of the app. Run it on open sockets."""
     return SignallessServer(
         uvicorn.Config(
             app,
@@ -37,10 +37,10 @@ def server(app: Starlette) -> SignallessServer:
 
 
 def serve(paths: Sequence[Path], host: str, port: int, options: Options, faults: Faults) -> None:
-    """Serve files until SIGTERM or SIGINT; without any, the sample that comes with Wardflow.
+    """Serve files until SIGTERM or SIGINT. Without files, serve Wardflow's sample.
 
     Raises:
-        ConfigurationError: a path is not there, or holds something else than resources.
+        ConfigurationError: a path is missing, or contains something other than resources.
     """
     if not paths and SAMPLE.is_dir():
         paths = (SAMPLE,)
@@ -49,12 +49,12 @@ def serve(paths: Sequence[Path], host: str, port: int, options: Options, faults:
     url = f"http://{host}:{listening.getsockname()[1]}{options.base_path}"
     counts = {kind: sum(1 for _ in sandbox.resources.all(kind)) for kind in sandbox.resources.kinds()}
     _log.info("fhir sandbox started", url=url, **counts)
-    print(url, flush=True)  # noqa: T201 - the one result of the command, for scripts
-    asyncio.run(_until_told_to_end(server(app), listening))
+    print(url, flush=True)  # noqa: T201 - the command's result, for scripts
+    asyncio.run(_serve_until_signal(server(app), listening))
     _log.info("fhir sandbox ended")
 
 
-async def _until_told_to_end(serving: SignallessServer, listening: socket.socket) -> None:
+async def _serve_until_signal(serving: SignallessServer, listening: socket.socket) -> None:
     def end() -> None:
         serving.should_exit = True
 

@@ -1,4 +1,4 @@
-"""The resources that are served: kept as the bytes they came in, stamped when stored, found by what searches need."""
+"""Stores the resources of the sandbox as bytes, with time stamps and with indexes for searches."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ type Stamp = Literal["now", "given"]
 
 
 class NotAResource(ValueError):
-    """Bytes that no FHIR server would store."""
+    """The bytes are not a FHIR resource with a type and an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Stored:
     """One version of a resource.
 
     Attributes:
-        place: its place in searches, kept by later versions.
-        raw: as it is served: one line of JSON; empty where it is deleted.
-        patient: id of the patient that it is about.
+        place: its place in search results; later versions keep it.
+        raw: one line of JSON, as it is served; empty if the resource is deleted.
+        patient: the id of the patient that it is about.
     """
 
     kind: str
@@ -38,21 +38,21 @@ class Stored:
 
 
 def present() -> datetime:
-    """The time now, as exact as `lastUpdated` is."""
+    """The current time in milliseconds, as in `lastUpdated`."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def instant(moment: datetime) -> str:
-    """A FHIR instant."""
+    """A time as a FHIR instant."""
     return moment.isoformat(timespec="milliseconds")
 
 
-class Resources:
+class ResourceStore:
     """All resources, by kind and id.
 
     Args:
-        opaque_versions: version ids are texts that are no numbers, and have no order.
+        opaque_versions: whether version ids are texts without an order, instead of numbers.
     """
 
     def __init__(self, *, opaque_versions: bool = False, clock: Callable[[], datetime] = present) -> None:
@@ -64,19 +64,19 @@ class Resources:
         self._codes: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
 
     def kinds(self) -> list[str]:
-        """The kinds that there are."""
+        """All kinds of stored resources."""
         return sorted(self._kinds)
 
     def get(self, kind: str, identity: str) -> Stored | None:
-        """The present version, which may be a deletion."""
+        """The newest version, which may be a deletion."""
         return self._kinds.get(kind, {}).get(identity)
 
     def all(self, kind: str) -> Iterable[Stored]:
-        """Those of a kind that are not deleted, in the order in which they came."""
+        """The resources of a kind that are not deleted, in the order of their storage."""
         return (each for each in self._kinds.get(kind, {}).values() if not each.deleted)
 
     def about(self, kind: str, patients: Iterable[str]) -> list[Stored]:
-        """Those of a kind that are about any of the patients, in the order in which they came."""
+        """The resources of a kind that are about one of the patients, in the order of their storage."""
         found = [
             each
             for patient in dict.fromkeys(patients)
@@ -98,12 +98,12 @@ class Resources:
 
         Args:
             raw: the resource as JSON.
-            stamp: who says which version it is.
-            at: the time to be stamped; `None`: now.
+            stamp: whether the server or the resource states version and time.
+            at: the time stamp; `None`: now.
             must_be: the type and the id that it must have.
 
         Raises:
-            NotAResource: it is no JSON object with a type and an id.
+            NotAResource: the bytes are not a JSON object with a type and an id.
         """
         try:
             fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -111,7 +111,7 @@ class Resources:
         except KeyError as error:
             raise NotAResource(f"There is no {error}.") from error
         except (msgspec.DecodeError, RecursionError) as error:
-            raise NotAResource(f"It is no JSON object: {error}.") from error
+            raise NotAResource(f"It is not a JSON object: {error}.") from error
         if must_be and must_be != (kind, identity):
             raise NotAResource("Its type and id are not those of the URL.")
         before = self.get(kind, identity)
@@ -137,7 +137,7 @@ class Resources:
         return stored
 
     def delete(self, kind: str, identity: str) -> Stored | None:
-        """Delete a resource; `None` where there is none. Its later versions go on counting."""
+        """Delete a resource; `None` if there is none. Later versions get the next version numbers."""
         before = self.get(kind, identity)
         if before is None or before.deleted:
             return before
@@ -146,7 +146,7 @@ class Resources:
         return gone
 
     def clear(self) -> None:
-        """Forget everything, as if nothing had ever been stored."""
+        """Remove all resources."""
         self._kinds.clear()
         self._about.clear()
 
@@ -173,12 +173,12 @@ class Resources:
         return msgspec.Raw(msgspec.json.encode(kept))
 
     def _shared(self, codes: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        """The same few codes stand in a hundred thousand observations."""
+        """Share equal codes, since many observations have the same few."""
         return self._codes.setdefault(codes, codes)
 
 
 def without_stamp(raw: bytes) -> bytes:
-    """A resource without the version and time that the server gave it, as most exports have it."""
+    """A resource without the server's version and time, as in most exports."""
     fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     meta = msgspec.json.decode(fields.pop("meta", msgspec.Raw(b"{}")), type=dict[str, msgspec.Raw])
     kept = {name: value for name, value in meta.items() if name not in ("versionId", "lastUpdated")}
@@ -187,7 +187,7 @@ def without_stamp(raw: bytes) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _value(fields: dict[str, msgspec.Raw], name: str) -> Any:  # noqa: ANN401 - whatever stands there: nothing is validated
+def _value(fields: dict[str, msgspec.Raw], name: str) -> Any:  # noqa: ANN401 - any JSON, as nothing is validated
     return msgspec.json.decode(fields[name]) if name in fields else None
 
 

@@ -1,11 +1,11 @@
-"""Searches: the parameters that the sandbox knows, with HAPI's rules."""
+"""Reads search parameters, and runs searches with HAPI's rules."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from service.sources.fhir.sandbox.resources import Resources, Stored
+from service.sources.fhir.sandbox.resources import ResourceStore, Stored
 
 type Parameters = Sequence[tuple[str, str]]
 type Condition = Callable[[Stored], bool]
@@ -20,7 +20,7 @@ _MOMENT = re.compile(
 
 
 class BadSearch(ValueError):
-    """A search that the server refuses; the text says why."""
+    """A search that the server refuses. The text has the reason."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Search:
     """One search.
 
     Attributes:
-        patients: ids of whose resources are asked for; `None`: of all.
-        count: entries a page, as asked for.
+        patients: the ids of the patients whose resources are searched; `None`: all patients.
+        count: the requested number of entries of a page.
     """
 
     kind: str
@@ -37,17 +37,17 @@ class Search:
     conditions: tuple[Condition, ...]
     count: int
 
-    def run(self, resources: Resources) -> tuple[Stored, ...]:
-        """What matches now, in the server's order."""
+    def run(self, resources: ResourceStore) -> tuple[Stored, ...]:
+        """The resources that match now, in the server's order."""
         found = resources.all(self.kind) if self.patients is None else resources.about(self.kind, self.patients)
         return tuple(each for each in found if all(holds(each) for holds in self.conditions))
 
 
 def read_search(kind: str, parameters: Parameters) -> Search:
-    """Understand a search.
+    """Read the parameters of a search.
 
     Raises:
-        BadSearch: a parameter is not known, or its value cannot be used.
+        BadSearch: a parameter is unknown, or its value is not valid.
     """
     patients: tuple[str, ...] | None = None
     conditions: list[Condition] = []
@@ -63,8 +63,8 @@ def read_search(kind: str, parameters: Parameters) -> Search:
             case "address-postalcode" | "address-postalcode:exact" if kind == "Patient":
                 conditions.append(_postal_code(value, exact=name.endswith(":exact")))
             case "patient" | "subject" | "subject:Patient" if kind != "Patient":
-                asked = tuple(each.removeprefix("Patient/") for each in value.split(",") if each)
-                patients = asked if patients is None else tuple(each for each in patients if each in asked)
+                named = tuple(each.removeprefix("Patient/") for each in value.split(",") if each)
+                patients = named if patients is None else tuple(each for each in patients if each in named)
             case "code" if kind != "Patient":
                 conditions.append(_coded(value))
             case _ if name not in _ABOUT_THE_ANSWER:
@@ -84,18 +84,18 @@ def _one_of_ids(value: str) -> Condition:
 
 
 def _postal_code(value: str, *, exact: bool) -> Condition:
-    asked = tuple(each.casefold() for each in value.split(",") if each)
+    values = tuple(each.casefold() for each in value.split(",") if each)
     if exact:
-        return lambda each: any(code in asked for code in each.postal_codes)
-    return lambda each: any(code.startswith(asked) for code in each.postal_codes)
+        return lambda each: any(code in values for code in each.postal_codes)
+    return lambda each: any(code.startswith(values) for code in each.postal_codes)
 
 
 def _coded(value: str) -> Condition:
-    asked = [each.rpartition("|") for each in value.split(",")]
+    tokens = [each.rpartition("|") for each in value.split(",")]
 
     def holds(each: Stored) -> bool:
         return any(
-            code == wanted and (not bar or system == of) for system, code in each.codes for of, bar, wanted in asked
+            code == value and (not bar or system == of) for system, code in each.codes for of, bar, value in tokens
         )
 
     return holds
@@ -117,7 +117,7 @@ def _updated(value: str) -> Condition:
 
 
 def _interval(value: str) -> tuple[str, datetime, datetime]:
-    """The prefix, and the moments that a date or time stands for, of which the last is the first after it."""
+    """The prefix, the first moment of a date or time, and the first moment after it."""
     found = _MOMENT.fullmatch(value)
     if found is None:
         raise BadSearch(f'Invalid date/time format: "{value}".')

@@ -1,4 +1,4 @@
-"""What searches found: a page link walks through what was found when the search ran, until the link expires."""
+"""Keeps the results of searches. Page links lead through the result of one search until they expire."""
 
 import hashlib
 import time
@@ -10,7 +10,7 @@ from service.sources.fhir.sandbox.resources import Stored, present
 
 
 class PageExpired(LookupError):
-    """A page link that is unknown, or no longer known."""
+    """The page link is unknown or has expired."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Snapshot:
     """The result of one search.
 
     Attributes:
-        query: what was asked, which is the same for every repeat of the search.
-        at: the server's time when it ran.
-        born: the same, by a clock that only goes forward.
+        query: the text of the search; equal for each repetition.
+        at: the server's time when the search ran.
+        born: the same time by a monotonic clock.
     """
 
     id: str
@@ -32,11 +32,11 @@ class Snapshot:
 
 
 class Snapshots:
-    """The searches that can still be paged through.
+    """The results of searches that have not expired.
 
     Attributes:
-        lifetime: seconds that page links live.
-        reuse: seconds that the same search is answered from what it found before, unless sent with `no-cache`.
+        lifetime: seconds until page links expire.
+        reuse: seconds in which an equal search gets the earlier result, unless it is sent with `no-cache`.
     """
 
     def __init__(self, lifetime: float, reuse: float) -> None:
@@ -47,7 +47,7 @@ class Snapshots:
         self._made = 0
 
     def open(self, kind: str, query: str, find: Callable[[], tuple[Stored, ...]], *, fresh: bool) -> Snapshot:
-        """What the search finds, or has found a moment ago."""
+        """Run a search, or return the earlier result of an equal search."""
         now = time.monotonic()
         known = self._by_query.get(query)
         if known and not fresh and now - known.born < self.reuse:
@@ -60,10 +60,10 @@ class Snapshots:
         return made
 
     def get(self, name: str) -> Snapshot:
-        """The search of a page link.
+        """The result that a page link belongs to.
 
         Raises:
-            PageExpired: its time is over, or it never was.
+            PageExpired: the link has expired, or is unknown.
         """
         found = self._by_id.get(name)
         if found is None or time.monotonic() - found.born >= self.lifetime:
@@ -71,7 +71,7 @@ class Snapshots:
         return found
 
     def expire(self, name: str | None = None) -> None:
-        """End one search, or all, before their time."""
+        """Let the links of one search, or of all searches, expire now."""
         for each in [name] if name else list(self._by_id):
             if gone := self._by_id.pop(each, None):
                 self._by_query.pop(gone.query, None)

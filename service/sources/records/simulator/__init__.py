@@ -1,1 +1,1 @@
-"""Others who talk to Wardflow, played."""
+"""Simulators of clients of Wardflow."""

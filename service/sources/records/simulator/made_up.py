@@ -1,4 +1,4 @@
-"""Made-up records: nobody's data, and no row of any published set."""
+"""Makes up records. They are not data of real people or of a published data set."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ _DAYS = 12_000
 
 
 def patient(patient_id: UUID, chance: Random) -> Record:
-    """A patient."""
+    """A made-up patient."""
     return {
         "patient_id": str(patient_id),
         "gender": chance.choice(_GENDERS),
@@ -39,7 +39,7 @@ def patient(patient_id: UUID, chance: Random) -> Record:
 
 
 def admission(patient_id: UUID, chance: Random) -> Record:
-    """A stay."""
+    """A made-up admission."""
     begin = _moment(chance)
     code, description = chance.choice(_DIAGNOSES)
     return {
@@ -53,7 +53,7 @@ def admission(patient_id: UUID, chance: Random) -> Record:
 
 
 def lab_result(patient_id: UUID, chance: Random) -> Record:
-    """A laboratory value."""
+    """A made-up laboratory result."""
     name, low, high, units = chance.choice(_TESTS)
     return {
         "patient_id": str(patient_id),
@@ -65,7 +65,7 @@ def lab_result(patient_id: UUID, chance: Random) -> Record:
     }
 
 
-MADE: Mapping[Api, Callable[[UUID, Random], Record]] = {
+MAKERS: Mapping[Api, Callable[[UUID, Random], Record]] = {
     Api.PATIENT: patient,
     Api.ADMISSIONS: admission,
     Api.LAB_RESULTS: lab_result,
@@ -73,7 +73,7 @@ MADE: Mapping[Api, Callable[[UUID, Random], Record]] = {
 
 
 def broken(record: Record, chance: Random) -> Record:
-    """The record, spoilt; its patient stays, so that whoever looks for it would find it."""
+    """Make a record invalid. It keeps its patient's id, so that one can check that it was not stored."""
     field = chance.choice([name for name in record if name != "patient_id"])
     spoilt = dict(record)
     match chance.randrange(4):

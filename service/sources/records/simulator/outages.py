@@ -1,4 +1,4 @@
-"""Servers that are away for a while: what is asked of them is asked again."""
+"""Retries queries while a server is away."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ _AGAIN_AFTER = 1.0
 _AWAY = (asyncpg.PostgresError, *DISCONNECTED, DeltaError)
 
 
-async def answered[T](ask: Callable[[], Awaitable[T]], *, within: float) -> T:
-    """What a server answers as soon as it does.
+async def retry_while_away[T](ask: Callable[[], Awaitable[T]], *, within: float) -> T:
+    """Call a function again until the server answers.
 
     Args:
-        ask: may be called more than once.
-        within: seconds; the failure after them is raised as it is.
+        ask: the function; it may be called more than once.
+        within: seconds after which the error is raised.
     """
     deadline = time.monotonic() + within
     while True:

@@ -1,4 +1,4 @@
-"""Clinics that post records: most of them rightly, some as nobody may."""
+"""Simulates clinics that post records. Some posts are invalid on purpose."""
 
 import asyncio
 import secrets
@@ -21,8 +21,8 @@ from library.access.users import Users
 from library.contracts.streams import KafkaTurnedOff
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
-from service.sources.records.simulator.made_up import MADE, broken
-from service.sources.records.simulator.outages import answered
+from service.sources.records.simulator.made_up import MAKERS, broken
+from service.sources.records.simulator.outages import retry_while_away
 
 _MOST_UNDER_WAY = 500
 _TIMEOUT = 15.0
@@ -32,8 +32,8 @@ _OK, _TOO_MANY = 202, 429
 _SERVERS_FAULT = 500
 
 
-class Kind(StrEnum):
-    """What is posted."""
+class PostKind(StrEnum):
+    """The kind of a post: valid, or the reason why it must be refused."""
 
     VALID = "valid"
     BROKEN = "broken"
@@ -41,11 +41,11 @@ class Kind(StrEnum):
     NO_GRANT = "missing grant"
 
 
-class Outcome(StrEnum):
-    """What the clinic heard.
+class PostOutcome(StrEnum):
+    """The answer to a post.
 
     Attributes:
-        UNKNOWN: 5xx, a time-out, a lost connection: the record may be there all the same.
+        UNKNOWN: status 5xx, a time-out or a lost connection. The record may be stored.
     """
 
     ACCEPTED = "accepted"
@@ -53,18 +53,18 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-_EXPECTED = {Kind.BROKEN: 422, Kind.UNKNOWN_USER: 401, Kind.NO_GRANT: 403}
-"""The answer to what nobody may post; 429 and unknown outcomes are nobody's fault."""
+_EXPECTED = {PostKind.BROKEN: 422, PostKind.UNKNOWN_USER: 401, PostKind.NO_GRANT: 403}
+"""The HTTP status for a rejected post. Status 429 and unknown outcomes are accepted, too."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to play.
+class SimulationPlan:
+    """What to simulate.
 
     Attributes:
         rate: posts a second.
-        users: clinics with every grant; one of them signs in with a password.
-        bad: share of posts that are to be refused.
+        users: the number of clinics with all grants. One of them signs in with a password.
+        bad: the share of posts that must be refused.
         duration: seconds.
     """
 
@@ -76,29 +76,29 @@ class Plan:
 
 
 @dataclass
-class Played:
-    """What was posted, and what the clinics heard.
+class SimulationResult:
+    """The posts and their answers.
 
     Attributes:
-        records: each record's outcome; each has a patient of its own.
-        counts: by kind, outcome and status; 0: none came.
-        surprises: answers that nobody should have got.
-        milliseconds: of each answer that accepted.
+        records: the outcome of each record. Each record has its own patient.
+        counts: posts by kind, outcome and status; status 0: no answer.
+        surprises: answers that are not expected.
+        milliseconds: the times of accepted posts.
     """
 
-    records: dict[tuple[Api, UUID], Outcome] = field(default_factory=dict)
-    counts: Counter[tuple[Kind, Outcome, int]] = field(default_factory=Counter)
+    records: dict[tuple[Api, UUID], PostOutcome] = field(default_factory=dict)
+    counts: Counter[tuple[PostKind, PostOutcome, int]] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def those(self, outcome: Outcome, api: Api) -> set[UUID]:
+    def those(self, outcome: PostOutcome, api: Api) -> set[UUID]:
         """The patients of the records with an outcome."""
         return {patient for (of, patient), heard in self.records.items() if heard is outcome and of is api}
 
 
 class Clinics:
-    """Users made for one run, and disabled at its end."""
+    """The users of one simulation. They are disabled at its end."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool, self._users, self._tokens = pool, Users(pool), Tokens(pool)
@@ -107,7 +107,7 @@ class Clinics:
         self.ungranted = ""
 
     async def open(self, count: int) -> None:
-        """Make them."""
+        """Create the users."""
         mark = f"simulated-{secrets.token_hex(4)}"
         password = secrets.token_urlsafe(16)
         for number in range(count):
@@ -120,10 +120,10 @@ class Clinics:
         self.ungranted = f"Bearer {await self._make(f'{mark}-without', None)}"
 
     async def close(self) -> None:
-        """Let none of them in any more."""
+        """Disable the users."""
         async with asyncio.TaskGroup() as group:
             for name in self._names:
-                group.create_task(answered(partial(self._users.disable, name), within=_SERVERS_RETURN))
+                group.create_task(retry_while_away(partial(self._users.disable, name), within=_SERVERS_RETURN))
 
     async def _make(self, name: str, password: str | None) -> str:
         user_id = await self._users.create(name, password)
@@ -134,10 +134,10 @@ class Clinics:
 
 
 async def refuse_without_kafka(http: httpx.AsyncClient, clinics: Clinics) -> None:
-    """Ask the API, by a post without a record, whether it takes posts; this stores nothing.
+    """Check with an empty post whether the API accepts posts. Nothing is stored.
 
     Raises:
-        KafkaTurnedOff: at this API.
+        KafkaTurnedOff: Kafka is turned off at this API.
     """
     with suppress(httpx.TransportError, ValueError):
         answer = await http.post(f"/api_{Api.PATIENT}", headers={"Authorization": clinics.granted[0]}, timeout=_TIMEOUT)
@@ -145,30 +145,32 @@ async def refuse_without_kafka(http: httpx.AsyncClient, clinics: Clinics) -> Non
             raise KafkaTurnedOff(f"at the API {http.base_url}".rstrip("/"))
 
 
-async def play(plan: Plan, http: httpx.AsyncClient, clinics: Clinics) -> Played:
-    """Post at the rate, whatever the answers; with very many under way it waits for some."""
-    played, chance = Played(), Random(plan.seed)  # noqa: S311 - not for secrets
+async def play(plan: SimulationPlan, http: httpx.AsyncClient, clinics: Clinics) -> SimulationResult:
+    """Post at the given rate. When too many posts wait for an answer, wait for some of them."""
+    played, chance = SimulationResult(), Random(plan.seed)  # noqa: S311 - not for secrets
     began = time.monotonic()
     places = asyncio.Semaphore(_MOST_UNDER_WAY)
     async with asyncio.TaskGroup() as group:
         for number in range(int(plan.rate * plan.duration)):
             await asyncio.sleep(max(0.0, began + number / plan.rate - time.monotonic()))
             await places.acquire()
-            kind = chance.choice(list(_EXPECTED)) if chance.random() < plan.bad else Kind.VALID
+            kind = chance.choice(list(_EXPECTED)) if chance.random() < plan.bad else PostKind.VALID
             task = group.create_task(_post(kind, http, clinics, chance, played))
             task.add_done_callback(lambda _: places.release())
     played.seconds = time.monotonic() - began
     return played
 
 
-async def _post(kind: Kind, http: httpx.AsyncClient, clinics: Clinics, chance: Random, played: Played) -> None:
+async def _post(
+    kind: PostKind, http: httpx.AsyncClient, clinics: Clinics, chance: Random, played: SimulationResult
+) -> None:
     api, patient_id = chance.choice(list(Api)), uuid4()
-    record = MADE[api](patient_id, chance)
-    if kind is Kind.BROKEN:
+    record = MAKERS[api](patient_id, chance)
+    if kind is PostKind.BROKEN:
         record = broken(record, chance)
     who = {
-        Kind.UNKNOWN_USER: f"Bearer wf_{secrets.token_urlsafe(32)}",
-        Kind.NO_GRANT: clinics.ungranted,
+        PostKind.UNKNOWN_USER: f"Bearer wf_{secrets.token_urlsafe(32)}",
+        PostKind.NO_GRANT: clinics.ungranted,
     }.get(kind) or chance.choice(clinics.granted)
     began = time.perf_counter()
     try:
@@ -176,19 +178,19 @@ async def _post(kind: Kind, http: httpx.AsyncClient, clinics: Clinics, chance: R
         status = answer.status_code
     except httpx.TransportError:
         status = 0
-    outcome = _heard(status)
+    outcome = _outcome(status)
     played.records[(api, patient_id)] = outcome
     played.counts[(kind, outcome, status)] += 1
-    if outcome is Outcome.ACCEPTED:
+    if outcome is PostOutcome.ACCEPTED:
         played.milliseconds.append((time.perf_counter() - began) * 1_000)
-    if outcome is not Outcome.UNKNOWN and status not in (_EXPECTED.get(kind, _OK), _TOO_MANY):
+    if outcome is not PostOutcome.UNKNOWN and status not in (_EXPECTED.get(kind, _OK), _TOO_MANY):
         played.surprises.append(f"{kind}: {status}")
 
 
-def _heard(status: int) -> Outcome:
+def _outcome(status: int) -> PostOutcome:
     if status == _OK:
-        return Outcome.ACCEPTED
-    return Outcome.UNKNOWN if status >= _SERVERS_FAULT or status == 0 else Outcome.REFUSED
+        return PostOutcome.ACCEPTED
+    return PostOutcome.UNKNOWN if status >= _SERVERS_FAULT or status == 0 else PostOutcome.REFUSED
 
 
 def _basic(name: str, password: str) -> str:

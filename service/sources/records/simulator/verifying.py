@@ -1,4 +1,4 @@
-"""What was heard against what is there: all that was accepted, perhaps what is unknown, nothing that was refused."""
+"""Compares the answers with the stored data: accepted records must be stored, and refused ones must not."""
 
 import asyncio
 import time
@@ -16,26 +16,26 @@ from deltalake.exceptions import TableNotFoundError
 from library.lake.storage import LakeStorage
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
-from service.sources.records.simulator.outages import answered
-from service.sources.records.simulator.records import Outcome, Played
+from service.sources.records.simulator.outages import retry_while_away
+from service.sources.records.simulator.records import PostOutcome, SimulationResult
 
 TABLES: Mapping[Api, str] = {Api.PATIENT: "patient", Api.ADMISSIONS: "admission", Api.LAB_RESULTS: "lab_result"}
 _AT_ONCE = 10_000
 _LOOK_EVERY = 1.0
 
 type Find = Callable[[Api, Collection[UUID]], Awaitable[Mapping[UUID, int]]]
-"""How often each of these patients is there."""
+"""Returns how often each of these patients is stored."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in one place.
+    """The result of the comparison in one place.
 
     Attributes:
-        missing: records that were accepted and are not there.
-        wrong: records that were refused and are there.
-        doubled: records that are there more than once, where each has to be there once.
-        seconds: until all that was accepted was there.
+        missing: accepted records that are not stored.
+        wrong: refused records that are stored.
+        doubled: records that are stored more than once, if each must be stored once.
+        seconds: the time until all accepted records were stored.
     """
 
     place: str
@@ -47,35 +47,35 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether all is as it was said to be."""
+        """Whether everything is right."""
         return not (self.missing or self.wrong or self.doubled)
 
 
-async def verify(place: str, played: Played, find: Find, *, within: float, once: bool) -> Verdict:
-    """Look until all that was accepted is there, or the time is over; a server that is away is looked at again.
+async def verify(place: str, played: SimulationResult, find: Find, *, within: float, once: bool) -> Verdict:
+    """Check again until all accepted records are stored, or the time is over. Retry while a server is away.
 
     Args:
-        place: its name.
-        played: what the clinics heard.
-        find: looks there.
+        place: the name of the place.
+        played: the posts and their answers.
+        find: looks up patients in this place.
         within: seconds.
-        once: whether a record may be there only once: not so in the lake, which keeps every event.
+        once: whether a record may be stored only once. The lake stores every event, so not there.
     """
     began = time.monotonic()
     while True:
         left = within - (time.monotonic() - began)
-        verdict = await answered(lambda: _look(place, played, find, once=once, began=began), within=left)
+        verdict = await retry_while_away(lambda: _look(place, played, find, once=once, began=began), within=left)
         if not verdict.missing or left <= 0:
             return verdict
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _look(place: str, played: Played, find: Find, *, once: bool, began: float) -> Verdict:
+async def _look(place: str, played: SimulationResult, find: Find, *, once: bool, began: float) -> Verdict:
     found = missing = wrong = doubled = 0
     for api in Api:
-        accepted = played.those(Outcome.ACCEPTED, api)
-        refused = played.those(Outcome.REFUSED, api)
-        there = await find(api, accepted | refused | played.those(Outcome.UNKNOWN, api))
+        accepted = played.those(PostOutcome.ACCEPTED, api)
+        refused = played.those(PostOutcome.REFUSED, api)
+        there = await find(api, accepted | refused | played.those(PostOutcome.UNKNOWN, api))
         found += len(there)
         missing += len(accepted - there.keys())
         wrong += len(refused & there.keys())
@@ -84,16 +84,16 @@ async def _look(place: str, played: Played, find: Find, *, once: bool, began: fl
 
 
 def in_warehouse(pool: Pool) -> Find:
-    """Looks into the tables."""
+    """Look up patients in the warehouse's tables."""
 
     async def find(api: Api, patients: Collection[UUID]) -> Mapping[UUID, int]:
         there: dict[UUID, int] = {}
-        asked = list(patients)
-        for first in range(0, len(asked), _AT_ONCE):
+        ids = list(patients)
+        for first in range(0, len(ids), _AT_ONCE):
             rows = await pool.fetch(
                 f"SELECT patient_id, count(*) AS times FROM records.{TABLES[api]} "  # noqa: S608 - constants
                 "WHERE patient_id = ANY ($1::uuid[]) GROUP BY patient_id",
-                asked[first : first + _AT_ONCE],
+                ids[first : first + _AT_ONCE],
             )
             there |= {row["patient_id"]: row["times"] for row in rows}
         return there
@@ -102,7 +102,7 @@ def in_warehouse(pool: Pool) -> Find:
 
 
 def in_lake(storage: LakeStorage, topics: Mapping[Api, str], since: datetime) -> Find:
-    """Looks into the bronze tables, whose records are keyed by patient."""
+    """Look up patients in the bronze tables, whose keys are patients' ids."""
 
     async def find(api: Api, patients: Collection[UUID]) -> Mapping[UUID, int]:
         return await asyncio.to_thread(_keys, storage, topics[api], {str(each).encode() for each in patients}, since)
@@ -110,7 +110,7 @@ def in_lake(storage: LakeStorage, topics: Mapping[Api, str], since: datetime) ->
     return find
 
 
-def _keys(storage: LakeStorage, topic: str, wanted: set[bytes], since: datetime) -> Mapping[UUID, int]:
+def _keys(storage: LakeStorage, topic: str, keys: set[bytes], since: datetime) -> Mapping[UUID, int]:
     there: dict[UUID, int] = {}
     try:
         table = DeltaTable(storage.location(topic), storage_options=storage.options())
@@ -119,7 +119,7 @@ def _keys(storage: LakeStorage, topic: str, wanted: set[bytes], since: datetime)
     later: Any = pa.dataset.field("timestamp") >= pa.scalar(since)
     for batch in table.to_pyarrow_dataset().to_batches(columns=["key"], filter=later):
         for key in batch.column("key").to_pylist():
-            if key in wanted:
+            if key in keys:
                 patient = UUID(key.decode())
                 there[patient] = there.get(patient, 0) + 1
     return there

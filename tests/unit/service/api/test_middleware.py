@@ -3,7 +3,7 @@
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from service.api.middleware import Around
+from service.api.middleware import RequestLogging
 
 
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
@@ -11,7 +11,7 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: 
 
 
 async def test_what_nobody_foresaw_is_a_problem_document_with_the_id_of_its_trace() -> None:
-    transport = httpx.ASGITransport(Around(failing))
+    transport = httpx.ASGITransport(RequestLogging(failing))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         answer = await client.get("/", headers={"X-Request-Id": "request-4711"})
     assert answer.status_code == 500

@@ -48,9 +48,9 @@ def test_a_signal_ends_it_cleanly_while_connections_are_open(number: signal.Sign
         (("--fault", "unavailable=often"), "A fault cannot be played: .*unavailable"),
         (
             ("--fault", "too_many_requests=2"),
-            "A fault cannot be played: too_many_requests is a rate from 0 to 1.*not 2",
+            "A fault cannot be played: too_many_requests must be a rate from 0 to 1.*not 2",
         ),
-        (("--fault", "unavailable=nan"), "A fault cannot be played: unavailable is a rate from 0 to 1.*not nan"),
+        (("--fault", "unavailable=nan"), "A fault cannot be played: unavailable must be a rate from 0 to 1.*not nan"),
         (("nowhere",), "There is no file or folder nowhere"),
         (("pyproject.toml",), "pyproject.toml is neither a FHIR resource nor a Bundle"),
     ],

@@ -251,7 +251,7 @@ def test_a_rate_that_is_none_is_refused_and_the_faults_stay_as_they_were(sandbox
     sandbox.set_faults(unavailable=1)
     answer = sandbox.steering.put("/_sandbox/faults", json={"too_many_requests": rate})
     assert answer.status_code == 422
-    assert answer.json()["problem"] == f"too_many_requests is a rate from 0 to 1, and not {rate:g}"
+    assert answer.json()["problem"] == f"too_many_requests must be a rate from 0 to 1, not {rate:g}"
     assert (sandbox.faults().unavailable, sandbox.faults().too_many_requests) == (1, 0)
 
 
@@ -259,7 +259,7 @@ def test_every_rate_can_be_from_0_to_1_and_no_other_number() -> None:
     assert msgspec.convert(dict.fromkeys(RATES, 1.0), Faults).slow == 1
     for name in RATES:
         for none in (-0.01, 1.01, float("nan"), float("inf")):
-            with pytest.raises(msgspec.ValidationError, match=f"^{name} is a rate from 0 to 1"):
+            with pytest.raises(msgspec.ValidationError, match=f"^{name} must be a rate from 0 to 1"):
                 msgspec.convert({name: none}, Faults)
 
 

@@ -70,7 +70,7 @@ def test_an_old_office_document_that_is_no_workbook_is_told_so() -> None:
     for name in ("Workbook", "Book"):
         document = document.replace(name.encode("utf-16-le"), ("X" * len(name)).encode("utf-16-le"))
 
-    assert "no workbook" in refused(document, NotAWorkbook).message
+    assert "not a workbook" in refused(document, NotAWorkbook).message
 
 
 def compound_file_of(name: str) -> bytes:

@@ -135,15 +135,15 @@ def test_two_different_tables_in_one_workbook_are_refused() -> None:
     ("value", "says"),
     [
         ("abc", "text of 3 characters"),
-        ("#DIV/0!", "An error"),
-        ("#N/A", "An error"),
+        ("#DIV/0!", "an error"),
+        ("#N/A", "an error"),
         ("n/a", "text of 3 characters"),
         ("1827,5", "text of 6 characters"),
         ("1,82.7", "text of 6 characters"),
         ("-5", "text of 2 characters"),
         ("1e999", "finite"),
         (-5.0, "negative"),
-        (True, "truth value"),
+        (True, "true or false"),
         (dt.datetime(2019, 12, 31), "date"),  # noqa: DTZ001 - a spreadsheet's dates have no zone
     ],
 )

@@ -69,7 +69,7 @@ A, B = b"\x01\x00A", b"\x01\x00B"
 
 
 def behind(data: bytes, sheet: str = "A", row: int = 1, column: int = 2) -> str | None:
-    return CompoundFile(data).behind_an_empty_cell(sheet, row, column)
+    return CompoundFile(data).hidden_content(sheet, row, column)
 
 
 def without_numbers_beside_errors(data: bytes) -> tuple[bytes, int]:

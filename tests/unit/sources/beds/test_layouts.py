@@ -186,7 +186,7 @@ def test_where_no_row_names_the_period_the_lines_above_do(layout: Layout) -> Non
 
     expected = ("2010-11", 1) if layout.header_row == ERA_A.header_row else ("2019-20", 3)
     assert (edition.financial_year, edition.quarter) == expected
-    assert any("No row names" in warning for warning in edition.warnings)
+    assert any("No row states" in warning for warning in edition.warnings)
 
 
 def test_rows_win_against_a_line_above_that_names_another_quarter() -> None:

@@ -242,7 +242,7 @@ async def test_a_server_of_tokens_that_grants_none_is_refused(server: Server, st
         ({"base_url": "https://fhir.invalid/r4"}, "fhir.invalid of the server test"),
         (
             {"token_url": "https://tokens.invalid/", "client_id": "me", "client_secret": SecretStr("x")},
-            "tokens.invalid of the server of tokens",
+            "tokens.invalid of the token server",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_a_byte_order_mark_is_no_part_of_the_page() -> None:
         (encoded({"resourceType": "a patient's name"}), NotABundle, "something else"),
         (b"[]", NotABundle, "Expected `object`"),
         (encoded(bundle("x")), NotABundle, "entry"),
-        (encoded(bundle(link=[{"relation": "next"}])), NotABundle, "not where"),
+        (encoded(bundle(link=[{"relation": "next"}])), NotABundle, "a next link without a URL"),
         (b"[" * 20_000 + b"]" * 20_000, NotABundle, "Expected `object`"),
         (b'{"resourceType":"Bundle","entry":[{"resource":' + b"[" * 20_000, PageUnreadable, "cut off"),
     ],
@@ -184,7 +184,7 @@ def test_a_deep_resource_that_is_no_json_stays_alone_as_well() -> None:
     ids=["an element", "meta", "search", "an entry's link", "link"],
 )
 def test_a_bundle_that_is_deep_outside_of_its_resources_is_refused_with_advice_of_its_own(element: str) -> None:
-    with pytest.raises(PageTooLarge, match="The page itself is nested") as refused:
+    with pytest.raises(PageTooLarge, match="The page is nested") as refused:
         read_page(f'{{"resourceType":"Bundle",{element}}}'.encode())
     assert refused.value.advice != PageTooLarge.default_advice
 
