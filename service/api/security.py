@@ -97,7 +97,7 @@ def needs(
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
     media_types: Sequence[str] = (),
-    schema: Mapping[str, Any] = _TEXT,
+    events: type[BaseModel] | None = None,
     body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of a route that needs a scope.
@@ -130,7 +130,10 @@ def needs(
     if model is not None:
         made["response_model"] = model
     if media_types:
-        responses[200] = {"content": {each: {"schema": schema} for each in media_types}}
+        responses[200] = {"content": {each: {"schema": _TEXT} for each in media_types}}
+    if events is not None:
+        # As OpenAPI 3.2 and FastAPI have it: `schema` would be that of the whole stream.
+        responses[200] = {"content": {"text/event-stream": {"itemSchema": events.model_json_schema()}}}
     made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
     if also:
         made["openapi_extra"]["x-scope-also"] = str(also)
