@@ -109,7 +109,7 @@ def needs(
         items: the type of the list's items. The list is also available as CSV.
         model: the type of the answer, if the route returns its own response.
         media_types: the media types of an answer that is not JSON.
-        schema: the schema of that answer; for an event stream, of each event.
+        events: the type of each event, if the answer is an event stream.
         body: the OpenAPI request body of a route that reads the body itself.
     """
 
