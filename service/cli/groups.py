@@ -10,7 +10,7 @@ GROUPS = {
     "ingest": "Bring files in.",
     "import": "Bring in patients and observations (FHIR).",
     "sandbox": "Run a server with synthetic data, to try things against.",
-    "simulate": "Play others who talk to Wardflow.",
+    "simulate": "Simulate systems that send data to Wardflow.",
 }
 """What the help says of each."""
 
