@@ -6,14 +6,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
-from tests.sources.house import House, Sent
+from tests.sources.environment import Sent, SourceEnvironment
 
 SUPPLIES = "tests.sources.supplies"
 
 type Rows = Mapping[str, int]
 """Rows by table; a table that is not named stays empty."""
 
-type Send = Callable[[House, bytes], Coroutine[Any, Any, Sent]]
+type Send = Callable[[SourceEnvironment, bytes], Coroutine[Any, Any, Sent]]
 """Sends bytes in the way of this source, and waits until they are loaded or refused."""
 
 
