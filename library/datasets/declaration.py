@@ -1,4 +1,4 @@
-"""How a dataset is declared: once, as data. The loader knows nothing else of it, and no dataset by name."""
+"""How a dataset is declared: once, as data. The loader uses nothing but the declaration."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from sqlmodel import Field, SQLModel
 
 IDENTIFIER_LIMIT = 63
-"""Bytes that Postgres keeps of an identifier; it cuts longer ones silently, and two names may become one."""
+"""Bytes of an identifier. Postgres cuts longer ones silently, so two names could be equal."""
 
 
 class Loaded(SQLModel):
@@ -37,7 +37,7 @@ _POSTGRES: Dialect = cast(Any, postgresql.dialect)()
 
 
 class Action(StrEnum):
-    """What becomes of a row that fails an expectation."""
+    """What happens to a row that fails an expectation."""
 
     WARN = "warn"
     """It is loaded, and counted."""
@@ -49,12 +49,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Expectation:
-    """A predicate that each staged row should meet; one that is null for a row counts as not met.
+    """A predicate that each staged row should meet. If it is null, the row does not meet it.
 
     Attributes:
-        name: stable, since rejections and counts are kept under it.
+        name: a stable name, since rejections and counts are stored with it.
         predicate: SQL over the dataset's columns, a constant of the program.
-        action: what becomes of a row that does not meet it.
+        action: what happens to a row that does not meet it.
     """
 
     name: str
@@ -64,14 +64,14 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Step:
-    """Statements that follow the merge of a dataset in the same transaction, to bring other tables up to date.
+    """Statements that update other tables after a dataset's merge, in the same transaction.
 
     They run after every way in which the dataset's rows are written, only if the load changed a row, and in the order
     in which they are declared. They must not write tables that steps of another dataset write: nothing keeps the two
     apart.
 
     Attributes:
-        name: stands in the error if the step fails.
+        name: the step's name in the error if it fails.
         sql: one statement or several, a constant of the program without parameters. `library.datasets.sql.changed`
             names the temporary table with the keys of the rows that the load wrote.
     """
@@ -81,7 +81,7 @@ class Step:
 
 
 class Strategy(ABC):
-    """How the staged rows of a dataset become stored rows: `library.datasets.strategies` has one class for each way."""
+    """How staged rows become stored rows. `library.datasets.strategies` has one class for each."""
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ class Strategy(ABC):
 
     @property
     def not_compared(self) -> frozenset[str]:
-        """Columns that say when a row came, or where from: a change of them alone is no change of the row."""
+        """Columns with the time or the origin of a row. If only they differ, the row is unchanged."""
         return frozenset()
 
     @property
@@ -109,7 +109,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def merge(self, dataset: "Dataset") -> str:
-        """Write the staged rows ($1 load, $2 reader version); returns how many were inserted and updated."""
+        """SQL that writes the staged rows ($1 load, $2 reader version) and counts what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class Dataset:
     """A table that can be loaded.
 
     Attributes:
-        model: its SQLModel; the primary key is the dataset's key.
-        row: what a reader hands over: a NamedTuple with the names of the columns that it fills, in their order. Its
-            fields are cells, or whole columns where the reader hands over many rows at once.
-        strategy: how its staged rows become stored rows.
-        expectations: what each row should meet, beyond the types and the not-null columns of the model.
-        steps: what follows the merge; a dataset that has any must have its lock alone.
+        model: the SQLModel of the table; the primary key is the dataset's key.
+        row: the NamedTuple that a reader returns, with the names of the columns that it fills, in their order. Its
+            fields are cells, or whole columns where the reader returns many rows at once.
+        strategy: how staged rows become stored rows.
+        expectations: conditions for each row, beside the types and the not-null columns of the model.
+        steps: statements after the merge. They need the strategy's exclusive lock.
     """
 
     model: type[Loaded]
@@ -171,7 +171,7 @@ class Dataset:
 
     @cached_property
     def columns(self) -> tuple["Column[Any]", ...]:
-        """The staged columns, in order: all but those that Postgres computes and those that the loader fills in."""
+        """The staged columns, in order: those that neither Postgres nor the loader fills in."""
         return tuple(
             column
             for column in self.table.columns
@@ -185,7 +185,7 @@ class Dataset:
 
     @cached_property
     def values(self) -> tuple[str, ...]:
-        """Names of the columns that say something: neither the key, nor the order, nor where a row is from."""
+        """Names of the columns that are not in the key, not in the order, and are compared."""
         apart = {*self.key, *self.order, *self.strategy.not_compared}
         return tuple(column.name for column in self.columns if column.name not in apart)
 

@@ -1,4 +1,4 @@
-"""Schema `ingest`: what was loaded, what was refused, and what is running. The loader and the runs write it."""
+"""Schema `ingest`: loads, rejections, runs and offsets. The loader and the runs write it."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ SCHEMA = "ingest"
 
 
 class Load(SQLModel, table=True):
-    """The ledger: one row for each committed load. What is not here was not loaded, whatever anything else says.
+    """The ledger: one row for each committed load. A load without a row was not loaded.
 
     Attributes:
         id: derived from `identity`, so that a repeat of the same load has the same id.
@@ -99,12 +99,12 @@ class Rejection(SQLModel, table=True):
 
 
 class Run(SQLModel, table=True):
-    """A run as a user sees it: one workflow execution, or the chain of them that continue-as-new makes.
+    """A run: one workflow execution, or the chain of executions that continue-as-new makes.
 
     Attributes:
         id: the first run id of the chain.
-        subject: what it is about, for people: a file's name.
-        result: of a completed run: `loaded`, or `already_loaded` where the ledger had it before.
+        subject: the run's subject for people: a file's name.
+        result: the result of a completed run: `loaded`, or `already_loaded` if the ledger had it before.
         phase: what it does now, or did last.
         error: type, message, advice.
         one_load: whether one load is all of it; else its counts are the sums over its loads.
@@ -139,16 +139,16 @@ class Run(SQLModel, table=True):
 
 
 class StreamOffset(SQLModel, table=True):
-    """How far a partition of a topic has been drained: moved by the transaction that loads the records.
+    """The offset to which a partition is drained. The transaction that loads records moves it.
 
     Attributes:
         topic_id: Kafka's own id of the topic, which changes when it is made anew.
         incarnation: counts how often it was, from 1.
         generation: counts rewinds, from 1; rows, loads and this row itself carry it, so that a replay is neither taken
             for done nor mixed up with a drain that does not know of the rewind yet.
-        next_offset: of the first record that is not loaded yet.
+        next_offset: the offset of the first record that is not loaded yet.
         paused: drains leave it alone until it is resumed.
-        state: `stopped`: it cannot go on until somebody rewinds it.
+        state: `stopped` means that the drain cannot continue until it is rewound.
         reason: why it stopped, or what its drain fails with at present.
         reached_at: the broker's timestamp of the last record that was loaded.
         end_offset: where the partition ended when it was last looked at (`looked_at`).
@@ -179,12 +179,12 @@ class StreamOffset(SQLModel, table=True):
 
 
 class ArchivePosition(SQLModel, table=True):
-    """How far a partition of a topic is in the lake, as its archive said last: for people; the lake's table decides.
+    """The last reported offset of a partition in the lake. The lake's own table decides.
 
     Attributes:
         incarnation: counts how often the topic was made anew, by the table's own count.
-        next_offset: of the first record that is not in the table yet.
-        reason: why it does not go on; `None` where it does.
+        next_offset: the offset of the first record that is not in the table yet.
+        reason: why it does not continue; `None` if it does.
     """
 
     __tablename__ = "archive_position"

@@ -47,7 +47,7 @@ def staged_name(dataset: Dataset) -> str:
 
 
 def changed(model: type[Loaded]) -> str:
-    """The temporary table from which the steps of a model's dataset read the keys of the rows that the load wrote.
+    """The temporary table with the keys of the rows that a load wrote, for the dataset's steps.
 
     It has the columns of the key, each key once, and `_change`: `inserted`, `updated` or `deleted`. Unchanged rows are
     not in it.

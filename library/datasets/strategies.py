@@ -9,7 +9,7 @@ from library.datasets.sql import CHANGE, LINE, PARENT, changed, columns, equal, 
 
 @dataclass(frozen=True)
 class Upsert(Strategy):
-    """Each key has one row: a new one is inserted, a newer one takes the place of the stored one.
+    """Each key has one row: a new row is inserted, and a newer row replaces the stored one.
 
     A staged row wins when its order is greater than the stored one's, or equal with a reader version that is not lower.
     A winner is written only if it differs from the stored row, in values or order, or comes from a newer reader. Order
@@ -31,7 +31,7 @@ class Upsert(Strategy):
         return frozenset((*self.written_once, *self.provenance))
 
     def check(self, dataset: Dataset) -> None:
-        """Raise a ValueError if the columns do not exist, can be null where they order, or contradict each other."""
+        """Raise a ValueError if columns are missing or contradictory, or order and can be null."""
         names = {column.name for column in dataset.columns}
         if missing := {*self.order, *self.not_compared} - names:
             raise ValueError(f"{dataset.name}: no such columns: {sorted(missing)}")
@@ -44,7 +44,7 @@ class Upsert(Strategy):
             raise ValueError(f"{dataset.name}: written once or with each version, not both: {sorted(both)}")
 
     def merge(self, dataset: Dataset) -> str:
-        """Write the staged rows ($1 load, $2 reader version); returns how many were inserted and updated."""
+        """SQL that writes the staged rows ($1 load, $2 reader version) and counts what it wrote."""
         return _merge(
             dataset,
             source=f"SELECT * FROM {staged(dataset)}",
@@ -53,7 +53,7 @@ class Upsert(Strategy):
         )
 
     def create_winners(self, dataset: Dataset, version: int) -> str:
-        """After the merge of parents, keep the keys of those that are not older than the stored ones."""
+        """SQL that keeps the keys of the merged parents that are not older than the stored ones."""
         return (
             f"CREATE TEMP TABLE {_winners(dataset)} ON COMMIT DROP AS "
             f"SELECT {columns(dataset.key, 's')} FROM {staged(dataset)} s "
@@ -71,7 +71,7 @@ class Upsert(Strategy):
 class ConcurrentUpsert(Upsert):
     """An `Upsert` for loads that seldom write the same keys: they merge at the same time.
 
-    Loads share the dataset's lock at first. A load that meets another one all the same repeats its merge alone.
+    Loads share the dataset's lock at first. A load that conflicts with another one repeats its merge exclusively.
     """
 
     @property
@@ -82,7 +82,7 @@ class ConcurrentUpsert(Upsert):
 
 @dataclass(frozen=True, slots=True)  # a slot, so that the field `parent` replaces the property of `Strategy`
 class Family(Strategy):
-    """Rows are children. Those of each parent that is not older are replaced as a set, under the parent's lock.
+    """Replace the children of each parent that is not older as a set, under the parent's lock.
 
     Attributes:
         parent: the dataset that owns the rows.
@@ -93,7 +93,7 @@ class Family(Strategy):
     parent_key: tuple[str, ...]
 
     def check(self, dataset: Dataset) -> None:
-        """Raise a ValueError if the parent cannot have children, or the child's key does not name it."""
+        """Raise a ValueError if the parent cannot have children, or the key does not name it."""
         if self.parent.parent is not None:
             raise ValueError(f"{dataset.name}: a parent cannot have a parent itself")
         if not self.parent.strategy.needs_exclusive_lock:
@@ -103,7 +103,7 @@ class Family(Strategy):
             raise ValueError(f"{dataset.name}: its key must contain a column for each of {self.parent.key}")
 
     def merge(self, dataset: Dataset) -> str:
-        """Write the staged children of winning parents ($1 load, $2 reader version), as `Upsert.merge` does."""
+        """SQL that writes the children of winning parents, with the parameters of `Upsert.merge`."""
         source = (
             f"SELECT s.* FROM {staged(dataset)} s JOIN {_winners(self.parent)} w "
             f"ON {equal('s', 'w', zip(self.parent_key, self.parent.key, strict=True))}"
@@ -111,11 +111,11 @@ class Family(Strategy):
         return _merge(dataset, source=source, wins="true", among=self._of_winners())
 
     def insert(self, dataset: Dataset) -> str:
-        """Insert the staged children of parents that are all new ($1 load, $2 reader version): none is stored yet."""
-        told = [column.name for column in dataset.columns]
+        """SQL that inserts children of new parents ($1 load, $2 reader version). None is stored yet."""
+        names = [column.name for column in dataset.columns]
         insert = (
-            f"INSERT INTO {table(dataset)} ({columns(told)}, load_id, reader_version) "
-            f"SELECT {columns(told)}, $1, $2 FROM {staged(dataset)}"
+            f"INSERT INTO {table(dataset)} ({columns(names)}, load_id, reader_version) "
+            f"SELECT {columns(names)}, $1, $2 FROM {staged(dataset)}"
         )
         return _with_keys_kept(dataset, insert, columns(dataset.key), "inserted")
 
@@ -134,7 +134,7 @@ class Family(Strategy):
         return f"SELECT FROM {staged(self.parent)} p WHERE p.{quote(LINE)} = s.{quote(PARENT)} AND {same}"
 
     def _of_winners(self) -> str:
-        """The condition that a stored child belongs to a winning parent, in a form for which Postgres uses the index.
+        """The condition that a stored child belongs to a winning parent; it uses the index.
 
         The first column of the key is enough here: the join compares the others.
         """
@@ -153,8 +153,8 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
         among: a further condition on the stored rows.
     """
     compared = (*dataset.values, *dataset.order)
-    told = [column.name for column in dataset.columns]
-    written = [name for name in told if name not in dataset.key and name not in kept]
+    names = [column.name for column in dataset.columns]
+    written = [name for name in names if name not in dataset.key and name not in kept]
     assignments = "".join(f"{quote(name)} = s.{quote(name)}, " for name in written)
     differs = f"ROW({columns(compared, 's')}) IS DISTINCT FROM ROW({columns(compared, 't')}) OR " if compared else ""
     action, keys, kept_keys = "action", "", ""
@@ -167,8 +167,8 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
         f"ON {_same(dataset.key, 't', 's')}{among} "
         f"WHEN MATCHED AND {wins} AND ({differs}t.reader_version < $2) "
         f"THEN UPDATE SET {assignments}load_id = $1, reader_version = $2 "
-        f"WHEN NOT MATCHED THEN INSERT ({columns(told)}, load_id, reader_version) "
-        f"VALUES ({columns(told, 's')}, $1, $2) "
+        f"WHEN NOT MATCHED THEN INSERT ({columns(names)}, load_id, reader_version) "
+        f"VALUES ({columns(names, 's')}, $1, $2) "
         f"RETURNING merge_action() AS {action}{keys}){kept_keys} "
         f"SELECT count(*) FILTER (WHERE {action} = 'INSERT') AS inserted, "
         f"count(*) FILTER (WHERE {action} = 'UPDATE') AS updated FROM merged"
@@ -176,7 +176,7 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
 
 
 def _with_keys_kept(dataset: Dataset, statement: str, keys: str, change: str) -> str:
-    """The statement; where steps follow, one that also keeps the keys of what it wrote, and counts the same rows."""
+    """The statement. If the dataset has steps, it also keeps the keys of the written rows."""
     if not dataset.steps:
         return statement
     return f"WITH written AS ({statement} RETURNING {keys}) {_keep_keys(dataset, quote_literal(change), 'written')}"

@@ -1,4 +1,4 @@
-"""What every dataset has whose rows come from a Kafka topic: the place of the record, and the order of the records."""
+"""The columns of datasets from Kafka topics: the place of each record, and their order."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Runs a function in a child process with limits of memory and time, since a bad file can crash its decoder.
+"""Runs a function in a child process with limits, since a bad file can crash its decoder.
 
 A workbook of 5 KB with cells in its first and last corner makes its decoder ask for 512 GB and abort. So files are
 decoded in a child process. If the child dies, the caller gets an error, and the worker continues.
@@ -57,7 +57,9 @@ def run_in_child[**P](
     max_memory: int,
     max_seconds: float,
 ) -> Any:  # noqa: ANN401 - whatever JSON can carry
-    """Call a function in a child process and return its result. Blocks. Several threads may call it at once.
+    """Call a function in a child process and return its result.
+
+    The call blocks. Several threads may call it at once.
 
     Args:
         function: a named function of a module. The module should import little, since the nursery imports it.
@@ -86,7 +88,10 @@ def run_in_child[**P](
 
 
 class _Nursery:
-    """The connection to a nursery. Messages are lines of JSON. `start` also sends the child's end of a socket pair."""
+    """The connection to a nursery. Messages are lines of JSON.
+
+    `start` also sends the child's end of a socket pair.
+    """
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
@@ -118,7 +123,7 @@ class _Nursery:
         return ours
 
     def free_child(self) -> socket.socket | None:
-        """The connection to a child that waits for a request, if there is one. The child may have died."""
+        """The connection to a child that waits for a request, or None. The child may have died."""
         with contextlib.suppress(IndexError):
             return self._free.pop()
         return None
@@ -128,7 +133,7 @@ class _Nursery:
         self._free.append(child)
 
     def give_up(self) -> None:
-        """Wait for the nursery to end, or kill it. Children of other calls continue; their own alarms end them."""
+        """Wait for the nursery to end, or kill it. Alarms end the children of other calls."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
             return
@@ -200,7 +205,7 @@ def _send_request(request: bytes, module: str, max_seconds: float) -> bytes:
 
 
 def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket, float]]:
-    """Children to try, with their time-outs: the free ones, then a new one, then one of a new nursery."""
+    """Children to try, with time-outs: free ones, then a new one, then one of a new nursery."""
     for _ in range(_NURSERIES):
         nursery = _living_nursery()
         while child := nursery.free_child():
@@ -215,7 +220,7 @@ def _children(module: str) -> Iterator[tuple[_Nursery, socket.socket, float]]:
 
 
 def _accepted(child: socket.socket, request: bytes, timeout: float) -> tuple[int, float] | None:
-    """Send the request. Return the process id of the child and the time when it accepted; `None`: it did not."""
+    """Send the request. Return the child's process id and the time of acceptance, or `None`."""
     # A new child waits until its nursery has started. This time does not count as reading time.
     child.settimeout(timeout)
     try:
@@ -262,7 +267,7 @@ def _receive_line(connection: socket.socket) -> bytes:
 
 
 def _decode_answer(answer: bytes, errors: Sequence[type[FileRejected]], max_memory: int) -> Any:  # noqa: ANN401 - whatever JSON can carry
-    """Return the value of an answer, or raise its error. The answer is checked, since a bad file may control it."""
+    """Return the value of an answer, or raise its error. A bad file may control the answer."""
     if not answer:
         cause = f"it needed more than {max_memory / 2**20:,.0f} MiB of memory, or its decoder crashed"
         raise ReaderDied(f"The process that read the file ended without an answer: {cause}.")

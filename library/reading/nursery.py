@@ -1,4 +1,4 @@
-"""The nursery of `library.reading.child`: a process that imports the reader once, and forks the children."""
+"""The nursery of `library.reading.child`: imports the reader once and forks children."""
 
 import contextlib
 import fcntl
@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 from library.contracts.reading import FileRejected
 
 _MOST_KEPT = 64 * 1024 * 1024
-"""A child is used again only if it has kept at most this many bytes of address space after a request."""
+"""A child that keeps more bytes of address space after a request is not used again."""
 
 
 def serve() -> NoReturn:
-    """Fork a child for each connection that arrives on standard input. When that closes, kill all children."""
+    """Fork a child for each connection from standard input. At its end, kill all children."""
     control = socket.socket(fileno=0)
     children: set[int] = set()
     received, descriptors = b"", list[int]()

@@ -107,64 +107,64 @@ class ObservationFilters:
     max_value: float | None = None
 
 
-def patients(wanted: PatientFilters) -> Query:
+def patients(filters: PatientFilters) -> Query:
     """Patients, by id."""
-    demanded = Conditions()
-    demanded.add("server = {}", wanted.server)
-    demanded.add("postal_codes @> ARRAY[{}::text]", wanted.zipcode)
-    for part, name in (("family", wanted.family), ("given", wanted.given)):
+    conditions = Conditions()
+    conditions.add("server = {}", filters.server)
+    conditions.add("postal_codes @> ARRAY[{}::text]", filters.zipcode)
+    for part, name in (("family", filters.family), ("given", filters.given)):
         beginning = None if name is None else f"'{search_name(part, name)}':*"  # letters and digits, nothing to quote
-        demanded.add("array_to_tsvector(search_names) @@ {}::tsquery", beginning)
-    demanded.add("gender = {}", wanted.gender)
-    if wanted.born_from is not None:
+        conditions.add("array_to_tsvector(search_names) @@ {}::tsquery", beginning)
+    conditions.add("gender = {}", filters.gender)
+    if filters.born_from is not None:
         # What an index can find, and of that what is true.
-        earliest = max(wanted.born_from.toordinal() - _LONGEST_SPAN.days, 1)
-        demanded.add("birth_date_from >= {}", date.fromordinal(earliest))
-        demanded.add(
+        earliest = max(filters.born_from.toordinal() - _LONGEST_SPAN.days, 1)
+        conditions.add("birth_date_from >= {}", date.fromordinal(earliest))
+        conditions.add(
             "birth_date_from + CASE birth_date_precision WHEN 'year' THEN interval '1 year' "
             "WHEN 'month' THEN interval '1 month' ELSE interval '1 day' END > {}::date",
-            wanted.born_from,
+            filters.born_from,
         )
-    demanded.add("birth_date_from <= {}", wanted.born_to)
+    conditions.add("birth_date_from <= {}", filters.born_to)
     # Postgres guesses that 2 % have a name that begins so, and would walk through all ids until a page is full.
-    by_name = "OFFSET 0" if wanted.family or wanted.given else ""
+    by_name = "OFFSET 0" if filters.family or filters.given else ""
     return Query(
-        select=f"SELECT * FROM fhir.patient {demanded.where} {by_name}",  # noqa: S608 - constants of the program
+        select=f"SELECT * FROM fhir.patient {conditions.where} {by_name}",  # noqa: S608 - constants of the program
         columns=PATIENT_COLUMNS,
-        arguments=tuple(demanded.arguments),
+        arguments=tuple(conditions.arguments),
         order=("id", "server"),
     )
 
 
 def patient(patient_id: str, server: str | None) -> Query:
     """The patient with this id, of each server that has one."""
-    demanded = Conditions()
-    demanded.add("id = {}", patient_id)
-    demanded.add("server = {}", server)
+    conditions = Conditions()
+    conditions.add("id = {}", patient_id)
+    conditions.add("server = {}", server)
     return Query(
-        select=f"SELECT * FROM fhir.patient {demanded.where}",  # noqa: S608 - constants of the program
+        select=f"SELECT * FROM fhir.patient {conditions.where}",  # noqa: S608 - constants of the program
         columns=PATIENT_COLUMNS,
-        arguments=tuple(demanded.arguments),
+        arguments=tuple(conditions.arguments),
         order=("id", "server"),
     )
 
 
-def observations(wanted: ObservationFilters) -> Query:
+def observations(filters: ObservationFilters) -> Query:
     """Observations with their components, the newest first."""
-    demanded = Conditions()
-    demanded.add("patient_id = {}", wanted.patient_id)
-    demanded.add("server = {}", wanted.server)
-    demanded.add("codes @> ARRAY[{}::text]", wanted.code)
-    demanded.add("categories @> ARRAY[{}::text]", wanted.category)
+    conditions = Conditions()
+    conditions.add("patient_id = {}", filters.patient_id)
+    conditions.add("server = {}", filters.server)
+    conditions.add("codes @> ARRAY[{}::text]", filters.code)
+    conditions.add("categories @> ARRAY[{}::text]", filters.category)
     # What has no time at all is sorted behind all others, and lies between no two times.
-    demanded.add("sort_time >= {} AND coalesce(effective_start, issued) IS NOT NULL", wanted.begin)
-    demanded.add("sort_time <= {} AND coalesce(effective_start, issued) IS NOT NULL", wanted.end)
-    demanded.add("value_number >= {}", wanted.min_value)
-    demanded.add("value_number <= {}", wanted.max_value)
+    conditions.add("sort_time >= {} AND coalesce(effective_start, issued) IS NOT NULL", filters.begin)
+    conditions.add("sort_time <= {} AND coalesce(effective_start, issued) IS NOT NULL", filters.end)
+    conditions.add("value_number >= {}", filters.min_value)
+    conditions.add("value_number <= {}", filters.max_value)
     return Query(
-        select=f"SELECT * FROM fhir.observation {demanded.where}",  # noqa: S608 - constants
+        select=f"SELECT * FROM fhir.observation {conditions.where}",  # noqa: S608 - constants
         columns=OBSERVATION_COLUMNS,
-        arguments=tuple(demanded.arguments),
+        arguments=tuple(conditions.arguments),
         order=("sort_time", "id", "server"),
         descending=True,
         expressions={"components": _COMPONENTS},
@@ -203,7 +203,7 @@ async def patient_unknown(pool: Pool, loads: Sequence[UUID | str]) -> int:
     return count
 
 
-async def zipcode(pool: Pool, wanted: str, server: str | None) -> Sequence[Record]:
+async def zipcode(pool: Pool, postal_code: str, server: str | None) -> Sequence[Record]:
     """What is there of a zip code, by server: patients, their observations, the last import."""
     rows: Sequence[Record] = await pool.fetch(
         """
@@ -217,7 +217,7 @@ async def zipcode(pool: Pool, wanted: str, server: str | None) -> Sequence[Recor
         ) p FULL JOIN (SELECT * FROM fhir.zipcode_import WHERE zipcode = $1) i USING (server)
         WHERE $2::text IS NULL OR coalesce(p.server, i.server) = $2 ORDER BY server
         """,
-        wanted,
+        postal_code,
         server,
     )
     return rows

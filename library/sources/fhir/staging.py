@@ -32,8 +32,7 @@ LINE_LIMIT = 16 * 1024 * 1024
 _FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
 _CHUNK = 1024 * 1024
 MOST_REFUSED = 100_000
-"""Lines that are refused one by one, or blank: each refusal is a row, and a file of a few kilobytes can inflate to
-millions of them."""
+"""Refused and blank lines up to which a file is read. A few KB can inflate to millions."""
 _BEGINNING = 200
 _STRANGE = (
     (re.compile(rb"<"), "It is a web page, or XML."),
@@ -67,7 +66,7 @@ class StagedResources(NamedTuple):
 
     @property
     def needed(self) -> dict[str, int]:
-        """The rows of what something was staged for: most pages have observations alone, each dataset costs a COPY."""
+        """The rows of the datasets to load. Each one costs a COPY, so unused ones are left out."""
         if self.report["refused"]:
             return self.rows  # a rejection may be of any of them
         found = {name: self.rows[name] for family in _FAMILIES if self.rows[family[0]] for name in family}
@@ -75,19 +74,19 @@ class StagedResources(NamedTuple):
 
 
 def fhir_identity(landed: ObjectRef, server: str, *, reload: int = 0) -> LoadIdentity:
-    """What makes the load of a page or a file the same load: the same bytes of another server are another one."""
+    """The identity of the load of a page or a file: its bytes and its server."""
     return LoadIdentity(source=SOURCE, scope=server, sha256=landed.sha256, reader_version=READER_VERSION, reload=reload)
 
 
 def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, stamped: datetime) -> StagedResources:
-    """Read landed NDJSON and write its rows below a folder. What cannot be read becomes a rejection, line by line.
+    """Read landed NDJSON and write its rows to a folder. Each unreadable line is a rejection.
 
     Args:
         source: the uncompressed file.
         folder: where the staged files go.
         server: the configured name of the server, or `file`.
-        object_key: of the landed object.
-        stamped: when the resources came, with a zone; orders those without `meta.lastUpdated`.
+        object_key: the key of the landed object.
+        stamped: when the resources arrived, with a zone. It orders those without `meta.lastUpdated`.
 
     Raises:
         NotResources: more than `MOST_REFUSED` lines cannot be read, or are blank.
@@ -113,14 +112,14 @@ _decode_any = msgspec.json.Decoder(AnyResource).decode
 
 
 class _Refusal(NamedTuple):
-    """A line that cannot be decoded; where no line before it was anything, its dataset is that of those around it."""
+    """A line that cannot be decoded. Without an earlier resource, other lines give its dataset."""
 
     dataset: Dataset | None
     reason: str
 
 
 class _Reader:
-    """Reads the lines of one file; a line that is nothing at all is refused for the dataset of the one before it."""
+    """Reads a file's lines. An unreadable line is refused for the dataset of the line before."""
 
     def __init__(self, staging: Staging, source: ResourceOrigin) -> None:
         self._staging = staging
@@ -203,7 +202,7 @@ class _Reader:
         self._staging.add_cells(dataset, cells, line=number)
 
     def _is_of_another_type(self, line: bytes) -> bool:
-        """Whether a resource does not fit because it is no patient and no observation; if so, it is counted."""
+        """Whether a resource is neither a patient nor an observation. If so, it is counted."""
         kind = _decode_any(line).resourceType
         if not kind:
             raise Unreadable("resourceType", "missing")
@@ -221,7 +220,7 @@ class _Reader:
 
 
 def _may_be_a_resource(line: bytes) -> bool:
-    """Whether a line that cannot be read was meant to be a resource: an object of that form, be it cut off."""
+    """Whether an unreadable line is meant to be a resource: such an object, perhaps cut off."""
     try:
         return _decode_any(line).resourceType != ""
     except msgspec.ValidationError:
@@ -235,7 +234,7 @@ def _dataset_of(resource: Resource) -> Dataset:
 
 
 def _reason(error: Exception) -> str:
-    """Why a line cannot become a row. What nobody foresaw of one line never stops the others.
+    """The reason why a line cannot be a row. An unexpected error never stops other lines.
 
     Raises:
         OSError, MemoryError: the error itself: it is no fault of the line.
@@ -277,7 +276,7 @@ def _some_at_once(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[list[tu
 
 
 def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """The lines that are not blank, counted from 1; `None` for one that is too long to be read at once."""
+    """The lines that are not blank, counted from 1; `None` for a line that is too long."""
     number = blank = 0
     while line := file.readline(LINE_LIMIT + 1):
         number += 1

@@ -33,7 +33,7 @@ SELECT
 
 @dataclass(frozen=True)
 class Stays:
-    """Which admissions are asked for.
+    """Which admissions are filters for.
 
     Attributes:
         begin, end: began not before, and not after.
@@ -47,7 +47,7 @@ class Stays:
 
 @dataclass(frozen=True)
 class Results:
-    """Which laboratory results are asked for.
+    """Which laboratory results are filters for.
 
     Attributes:
         begin, end: taken not before, and not after.
@@ -70,49 +70,49 @@ def patients(
     marital_status: str | None = None,
 ) -> Query:
     """Patients, by id."""
-    wanted = Conditions()
-    wanted.add("patient_id = {}", patient_id)
-    wanted.add("gender = {}", gender)
-    wanted.add("language = {}", language)
-    wanted.add("race = {}", race)
-    wanted.add("marital_status = {}", marital_status)
+    conditions = Conditions()
+    conditions.add("patient_id = {}", patient_id)
+    conditions.add("gender = {}", gender)
+    conditions.add("language = {}", language)
+    conditions.add("race = {}", race)
+    conditions.add("marital_status = {}", marital_status)
     return Query(
-        f"SELECT * FROM records.patient {wanted.where}",  # noqa: S608 - constants
+        f"SELECT * FROM records.patient {conditions.where}",  # noqa: S608 - constants
         PATIENT_COLUMNS,
-        tuple(wanted.arguments),
+        tuple(conditions.arguments),
         ("patient_id",),
     )
 
 
-def admissions(asked: Stays) -> Query:
+def admissions(filters: Stays) -> Query:
     """Admissions, by patient."""
-    wanted = Conditions()
-    wanted.add("patient_id = {}", asked.patient_id)
-    wanted.add("primary_diagnosis_code = {}", asked.diagnosis)
-    wanted.add("admission_start_date >= {}", asked.begin)
-    wanted.add("admission_start_date <= {}", asked.end)
+    conditions = Conditions()
+    conditions.add("patient_id = {}", filters.patient_id)
+    conditions.add("primary_diagnosis_code = {}", filters.diagnosis)
+    conditions.add("admission_start_date >= {}", filters.begin)
+    conditions.add("admission_start_date <= {}", filters.end)
     return Query(
-        f"SELECT * FROM records.admission {wanted.where}",  # noqa: S608 - constants
+        f"SELECT * FROM records.admission {conditions.where}",  # noqa: S608 - constants
         ADMISSION_COLUMNS,
-        tuple(wanted.arguments),
+        tuple(conditions.arguments),
         ("patient_id", "admission_id"),
     )
 
 
-def lab_results(asked: Results) -> Query:
+def lab_results(filters: Results) -> Query:
     """Laboratory results, by patient."""
-    wanted = Conditions()
-    wanted.add("patient_id = {}", asked.patient_id)
-    wanted.add("admission_id = {}", asked.admission_id)
-    wanted.add("lab_name = {}", asked.lab_name)
-    wanted.add("lab_date_time >= {}", asked.begin)
-    wanted.add("lab_date_time <= {}", asked.end)
-    wanted.add("lab_value >= {}", asked.min_value)
-    wanted.add("lab_value <= {}", asked.max_value)
+    conditions = Conditions()
+    conditions.add("patient_id = {}", filters.patient_id)
+    conditions.add("admission_id = {}", filters.admission_id)
+    conditions.add("lab_name = {}", filters.lab_name)
+    conditions.add("lab_date_time >= {}", filters.begin)
+    conditions.add("lab_date_time <= {}", filters.end)
+    conditions.add("lab_value >= {}", filters.min_value)
+    conditions.add("lab_value <= {}", filters.max_value)
     return Query(
-        f"SELECT * FROM records.lab_result {wanted.where}",  # noqa: S608 - constants
+        f"SELECT * FROM records.lab_result {conditions.where}",  # noqa: S608 - constants
         LAB_RESULT_COLUMNS,
-        tuple(wanted.arguments),
+        tuple(conditions.arguments),
         ("patient_id", "admission_id", "lab_name", "lab_date_time"),
     )
 

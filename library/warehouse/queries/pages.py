@@ -173,13 +173,13 @@ async def _after(pool: Pool, query: Query, after: str | None) -> tuple[str, list
 
 
 async def _types(pool: Pool, query: Query) -> Sequence[str]:
-    """The types of the columns that pages are cut by; asked once, since the schema is that of this program."""
-    asked = f"SELECT {', '.join(query.order)} FROM ({query.select}) q"  # noqa: S608 - constants
-    if asked not in _TYPES:
+    """The types of the columns that pages are cut by. Cached, since the schema does not change while a program runs."""
+    sql = f"SELECT {', '.join(query.order)} FROM ({query.select}) q"  # noqa: S608 - constants
+    if sql not in _TYPES:
         async with pool.acquire() as connection:
-            statement = await connection.prepare(asked)
-            _TYPES[asked] = tuple(attribute.type.name for attribute in statement.get_attributes())
-    return _TYPES[asked]
+            statement = await connection.prepare(sql)
+            _TYPES[sql] = tuple(attribute.type.name for attribute in statement.get_attributes())
+    return _TYPES[sql]
 
 
 def _encoded(keys: Sequence[str]) -> str:

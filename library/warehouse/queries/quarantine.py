@@ -47,33 +47,33 @@ def rejections(
         offset: of the record.
         raw: whether their raw forms are wanted too.
     """
-    demanded = Conditions()
-    demanded.add("source = {}", source)
-    demanded.add(
+    conditions = Conditions()
+    conditions.add("source = {}", source)
+    conditions.add(
         "load_id IN (SELECT id FROM ingest.load WHERE run_id = {} "
         "UNION SELECT unnest(load_ids) FROM ingest.run WHERE id = {})",
         run_id,
     )
-    demanded.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
-    demanded.add("topic = {}", topic)
+    conditions.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
+    conditions.add("topic = {}", topic)
     # The index of records is of rows with a topic: only who asks for such rows can use it.
-    demanded.add("topic IS NOT NULL AND partition = {}", partition)
-    demanded.add('topic IS NOT NULL AND "offset" = {}', offset)
-    return _query(demanded, raw)
+    conditions.add("topic IS NOT NULL AND partition = {}", partition)
+    conditions.add('topic IS NOT NULL AND "offset" = {}', offset)
+    return _query(conditions, raw)
 
 
 def rejection(rejection_id: int, *, raw: bool = False) -> Query:
     """One of them."""
-    demanded = Conditions()
-    demanded.add("id = {}", rejection_id)
-    return _query(demanded, raw)
+    conditions = Conditions()
+    conditions.add("id = {}", rejection_id)
+    return _query(conditions, raw)
 
 
-def _query(demanded: Conditions, raw: bool) -> Query:
+def _query(conditions: Conditions, raw: bool) -> Query:
     return Query(
-        select=f"SELECT * FROM ingest.rejection {demanded.where}",  # noqa: S608 - constants of the program
+        select=f"SELECT * FROM ingest.rejection {conditions.where}",  # noqa: S608 - constants of the program
         columns=(*COLUMNS, RAW) if raw else COLUMNS,
-        arguments=tuple(demanded.arguments),
+        arguments=tuple(conditions.arguments),
         order=("id",),
         descending=True,
         joins="LEFT JOIN ingest.load l ON l.id = q.load_id",

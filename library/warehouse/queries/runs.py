@@ -15,14 +15,14 @@ def runs(states: Sequence[RunState] | None, source: str | None, sources: Sequenc
         source: only of this one.
         sources: only of these, whatever else is asked for; `None`: of all.
     """
-    demanded = Conditions()
-    demanded.add("state = ANY ({}::text[])", [str(state) for state in states] if states else None)
-    demanded.add("source = {}", source)
-    demanded.add("source = ANY ({}::text[])", None if sources is None else list(sources))
+    conditions = Conditions()
+    conditions.add("state = ANY ({}::text[])", [str(state) for state in states] if states else None)
+    conditions.add("source = {}", source)
+    conditions.add("source = ANY ({}::text[])", None if sources is None else list(sources))
     return Query(
-        select=f"SELECT * FROM ingest.run {demanded.where}",  # noqa: S608 - constants of the program
+        select=f"SELECT * FROM ingest.run {conditions.where}",  # noqa: S608 - constants of the program
         columns=tuple(Run.model_fields),
-        arguments=tuple(demanded.arguments),
+        arguments=tuple(conditions.arguments),
         order=("started_at", "id"),
         descending=True,
     )

@@ -23,7 +23,7 @@ Api = Annotated[Context, Depends(context)]
 
 
 class NewToken(BaseModel):
-    """The token that is wanted."""
+    """A token to create."""
 
     name: str = Field(
         description="Whom it is for, or what.", max_length=200, pattern=NO_NUL, examples=["ward dashboard"]
@@ -39,14 +39,14 @@ async def list_tokens(request: Request, api: Api, limit: Limit = 100, after: Aft
 
 
 @router.post("/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 413))
-async def create_token(wanted: NewToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+async def create_token(body: NewToken, response: Response, api: Api, caller: Caller) -> MadeToken:
     """Make a token; it is shown only in this answer."""
-    expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
-    scopes = sorted(set(wanted.scopes))
-    token_id, token = await api.tokens.create(wanted.name, scopes, expires_at=expires_at)
+    expires_at = datetime.now(UTC) + timedelta(days=body.days) if body.days else None
+    scopes = sorted(set(body.scopes))
+    token_id, token = await api.tokens.create(body.name, scopes, expires_at=expires_at)
     await api.audit.record(str(caller.token_id), "create_token", str(token_id), scopes=scopes)
     response.headers["Location"] = f"/access/tokens/{token_id}"
-    return MadeToken(id=token_id, token=token, name=wanted.name, scopes=scopes, expires_at=expires_at)
+    return MadeToken(id=token_id, token=token, name=body.name, scopes=scopes, expires_at=expires_at)
 
 
 @router.delete("/tokens/{token_id}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))

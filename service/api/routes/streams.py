@@ -96,11 +96,11 @@ async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = 
 
 
 @router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
-async def rewind(topic: Topic, wanted: Rewind, api: Api, caller: Caller) -> Positions:
+async def rewind(topic: Topic, body: Rewind, api: Api, caller: Caller) -> Positions:
     """Load records again from an offset or a time. A corrected decoder may change their rows."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "rewind_stream", topic)
-    rewound = await steering.rewind(topic, wanted.target, wanted.partition)
+    rewound = await steering.rewind(topic, body.target, body.partition)
     await start_drains(api.starter.client, api.settings, rewound)
     return Positions(items=rewound)
 

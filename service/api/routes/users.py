@@ -27,7 +27,7 @@ Name = Annotated[str, InPath(pattern=f"^{NAME}$", examples=["st-elsewhere"])]
 
 
 class NewUser(BaseModel):
-    """The user who is wanted, and is granted nothing yet."""
+    """A user to create. New users have no grants."""
 
     name: str = Field(pattern=f"^{NAME}$", examples=["st-elsewhere"])
     password: str | None = Field(
@@ -53,7 +53,7 @@ class Change(BaseModel):
 
 
 class NewUserToken(BaseModel):
-    """The token that is wanted: it may do what its user is granted."""
+    """A token to create. It has the grants of its user."""
 
     days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
 
@@ -65,30 +65,30 @@ async def list_users(request: Request, api: Api, limit: Limit = 100, after: Afte
 
 
 @router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 409, 413))
-async def create_user(wanted: NewUser, api: Api, caller: Caller) -> MadeUser:
+async def create_user(body: NewUser, api: Api, caller: Caller) -> MadeUser:
     """Make a user."""
-    user_id = await Users(api.pool).create(wanted.name, wanted.password)
+    user_id = await Users(api.pool).create(body.name, body.password)
     await api.audit.record(str(caller.token_id), "create_user", str(user_id))
-    return MadeUser(id=user_id, name=wanted.name)
+    return MadeUser(id=user_id, name=body.name)
 
 
 @router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, 404, 413))
-async def change_user(name: Name, wanted: Change, api: Api, caller: Caller) -> None:
+async def change_user(name: Name, body: Change, api: Api, caller: Caller) -> None:
     """Give a user another password, or disable or enable one."""
     users = Users(api.pool)
     user_id = str(await users.id_of(name))
-    if wanted.password is not None:
-        await users.set_password(name, wanted.password)
+    if body.password is not None:
+        await users.set_password(name, body.password)
         await api.audit.record(str(caller.token_id), "set_password", user_id)
-    if wanted.disabled is not None:
-        await (users.disable if wanted.disabled else users.enable)(name)
-        await api.audit.record(str(caller.token_id), "disable_user" if wanted.disabled else "enable_user", user_id)
+    if body.disabled is not None:
+        await (users.disable if body.disabled else users.enable)(name)
+        await api.audit.record(str(caller.token_id), "disable_user" if body.disabled else "enable_user", user_id)
 
 
 @router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 404, 413))
-async def create_token(name: Name, wanted: NewUserToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+async def create_token(name: Name, body: NewUserToken, response: Response, api: Api, caller: Caller) -> MadeToken:
     """Make a token of a user; it is shown only in this answer, and taken back as every token is."""
-    expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
+    expires_at = datetime.now(UTC) + timedelta(days=body.days) if body.days else None
     user_id = await Users(api.pool).id_of(name)
     token_id, token = await api.tokens.create(name, [], expires_at=expires_at, user_id=user_id)
     await api.audit.record(str(caller.token_id), "create_token", str(token_id), user=str(user_id))

@@ -81,20 +81,20 @@ class BulkTrigger(BaseModel):
 
 
 @router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, also=Scope.READ_PATIENTS))
-async def import_zipcodes(wanted: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
+async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
-    for number, zipcode in enumerate(wanted.zipcodes, start=1):
+    for number, zipcode in enumerate(body.zipcodes, start=1):
         if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
             raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.", field=f"zipcodes.{number}")
     gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def start(zipcode: str) -> RunHandle:
         async with gate:
-            handle = await import_zipcode(api.starter, zipcode, server=wanted.server)
+            handle = await import_zipcode(api.starter, zipcode, server=body.server)
             await started_by(api, caller, handle)
             return handle
 
-    zipcodes = list(dict.fromkeys(wanted.zipcodes))
+    zipcodes = list(dict.fromkeys(body.zipcodes))
     handles = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes))
     if len(handles) == 1:
         response.headers["Location"] = f"/runs/{run_id(handles[0])}"
@@ -132,8 +132,8 @@ async def import_bulk(request: Request, response: Response, api: Api, caller: Ca
         async with request.form(max_files=1, max_fields=10) as form:
             handle = await _upload(api, form)
     elif kind == "application/json":
-        wanted = await _trigger(request)
-        handle = await import_fhir_from(api.starter, wanted.url, server=wanted.server)
+        trigger = await _trigger(request)
+        handle = await import_fhir_from(api.starter, trigger.url, server=trigger.server)
     else:
         raise UnsupportedMediaType(
             "The body is neither multipart/form-data nor JSON.",

@@ -73,14 +73,14 @@ async def zipcode(
     request: Request, api: Api, caller: Caller, zipcode: Annotated[str, InPath(max_length=40)], server: Server = None
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
-    wanted = _checked(api, zipcode)
-    rows = await audited(SOURCE, api, caller, request, queries.zipcode(api.reader, wanted, server))
+    checked = _checked(api, zipcode)
+    rows = await audited(SOURCE, api, caller, request, queries.zipcode(api.reader, checked, server))
     if not rows:
         raise NotFound(
             "Nothing is known of this zip code.", advice="`POST /zipcodes` imports it from a server.", field="zipcode"
         )
     return Zipcode(
-        zipcode=wanted,
+        zipcode=checked,
         patients=sum(row["patients"] for row in rows),
         observations=sum(row["observations"] for row in rows),
         servers=[
@@ -114,7 +114,7 @@ async def patients(
     after: After = None,
 ) -> Response:
     """Patients, by id."""
-    wanted = queries.PatientFilters(
+    filters = queries.PatientFilters(
         server=server,
         zipcode=zipcode,
         family=_named("family", family),
@@ -123,7 +123,7 @@ async def patients(
         born_from=birth_date_from,
         born_to=birth_date_to,
     )
-    found = listed(request, api.reader, queries.patients(wanted), limit=limit, after=after)
+    found = listed(request, api.reader, queries.patients(filters), limit=limit, after=after)
     return await audited(SOURCE, api, caller, request, found)
 
 
@@ -156,7 +156,7 @@ async def observations_of_patient(
     """The observations of one patient, the newest first."""
 
     async def reading() -> Response:
-        wanted = queries.ObservationFilters(
+        filters = queries.ObservationFilters(
             server=await _server_of_patient(api, patient_id, server),
             patient_id=patient_id,
             code=code,
@@ -164,7 +164,7 @@ async def observations_of_patient(
             begin=begin,
             end=to,
         )
-        return await listed(request, api.reader, queries.observations(wanted), limit=limit, after=after)
+        return await listed(request, api.reader, queries.observations(filters), limit=limit, after=after)
 
     return await audited(SOURCE, api, caller, request, reading())
 
@@ -191,8 +191,8 @@ async def observations(
         of = server
         if patient_id is not None and server is None:
             of = _only(await queries.servers_of_observations(api.reader, patient_id))
-        wanted = queries.ObservationFilters(of, patient_id, code, category, begin, to, min_value, max_value)
-        return await listed(request, api.reader, queries.observations(wanted), limit=limit, after=after)
+        filters = queries.ObservationFilters(of, patient_id, code, category, begin, to, min_value, max_value)
+        return await listed(request, api.reader, queries.observations(filters), limit=limit, after=after)
 
     return await audited(SOURCE, api, caller, request, reading())
 

@@ -82,8 +82,8 @@ async def lab_results(
     after: After = None,
 ) -> Response:
     """Laboratory results, by patient."""
-    asked = queries.Results(patient_id, admission_id, lab_name, begin, to, min_value, max_value)
-    found = listed(request, api.reader, queries.lab_results(asked), limit=limit, after=after)
+    filters = queries.Results(patient_id, admission_id, lab_name, begin, to, min_value, max_value)
+    found = listed(request, api.reader, queries.lab_results(filters), limit=limit, after=after)
     return await audited(SOURCE, api, caller, request, found)
 
 

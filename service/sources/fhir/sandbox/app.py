@@ -177,20 +177,20 @@ class Sandbox:
 
     def _check_token(self, call: FhirCall) -> None:
         token = self.options.token
-        given = call.request.headers.get("authorization")
-        if token and given != f"Bearer {token}" and call.kind != "metadata":
+        authorization = call.request.headers.get("authorization")
+        if token and authorization != f"Bearer {token}" and call.kind != "metadata":
             raise CallRefused(401, "login", "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
 
     def _named(self, kind: str, request: Request, parameters: Parameters) -> tuple[str, str]:
         """The kind of a call, and what it asks for."""
-        given = dict(parameters)
-        if bundle.PAGES in given:
+        values = dict(parameters)
+        if bundle.PAGES in values:
             try:
-                snapshot = self.snapshots.get(given[bundle.PAGES])
+                snapshot = self.snapshots.get(values[bundle.PAGES])
             except PageExpired:
-                return "page", str(sorted(given.items()))
-            del given[bundle.PAGES]  # the id is different for each search, so it must not be part of `what`
-            return f"page {snapshot.kind}", f"{snapshot.query} {sorted(given.items())}"
+                return "page", str(sorted(values.items()))
+            del values[bundle.PAGES]  # the id is different for each search, so it must not be part of `what`
+            return f"page {snapshot.kind}", f"{snapshot.query} {sorted(values.items())}"
         if name := request.path_params.get("kind"):
             kind = f"{kind} {name}"
         return kind, f"{kind} {request.path_params.get('id', '')}?{parameters}"

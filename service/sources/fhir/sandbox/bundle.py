@@ -54,14 +54,14 @@ class Position:
         Raises:
             BadSearch: this server did not make the link.
         """
-        given = dict(parameters)
+        values = dict(parameters)
         try:
-            offset, count, empty = (int(given.get(n, "0")) for n in ("_getpagesoffset", "_count", "_empty"))
+            offset, count, empty = (int(values.get(n, "0")) for n in ("_getpagesoffset", "_count", "_empty"))
         except ValueError as error:
             raise BadSearch("This is not a page link of this server.") from error
         if min(offset, empty) < 0 or count < 1:
             raise BadSearch("This is not a page link of this server.")
-        return Position(offset, count, empty, given.get("_again") == "1")
+        return Position(offset, count, empty, values.get("_again") == "1")
 
 
 @dataclass(frozen=True)
