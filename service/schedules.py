@@ -39,7 +39,7 @@ class Scheduled:
         workflow: its `run` method.
         arguments: of the workflow, from the settings.
         wanted: whether the settings want it.
-        at_once: whether the first run starts with the schedule, rather than when the first interval has passed.
+        at_once: whether making the schedule also starts a run, rather than when the first interval has passed.
     """
 
     name: str
@@ -70,13 +70,14 @@ class Scheduled:
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=self.every),
         )
 
-        def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
+        def update(present: ScheduleUpdateInput) -> ScheduleUpdate:
+            schedule.state = present.description.schedule.state  # a schedule that somebody has paused stays paused
             return ScheduleUpdate(schedule=schedule)
 
         handle = client.get_schedule_handle(self.id(settings))
         try:
             await client.create_schedule(self.id(settings), schedule)
         except ScheduleAlreadyRunningError:
-            await handle.update(anew)
+            await handle.update(update)
         if self.at_once:
             await handle.trigger()

@@ -41,6 +41,8 @@ class Source:
         scopes: that its routes need, beside those that all sources share.
         posting_apis: the APIs that users may be granted; `POST /api_{name}` is the route of each.
         commands: by group of the command line, the module in its room whose `app` has its commands.
+        command_groups: groups that it adds to the command line, with their help.
+        fetching: its activities that fetch from a server elsewhere: commands say so when one takes long.
         stack_parts: names of the parts of the embedded stack that it brings.
         statuses: of its errors, as answers of the API.
         parameters: of its routes that read patient data, for the audit.
@@ -55,6 +57,8 @@ class Source:
     scopes: tuple[str, ...] = ()
     posting_apis: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
+    command_groups: Mapping[str, str] = field(default_factory=dict)
+    fetching: tuple[str, ...] = ()
     stack_parts: tuple[str, ...] = ()
     statuses: Mapping[type[WardflowError], HTTPStatus] = field(default_factory=dict)
     parameters: Parameters = Parameters()
@@ -63,9 +67,8 @@ class Source:
 MODULES: Mapping[str, str] = {
     "worker": "PART: its workflows, its activities by queue, its schedules",
     "topics": "feeds(settings), and POSTING_APIS: its topics, and who posts to them",
-    "starts": "what starts its runs",
     "routes": "PART: its REST routes",
-    "demo": "demonstrate(settings): its part of `wardflow demo`",
+    "demo": "demonstrate(settings), and look_at(settings, typed): its part of `wardflow demo`",
     "stack": "parts(settings): makes its parts of the embedded stack, by name",
 }
 """The modules in a source's room that processes look for, and what each has."""
