@@ -1,4 +1,4 @@
-"""Settings of the FHIR source: the servers that are read, and the sandbox of the embedded stack."""
+"""Settings of the FHIR source: the servers, and the sandbox of the embedded stack."""
 
 import re
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class FhirSettings(Section):
         page_size: resources of a page. A server may send fewer.
         batch: patients in one search for observations.
         window: searches that run at once.
-        large_zipcode: an import with more searches than this is divided among child workflows.
+        large_zipcode: an import with more patients than this is divided among child workflows.
         part: searches of such a child workflow.
         history: events after which a workflow continues as new.
         rate: calls a second, over all workers.
@@ -115,11 +115,11 @@ class FhirSettings(Section):
 
 
 class SandboxSettings(Section):
-    """The FHIR server with synthetic sample data, as a part of the embedded stack.
+    """The FHIR server with synthetic data in the embedded stack.
 
     Attributes:
-        fhir_sandbox: whether it runs beside the others.
-        fhir_sandbox_port: a port of your own; `None`: the one used last time if it is free, else any free one.
+        fhir_sandbox: whether it is part of the stack.
+        fhir_sandbox_port: a fixed port; `None`: the port of last time if it is free, else any free port.
     """
 
     fhir_sandbox: bool = True
@@ -127,5 +127,5 @@ class SandboxSettings(Section):
 
 
 def from_stack(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that a running stack gives: where its sandbox is."""
+    """The settings of a running stack: the URL of its sandbox."""
     return {"sandbox_url": state["fhir_sandbox"]["url"]} if "fhir_sandbox" in state else {}

@@ -25,7 +25,7 @@ class RecordTopics(Section):
     """The topics of records, in the section `kafka`.
 
     Attributes:
-        patient_topic, admissions_topic, lab_results_topic: their names in the cluster.
+        patient_topic, admissions_topic, lab_results_topic: the topics' names in the cluster.
     """
 
     patient_topic: TopicName = "patient"
@@ -34,5 +34,5 @@ class RecordTopics(Section):
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """All of them."""
+        """All topics of records."""
         return (self.patient_topic, self.admissions_topic, self.lab_results_topic)

@@ -1,4 +1,4 @@
-"""Settings of what Wardflow itself does, whatever the source: its processes and their limits."""
+"""Settings of Wardflow's own processes and their limits, whatever the source."""
 
 import os
 from pathlib import Path

@@ -86,14 +86,14 @@ class ObjectStoreSettings(Section):
 
 
 class KafkaCluster(Section):
-    """Any Kafka cluster.
+    """A Kafka cluster.
 
     Attributes:
         enabled: `false` turns Kafka off. Then there are no streams, and no records can be posted.
         bootstrap_servers: host:port, several separated by commas; `None`: the embedded broker.
         sasl_mechanism, sasl_user, sasl_password: the login if `security_protocol` begins with SASL.
         ca_file: certificates to trust instead of the system's.
-        partitions, replication: of a topic that `wardflow migrate` makes; a topic that is there is left as it is.
+        partitions, replication: used when `wardflow migrate` creates a topic. Existing topics are not changed.
         request_timeout: seconds that one request may take.
     """
 
@@ -129,14 +129,14 @@ class EmbeddedStack(Section):
     """The embedded stack.
 
     Attributes:
-        folder: data, logs, keys and `stack.json` of the embedded stack. A relative path starts at the working folder;
-            the default is `.wardflow` in the checkout, wherever a command is called.
-        user: who runs Postgres where root starts the stack; `None`: `embedded_postgres`, who is made where missing, or
-            where that user cannot reach checkout and data, root itself in a user namespace.
-        jars: where Kafka's jars are kept for all stacks of this user; `None`: in the user's cache folder.
-        maven_repository: where they are fetched from; `None`: from where everybody does.
+        folder: the folder of data, logs, keys and `stack.json`. A relative path starts at the working folder. The
+            default is `.wardflow` in the checkout, from every working folder.
+        user: the user that runs Postgres when root starts the stack; `None`: `embedded_postgres`, who is created if
+            missing, or root in a user namespace if that user cannot read checkout and data.
+        jars: the folder of Kafka's jars for all stacks of this user; `None`: a folder in the user's cache.
+        maven_repository: the URL to download them from; `None`: Maven's central repository.
         reload: for developers: restart worker and API when their code changes.
-        *_port: a port of your own; `None`: the one used last time if it is free, else any free one.
+        *_port: a fixed port; `None`: the port of last time if it is free, else any free port.
     """
 
     folder: Path = Field(default_factory=default_folder)

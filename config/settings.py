@@ -166,7 +166,7 @@ class _StackFileSource(_DependentSource):
             return {}
         found: dict[str, Any] = {}
         for server in SERVERS:
-            # A part that was named by a setting is taken from there whole: half an address of each would fit neither.
+            # If a setting has a server's address, take nothing of that server from the file: it would not match.
             if server.part in stack and not self._earlier_value(server.section, server.address):
                 found[server.section] = server.in_settings(stack)
         if self._kafka_is_turned_off(stack):

@@ -1,4 +1,4 @@
-"""What `stack.json` says of the servers, and which settings that is: both directions from one table."""
+"""One table that translates between the servers in `stack.json` and their settings, in both directions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ type State = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server of the stack that somebody else may run as well.
+class StackServer:
+    """A server of the stack, which may also be an external one.
 
     Attributes:
         part: its name in `stack.json`.
-        section: of the settings.
-        address: the setting that says whether a server is named at all.
-        settings: by their names: the entry of `stack.json` and its key that have the value.
+        section: its section of the settings.
+        address: the setting with the server's address. If it is empty, no external server is used.
+        settings: for each setting, the entry of `stack.json` and the key that have its value.
     """
 
     part: str
@@ -25,13 +25,13 @@ class Server:
     settings: Mapping[str, tuple[str, str]]
 
     def in_settings(self, state: State) -> dict[str, Any]:
-        """Return the section's settings as a running stack gives them; none where the part does not run."""
+        """The section's settings from a running stack; empty if the part does not run."""
         if self.part not in state:
             return {}
         return {name: state.get(entry, {}).get(key) for name, (entry, key) in self.settings.items()}
 
     def in_stack_file(self, section: object) -> dict[str, dict[str, Any]]:
-        """Return the entries for a server that the settings name; none where they name no server."""
+        """The entries of a server that the settings name; empty if they name none."""
         values = {name: plain(getattr(section, name)) for name in self.settings}
         entries: dict[str, dict[str, Any]] = {}
         if values[self.address]:
@@ -42,13 +42,13 @@ class Server:
 
 
 SERVERS = (
-    Server(
+    StackServer(
         "postgres",
         "postgres",
         "dsn",
         {"dsn": ("postgres", "url"), "read_only_dsn": ("postgres", "read_only_url")},
     ),
-    Server(
+    StackServer(
         "temporal",
         "temporal",
         "address",
@@ -58,11 +58,11 @@ SERVERS = (
             "ui_url": ("temporal_ui", "url"),
         },
     ),
-    Server("s3", "s3", "url", {name: ("s3", name) for name in ("url", "bucket", "access_key", "secret_key")}),
-    Server("kafka", "kafka", "bootstrap_servers", {"bootstrap_servers": ("kafka", "bootstrap_servers")}),
+    StackServer("s3", "s3", "url", {name: ("s3", name) for name in ("url", "bucket", "access_key", "secret_key")}),
+    StackServer("kafka", "kafka", "bootstrap_servers", {"bootstrap_servers": ("kafka", "bootstrap_servers")}),
 )
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a setting of whatever type
-    """Return a secret's text, and any other value as it is."""
+    """The text of a secret; any other value unchanged."""
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value

@@ -1,4 +1,4 @@
-"""Posted records on their way to Kafka: read, keyed, accepted only once all replicas in sync have them."""
+"""Sends posted records to Kafka: checks and keys them, and waits until all in-sync replicas have them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,7 @@ class Posts:
     """Sends the records of requests to Kafka.
 
     Attributes:
-        most: records that may wait for Kafka at once.
+        limit: the most records that wait for Kafka at once.
     """
 
     producer: Producer
@@ -128,7 +128,7 @@ class Posts:
     _waiting: int = field(default=0, init=False)
 
     async def post(self, api: PostingApi, caller: Principal, body: bytes) -> list[Accepted]:
-        """Bring the records of a request to Kafka: all of them, or an error.
+        """Send all records of a request to Kafka, or raise an error.
 
         Raises:
             NotRecords: the body has no records.
@@ -140,7 +140,7 @@ class Posts:
         values = records_of(body)
         if seconds := self.rates.take(caller.id, len(values)):
             RECORDS.labels(api.name, "too_fast").inc(len(values))
-            error = TooFast("You post more records than you may in this time.")
+            error = TooFast("You post more records than are allowed in this time.")
             error.retry_after = math.ceil(seconds)
             raise error
         try:
@@ -190,7 +190,7 @@ def records_of(body: bytes) -> list[bytes]:
 
 
 def checked(api: PostingApi, values: Sequence[bytes]) -> list[Outgoing]:
-    """The records with their keys.
+    """Check records, and add their keys.
 
     Raises:
         RecordsRefused: some cannot be read; it has all errors of each.

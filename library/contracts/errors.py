@@ -10,11 +10,11 @@ Exception
     ├── ApiError
     │   ├── Forbidden
     │   ├── NotFound
-    │   ├── OnSeveralServers
     │   ├── Unauthenticated
     │   ├── UnderWay
     │   ├── Unprocessable
     │   └── UnsupportedMediaType
+    ├── CodeHasChanged
     ├── CommandFailed
     ├── ConfigurationError
     │   ├── KafkaTurnedOff
@@ -39,7 +39,8 @@ Exception
     ├── LoadRejected
     │   ├── BatchRefused
     │   ├── ExpectationFailed
-    │   └── StagedObjectMalformed
+    │   ├── StagedObjectMalformed
+    │   └── StepFailed
     ├── MachineLacks
     ├── NoSuchRejection
     ├── NoSuchRun
@@ -48,6 +49,7 @@ Exception
     ├── NotAName
     ├── NotAPassword
     ├── NotRecords
+    ├── NothingToMerge
     ├── ObjectDamaged
     ├── ObjectMissing
     ├── OffsetNotHeld
@@ -55,10 +57,11 @@ Exception
     ├── OutcomeUnknown (retryable)
     ├── PartKeepsDying
     ├── PartNotHealthy
+    ├── PostgresTooOld
     ├── QueryRefused
     ├── ReaderUnavailable (retryable)
     ├── RecordsRefused
-    ├── SandboxSilent
+    ├── SeveralHeads
     ├── SignInsBusy (retryable)
     ├── SlowedDown
     ├── StackFailed
@@ -81,9 +84,9 @@ Exception
     ├── UserExists
     └── WarehouseUnavailable (retryable)
 
-A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, in `ingest.run` and for scripts.
-So a class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are
-caught in the room that raises them. A test compares this tree with the classes.
+A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, `ingest.run` and for scripts. So a
+class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are caught
+in the room that raises them. A test compares this tree with the classes.
 """
 
 from __future__ import annotations  # the checks before an installation run on older Pythons

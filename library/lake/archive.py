@@ -74,7 +74,7 @@ class Archive:
         until = monotonic() + seconds
         table = await asyncio.to_thread(BronzeTable.open, self._storage, self._topic)
         async with Cluster(self._connection) as cluster:
-            state = _ArchiveState(table, await cluster.topic(self._topic), self._every, on_progress)
+            state = _ArchiveCall(table, await cluster.topic(self._topic), self._every, on_progress)
         await on_progress(state.result())
         try:
             while (monotonic() < until or state.pending) and not must_end():
@@ -96,7 +96,7 @@ class Archive:
         return state.result()
 
     async def _read(
-        self, state: "_ArchiveState", until: float, on_read: Callable[[int], object], must_end: Callable[[], bool]
+        self, state: "_ArchiveCall", until: float, on_read: Callable[[int], object], must_end: Callable[[], bool]
     ) -> None:
         async with Reader(self._connection, self._topic, state.open_partitions, topic_id=state.topic_id) as reader:
             while ((left := until - monotonic()) > 0 or state.pending) and not must_end():
@@ -105,7 +105,7 @@ class Archive:
                 on_read(state.records)
 
 
-class _ArchiveState:
+class _ArchiveCall:
     """The state of one call: positions, records that wait for the append, gaps, stopped partitions."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`POST /api_{name}` of every posting API: records in, by users who are granted that."""
+"""`POST /api_{name}` of every posting API: users with a grant post records."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -115,11 +115,11 @@ _KEY = HEADER.lower().encode()
 
 @asynccontextmanager
 async def opened_posts(settings: Settings) -> AsyncIterator[Posts]:
-    """The way to Kafka, which need not be there yet."""
-    wanted = settings.records
-    async with Producer(kafka_connection(settings), deliver_within=wanted.deliver_within) as producer:
-        rates = Rates(per_second=wanted.per_second, burst=wanted.burst)
-        yield Posts(producer, settings, rates, wanted.under_way)
+    """Open the connection to Kafka for posts. Kafka may start later."""
+    limits = settings.records
+    async with Producer(kafka_connection(settings), deliver_within=limits.deliver_within) as producer:
+        rates = Rates(per_second=limits.per_second, burst=limits.burst)
+        yield Posts(producer, settings, rates, limits.under_way)
 
 
 def _endpoint(api: PostingApi) -> Callable[[Request], Any]:
@@ -156,7 +156,7 @@ def _refused(refused: RecordsRefused) -> Response:
 
 
 def _body(api: PostingApi) -> dict[str, Any]:
-    """The request body for the OpenAPI document, from the types that read it."""
+    """The request body for the OpenAPI document, made from the types that read it."""
     wire = api.wire
     _, schemas = msgspec.json.schema_components([wire])
     one = schemas[wire.__name__]
@@ -180,9 +180,9 @@ for _api in posting_apis():
         status_code=HTTPStatus.ACCEPTED,
         response_model=Posted,
         summary=f"Post {_api.name.replace('_', ' ')}",
-        description=f"One record or a list of up to {LONGEST:,}. 202 means that all replicas in sync, a majority at "
-        "least, have all of them; "
-        "503 that some may be there, and that the request can be repeated: a record that comes twice changes nothing.",
+        description=f"One record, or a list of up to {LONGEST:,}. 202 means that all in-sync replicas (at least a "
+        "majority) have all records. 503 means that some may be stored; send the request again, since a record that is "
+        "sent twice changes nothing.",
         operation_id=f"post_{_api.name}",
         responses=_responses(),
         dependencies=[Depends(bearer), Depends(basic)],  # for the OpenAPI document

@@ -25,7 +25,7 @@ app.command()(users.ungrant)
 
 @token.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whom it is for, or what.")],
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
     scope: Annotated[
         list[str],
         typer.Option(

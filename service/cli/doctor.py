@@ -20,7 +20,7 @@ COLOURS = {"running": "green", "not answering": "red", "not running": "yellow", 
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what runs, where its data and logs are, and what is wrong."""
+    """Show what runs, where its data and logs are, and what is wrong."""
 
     async def main() -> Report:
         report_waits_to(say)

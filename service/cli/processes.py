@@ -58,7 +58,7 @@ def migrate(
         typer.Option(help="For developers: write a revision that follows all newest ones, and change nothing else."),
     ] = None,
 ) -> None:
-    """Make everything that must exist, or bring it up to date: schema, role, bucket, topics, namespace, schedules."""
+    """Create or update everything that must exist: schema, role, bucket, topics, namespace, schedules."""
     if merge:
         with errors_as_sentences():
             out.print(f"Written: {merge_revisions(merge)}")

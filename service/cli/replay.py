@@ -3,11 +3,13 @@
 No activity runs: each answers what the history says. Payloads are decrypted with the key ring of the settings.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from temporalio.client import WorkflowHistory
+from temporalio.converter import DefaultFailureConverter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from config.settings import Settings
@@ -49,7 +51,8 @@ def replay(
         # The sandbox and the limit of two seconds for a step would end a debugger.
         replayer = Replayer(
             workflows=ALL_WORKFLOWS,
-            data_converter=data_converter(settings),
+            # Errors of the code under test are shown, so their texts are not encrypted.
+            data_converter=replace(data_converter(settings), failure_converter_class=DefaultFailureConverter),
             workflow_runner=UnsandboxedWorkflowRunner(),
             debug_mode=True,
         )

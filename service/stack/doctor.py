@@ -34,7 +34,7 @@ BOOTSTRAP_WITHIN = 8.0
 DISK_NEEDED = 2 * 1024**3
 PARTS = ("postgres", "s3", "temporal", "kafka", "worker", "api")
 OURS = ("worker", "api", *STACK_PARTS)
-"""Nothing of the bootstrap needs these."""
+"""Parts that the bootstrap does not need."""
 
 _DRAIN_STOPPED = "Decide on an offset, then run `wardflow streams rewind TOPIC --partition NUMBER --to …`."
 _ARCHIVE_STOPPED = "Its table has more records than the topic. Create the topic again, and the archive continues."
@@ -99,9 +99,9 @@ async def examine(settings: Settings, check_bootstrap: BootstrapCheck | None = N
     # Import clients first: it can take seconds, and must not count as the time in which a server answers.
     for client in ("asyncpg", "httpx", "temporalio.client", "service.bootstrap"):
         import_module(client)
-    # On real servers nobody misses it.
-    beside = () if supervisor is None else tuple(of_sources(settings))
-    names = (*PARTS, *beside)
+    # Parts of sources are expected only in an embedded stack.
+    source_parts = () if supervisor is None else tuple(of_sources(settings))
+    names = (*PARTS, *source_parts)
     results = await asyncio.gather(*(_examine_part(name, entries.get(name), settings) for name in names))
     parts = tuple(part for part, _ in results)
     free = shutil.disk_usage(nearest_existing(folder)).free
@@ -184,7 +184,7 @@ async def _examine_part(name: str, entry: Entry | None, settings: Settings) -> t
 
 
 def too_old(version: str) -> Finding | None:
-    """What is wrong with a version of Postgres, if anything is."""
+    """The problem of a version of Postgres; `None` if it is new enough."""
     try:
         check_version(version)
     except PostgresTooOld as error:

@@ -1,4 +1,4 @@
-"""Worker and API: our own processes, started with our own environment. They find their servers in `stack.json`."""
+"""Worker and API in the stack. They inherit the full environment, and find their servers in `stack.json`."""
 
 import os
 import shlex
@@ -20,12 +20,12 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 type MakeOwn = Callable[[Settings, Path, Ports], Awaitable[StackPart]]
-"""Makes a process of ours that stands on none of the servers: settings, the stack's folder, its ports."""
+"""Makes a process that needs none of the servers, from the settings, the stack's folder and its ports."""
 _CODE = ("config", "library", "activities", "workflows", "service")
 
 
 async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> StackPart:
-    """Choose the port of `worker` or `api` (command and section of the settings) and say how to start it."""
+    """Choose the port of `worker` or `api` (a command and a section of the settings), and return how to start it."""
     url = f"http://127.0.0.1:{ports.choose(name, getattr(settings.stack, f'{name}_port'))}"
     variables = {
         "STACK__FOLDER": str(folder),
@@ -47,7 +47,7 @@ async def make(name: str, settings: Settings, folder: Path, ports: Ports) -> Sta
 
 
 def _restarted_on_changes(command: tuple[str, ...], *, within: float) -> tuple[str, ...]:
-    """The command under watchfiles, which also waits for the next change when the code does not start."""
+    """The command, run by watchfiles. If the code does not start, watchfiles waits for the next change."""
     watch = (sys.executable, "-P", "-m", "watchfiles", "--filter", "python", "--verbosity", "warning")
     patience = ("--sigint-timeout", f"{within:.0f}", "--target-type", "command")
     return (*watch, *patience, shlex.join(command), *(str(CHECKOUT / name) for name in _CODE))

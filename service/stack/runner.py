@@ -38,12 +38,12 @@ class PartNotHealthy(WardflowError):
 
 
 def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
-    """The parts that sources bring and the settings want, by name."""
+    """The parts of sources that the settings turn on, by name."""
     return {name: make for module in modules("stack") for name, make in module.parts(settings).items()}
 
 
 def ignore_progress(_: Progress) -> None:
-    """Progress that is of interest to nobody."""
+    """Ignore the progress."""
 
 
 class Stack:
@@ -219,7 +219,7 @@ async def run_stack(
 
 async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[object]], *, with_worker: bool) -> None:
     # No other part needs the parts of sources, so they start at the same time as the servers.
-    of_the_sources = asyncio.create_task(stack.start(*of_sources(stack.settings)))
+    source_parts = asyncio.create_task(stack.start(*of_sources(stack.settings)))
     try:
         await stack.start(*SERVERS)
         stack.on_progress(Progress("bootstrap", "starting"))
@@ -227,10 +227,10 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
         stack.on_progress(Progress("bootstrap", "done"))
         if with_worker:
             await stack.start(*OWN)
-        await of_the_sources
+        await source_parts
     finally:
-        of_the_sources.cancel()
-        await asyncio.gather(of_the_sources, return_exceptions=True)
+        source_parts.cancel()
+        await asyncio.gather(source_parts, return_exceptions=True)
     stack.announce()
 
 

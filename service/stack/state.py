@@ -72,7 +72,7 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
             section = getattr(fresh, server.section)
             changed[server.section] = {name: getattr(section, name) for name in server.settings}
     is_off_by_file = not settings.kafka.enabled and "kafka" not in stale and bool(stale)
-    if is_off_by_file:  # only the killed stack may have been without Kafka
+    if is_off_by_file:  # Kafka may have been turned off for the killed stack only
         changed["kafka"] = changed.get("kafka", {}) | {"enabled": fresh.kafka.enabled}
     return _changed(settings, changed)
 

@@ -119,7 +119,7 @@ class WorkbookArchive:
         return self._hidden[sheet].get(f"{column_letters(column)}{row + 1}")
 
     def sheet_part(self, sheet: str) -> bytes:
-        """The XML of the sheet with that name; empty where it is not found."""
+        """The XML of the sheet with this name; empty if it is not found."""
         targets = {
             relation.get("Id"): relation.get("Target", "")
             for relation in _elements(self._part("xl/_rels/workbook.xml.rels"), "Relationship")
@@ -166,14 +166,14 @@ def _hidden_cells(part: bytes) -> Iterator[tuple[str, HiddenContent]]:
 
 
 def _elements(part: bytes, name: str) -> Iterator[Element]:
-    """The elements of one name, whatever their namespace; each loses its content after its turn."""
+    """The elements with a name, in any namespace. Each is cleared after its turn, to save memory."""
     try:
         for _, element in iterparse(io.BytesIO(part)) if part else ():
             if _local(element.tag) == name:
                 yield element
             element.clear()
     except (ParseError, DefusedXmlException) as error:
-        raise WorkbookDamaged("A part of the archive is not the XML that it should be.") from error
+        raise WorkbookDamaged("A part of the archive is not valid XML.") from error
 
 
 def _local(name: str) -> str:

@@ -82,9 +82,9 @@ class Grid:
             above: negative numbers are accepted if they are greater than this.
 
         Raises:
-            NumberExpected: it holds something else, or a number that beds cannot have.
-            FormulaWithoutValue: it holds a formula that was never calculated.
-            WorkbookDamaged: it is empty, and the sheet's XML cannot be read.
+            NumberExpected: the cell has something else, or a number that is not possible for beds.
+            FormulaWithoutValue: the cell has a formula that was never calculated.
+            WorkbookDamaged: the cell is empty, and the sheet's XML cannot be read.
         """
         cell = self.rows[row][column]
         if isinstance(cell, str):

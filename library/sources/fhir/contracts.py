@@ -1,6 +1,10 @@
 """Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references.
 
+ApiError
+└── OnSeveralServers                      service.sources.fhir
+
 WardflowError
+├── SandboxSilent                         service.sources.fhir
 └── FhirError
     ├── AnotherOrigin
     ├── FileDamaged
@@ -15,6 +19,9 @@ WardflowError
     ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
     ├── ServerRefused
     └── UnknownServer                     HTTP 422
+
+ApiError
+└── OnSeveralServers                      HTTP 409
 """
 
 from datetime import datetime

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from config.servers import CHECKOUT
 from library.contracts.errors import ConfigurationError
 from service.sources.fhir.sandbox.resources import NotAResource, ResourceStore
 
-SAMPLE = Path(__file__).parents[2] / "tests" / "data" / "fhir"
+SAMPLE = CHECKOUT / "tests" / "data" / "fhir"
 """The files that are served if none are named."""
 
 _LINES = ".ndjson"
