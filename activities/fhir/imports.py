@@ -20,16 +20,9 @@ from config.fhir import FhirSettings
 from library.contracts.loads import DatasetCounts, LoadOutcome, LoadRequest, Staged
 from library.contracts.runs import FIGURES_OF, RunTotals
 from library.objects.staged import StagedFolder
-from library.sources.fhir.contracts import (
-    PATIENT_UNKNOWN,
-    FinishImport,
-    LoadPages,
-    NotResources,
-    Plan,
-    PlanSearches,
-    StageFhir,
-)
+from library.sources.fhir.contracts import PATIENT_UNKNOWN, FinishImport, LoadPages, Plan, PlanSearches, StageFhir
 from library.sources.fhir.datasets import OBSERVATION
+from library.sources.fhir.errors import NotResources
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.links import LINKS
 from library.sources.fhir.loads import identity_as_of

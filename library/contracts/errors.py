@@ -85,7 +85,7 @@ Exception
     └── WarehouseUnavailable (retryable)
 
 A `WardflowError` crosses boundaries: its class name is the error's type in Temporal, `ingest.run` and for scripts. So a
-class must not be renamed. A source's own errors are in the docstring of its `contracts`. Other exceptions are caught
+class must not be renamed. A source's own errors are in its `contracts` or `errors`. Other exceptions are caught
 in the room that raises them. A test compares this tree with the classes.
 """
 

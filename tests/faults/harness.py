@@ -23,6 +23,7 @@ from library.contracts.runs import Run
 from library.objects.staged import STAGED
 from library.objects.store import ObjectStore
 from library.sources.beds.contracts import IngestWorkbook
+from library.sources.beds.names import SECTORS
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 from service.resources import warehouse_dsn
@@ -35,7 +36,6 @@ from workflows.policies import QUEUES, WORKFLOWS
 NHS = Path(__file__).parents[1] / "data" / "nhs"
 KH03 = sorted((NHS / "kh03").iterdir())
 PUBLISHED = {row["file"]: row for row in csv.DictReader((NHS / "england-totals.csv").read_text().splitlines())}
-SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
 PATIENCE = 90.0
 """Seconds that a condition may take to become true: much more than on an idle machine."""
 TOLERANCE = 0.01

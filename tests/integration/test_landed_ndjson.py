@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from library.objects.store import ObjectStore
-from library.sources.fhir.contracts import FileDamaged, PageTooLarge
+from library.sources.fhir.errors import FileDamaged, PageTooLarge
 from library.sources.fhir.ndjson import land_ndjson
 
 LINES = b'{"resourceType": "Patient"}\n' * 100

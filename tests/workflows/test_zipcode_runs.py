@@ -10,7 +10,7 @@ from activities.abandoned import AbandonedRuns
 from config.settings import Settings
 from library.contracts.runs import RunState
 from library.objects.store import ObjectStore
-from library.sources.fhir.contracts import InvalidZipcode, UnknownServer
+from library.sources.fhir.errors import InvalidZipcode, UnknownServer
 from library.warehouse.pool import Pool
 from service.sources.fhir.starts import import_zipcode
 from service.starts import run_id

@@ -23,11 +23,10 @@ with workflow.unsafe.imports_passed_through():
         FetchPage,
         LoadPages,
         Pace,
-        PageLoops,
         Searches,
-        SearchExpired,
         StageFhir,
     )
+    from library.sources.fhir.errors import PageLoops, SearchExpired
 
 _BATCH = 20
 """Most pages that one activity loads; each page is a transaction."""

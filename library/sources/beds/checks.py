@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from library.sources.beds.contracts import TotalsDisagree, WorkbookRejected
 from library.sources.beds.grid import Grid
-from library.sources.beds.reading import SECTORS, EnglandTotal, Occupancy, Sector
+from library.sources.beds.names import SECTORS, Sector
+from library.sources.beds.reading import EnglandTotal, Occupancy
 
 TOLERANCE = 0.01
 """Largest difference of a sum, in beds. The publisher's own sums differ by far less, rounded copies by more."""

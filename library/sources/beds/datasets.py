@@ -18,10 +18,9 @@ from sqlmodel import Field
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
 from library.datasets.strategies import Family, Upsert
+from library.sources.beds.names import BASES, PARENT_KINDS, SECTORS, one_of
 
 SCHEMA = "beds"
-SECTORS = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
-_SECTOR_LIST = ", ".join(f"'{sector}'" for sector in SECTORS)
 
 
 class Edition(Loaded, table=True):
@@ -36,7 +35,7 @@ class Edition(Loaded, table=True):
     __tablename__ = "edition"
     __table_args__ = (
         CheckConstraint("quarter BETWEEN 1 AND 4", name="edition_quarter"),
-        CheckConstraint("basis IN ('overnight', 'day_only')", name="edition_basis"),
+        CheckConstraint(one_of("basis", BASES), name="edition_basis"),
         Index("edition_period", "period_end", "basis"),
         {"schema": SCHEMA},
     )
@@ -82,7 +81,7 @@ class EditionOrganisation(Loaded, table=True):
     __tablename__ = "edition_organisation"
     __table_args__ = (
         CheckConstraint(
-            "parent_kind IN ('strategic_health_authority', 'area_team', 'region')",
+            one_of("parent_kind", PARENT_KINDS),
             name="edition_organisation_parent_kind",
         ),
         Index("edition_organisation_code", "organisation_code"),
@@ -119,7 +118,7 @@ class Occupancy(Loaded, table=True):
 
     __tablename__ = "occupancy"
     __table_args__ = (
-        CheckConstraint(f"sector IN ({_SECTOR_LIST})", name="occupancy_sector"),
+        CheckConstraint(one_of("sector", SECTORS), name="occupancy_sector"),
         Index("occupancy_organisation", "organisation_code", "sector"),
         {"schema": SCHEMA},
     )
@@ -172,7 +171,7 @@ class EnglandTotal(Loaded, table=True):
 
     __tablename__ = "england_total"
     __table_args__ = (
-        CheckConstraint(f"sector IN ({_SECTOR_LIST})", name="england_total_sector"),
+        CheckConstraint(one_of("sector", SECTORS), name="england_total_sector"),
         {"schema": SCHEMA},
     )
 

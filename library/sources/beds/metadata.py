@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from library.sources.beds.contracts import AnotherSeries
 from library.sources.beds.grid import Cell, Grid, label, text
+from library.sources.beds.names import Basis
 from library.sources.beds.period import Quarter, dates_in, quarter_in
-from library.sources.beds.reading import Basis
 
 _LABELS = frozenset({"title", "summary", "period", "source", "basis", "published", "revised", "status", "contact"})
 _LABEL_AND_VALUE = re.compile(r"(\w+)\s*:\s*(.+)", re.DOTALL)

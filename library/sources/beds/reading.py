@@ -4,13 +4,9 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
-SECTORS: tuple[Sector, ...] = ("total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness")
-
-Basis = Literal["overnight", "day_only"]
-ParentKind = Literal["strategic_health_authority", "area_team", "region"]
+from library.sources.beds.names import Basis, ParentKind, Sector
 
 
 class Organisation(NamedTuple):

@@ -8,8 +8,9 @@ from library.sources.beds.checks import row_warnings
 from library.sources.beds.contracts import HeaderUnknown, TotalsDisagree
 from library.sources.beds.grid import DASHES, Cell, Grid, label, number_in_text, text
 from library.sources.beds.metadata import Metadata, read_metadata
+from library.sources.beds.names import SECTORS, Sector
 from library.sources.beds.period import Quarter
-from library.sources.beds.reading import SECTORS, EnglandTotal, Occupancy, Organisation, Sector
+from library.sources.beds.reading import EnglandTotal, Occupancy, Organisation
 from library.sources.beds.table import (
     Header,
     RowQuarters,

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from library.sources.beds.contracts import HeaderUnknown, OrganisationRepeated, OrganisationUnreadable, PeriodMissing
 from library.sources.beds.grid import DASHES, Cell, Grid, Row, label, number_in_text, text
+from library.sources.beds.names import ParentKind
 from library.sources.beds.period import Quarter, quarter_of_row
-from library.sources.beds.reading import ParentKind
 
 _ROLES = {
     "year": "year",

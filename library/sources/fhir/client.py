@@ -19,8 +19,8 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 import httpx
 
 from config.fhir import FhirServerSettings, FhirSettings
-from library.sources.fhir.contracts import (
-    NDJSON,
+from library.sources.fhir.contracts import NDJSON
+from library.sources.fhir.errors import (
     AnotherOrigin,
     PageTooLarge,
     PageUnreadable,

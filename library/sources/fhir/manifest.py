@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from library.sources.fhir.contracts import NotABundle, PageUnreadable
+from library.sources.fhir.errors import NotABundle, PageUnreadable
 from library.sources.fhir.times import TimeUnreadable, read_instant
 
 _OURS = ("Patient", "Observation", "")

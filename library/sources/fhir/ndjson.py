@@ -7,7 +7,8 @@ from pathlib import Path
 
 from library.contracts.objects import ObjectRef
 from library.objects.store import CHUNK, ObjectStore, Progress
-from library.sources.fhir.contracts import NDJSON, FileDamaged, PageTooLarge
+from library.sources.fhir.contracts import NDJSON
+from library.sources.fhir.errors import FileDamaged, PageTooLarge
 from library.web.kinds import HEAD, sniff
 
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz")

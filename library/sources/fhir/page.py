@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Raw, Struct
 
-from library.sources.fhir.contracts import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
+from library.sources.fhir.errors import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
 

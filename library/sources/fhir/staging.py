@@ -14,8 +14,8 @@ from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.sources.fhir.concepts import Unreadable, misfit
-from library.sources.fhir.contracts import NotResources
 from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
+from library.sources.fhir.errors import NotResources
 from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells

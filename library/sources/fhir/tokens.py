@@ -10,7 +10,7 @@ import msgspec
 
 from config.fhir import FhirServerSettings
 from library.contracts.errors import ConfigurationError
-from library.sources.fhir.contracts import ServerBusy, ServerRefused
+from library.sources.fhir.errors import ServerBusy, ServerRefused
 from library.web.names import LOOK_AGAIN_AFTER, NAMES, does_not_resolve
 from library.web.retry_after import is_busy, retry_after
 

@@ -6,39 +6,15 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from library.sources.records.datasets import AdmissionRow, LabResultRow, PatientRow
 from library.warehouse.pool import Pool
 from library.warehouse.queries.conditions import Conditions
 from library.warehouse.queries.pages import Query
 
 _PROVENANCE = ("topic", "partition", "offset", "load_id")
-PATIENT_COLUMNS = (
-    "patient_id",
-    "gender",
-    "date_of_birth",
-    "race",
-    "marital_status",
-    "language",
-    "population_percentage_below_poverty",
-    *_PROVENANCE,
-)
-ADMISSION_COLUMNS = (
-    "patient_id",
-    "admission_id",
-    "admission_start_date",
-    "admission_end_date",
-    "primary_diagnosis_code",
-    "primary_diagnosis_description",
-    *_PROVENANCE,
-)
-LAB_RESULT_COLUMNS = (
-    "patient_id",
-    "admission_id",
-    "lab_name",
-    "lab_date_time",
-    "lab_value",
-    "lab_units",
-    *_PROVENANCE,
-)
+PATIENT_COLUMNS = (*PatientRow._fields, *_PROVENANCE)
+ADMISSION_COLUMNS = (*AdmissionRow._fields, *_PROVENANCE)
+LAB_RESULT_COLUMNS = (*LabResultRow._fields, *_PROVENANCE)
 
 _STATISTICS = """
 SELECT

@@ -68,7 +68,7 @@ async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
 @router.get(
     "/{run_id}/events",
     response_class=EventSourceResponse,
-    **needs(Scope.OPERATE, 404, media_types=["text/event-stream"], schema=RunEvent.model_json_schema()),
+    **needs(Scope.OPERATE, 404, events=RunEvent),
 )
 async def follow_run(
     found: Annotated[RunAnswer, Depends(get_run)], api: Api, caller: Caller, response: Response

@@ -1,14 +1,11 @@
 """What answers about beds hold, for the OpenAPI document: no row becomes one of these."""
 
 from datetime import date, datetime
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-type Basis = Literal["overnight", "day_only"]
-type Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
-type ParentKind = Literal["strategic_health_authority", "area_team", "region"]
+from library.sources.beds.names import Basis, ParentKind, Sector
 
 _EDITION = "55fd5766-7b48-1af0-80b2-c5c3c294ca0a"
 _SHA256 = "8a3fba491baf4e88bb64cf89f2590026c2274df6903c83e9a48e893c881baeac"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from library.access.scopes import Scope
 from library.contracts.objects import ObjectRef
-from library.sources.beds import catalogue
+from library.sources.beds import catalogue, names
 from library.sources.beds import queries as beds
 from library.warehouse.queries.pages import fetch_page
 from library.web.kinds import Kind, sniff
@@ -36,8 +36,8 @@ _BYTES = "application/octet-stream"
 
 Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
 Quarter = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
-Basis = Annotated[items.Basis | None, Query(description="Beds open overnight, or by day only.")]
-Sector = Annotated[items.Sector | None, Query()]
+Basis = Annotated[names.Basis | None, Query(description="Beds open overnight, or by day only.")]
+Sector = Annotated[names.Sector | None, Query()]
 Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
 AsOf = Annotated[Day | None, Query(description="Only what was published by this day.")]
 KnownAt = Annotated[Moment | None, Query(description="Only what had been landed here by this moment (with a zone).")]

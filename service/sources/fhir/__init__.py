@@ -3,14 +3,14 @@
 from http import HTTPStatus
 
 from library.sources.fhir import datasets
-from library.sources.fhir.contracts import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
+from library.sources.fhir.errors import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from service.sources.source import Parameters, Source
 
 SOURCE = Source(
     name="fhir",
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
-    contracts=("library.sources.fhir.contracts", "library.sources.fhir.file_contracts"),
+    contracts=("library.sources.fhir.contracts", "library.sources.fhir.errors", "library.sources.fhir.file_contracts"),
     commands={"import": "commands", "sandbox": "sandbox_command"},
     stack_parts=("fhir_sandbox",),
     statuses={

@@ -11,7 +11,8 @@ from starlette.datastructures import FormData
 
 from library.access.scopes import Scope
 from library.contracts.runs import RunState
-from library.sources.fhir.contracts import FILE, InvalidZipcode, PageTooLarge, UnknownServer
+from library.sources.fhir.contracts import FILE
+from library.sources.fhir.errors import InvalidZipcode, PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent

@@ -9,8 +9,8 @@ from fastapi import Path as InPath
 
 from library.access.scopes import Scope
 from library.sources.fhir import queries
-from library.sources.fhir.contracts import InvalidZipcode
 from library.sources.fhir.datasets import search_name
+from library.sources.fhir.errors import InvalidZipcode
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.pages import After, Limit, listed

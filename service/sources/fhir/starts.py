@@ -13,7 +13,8 @@ from config.settings import Settings
 from library.contracts.objects import ObjectRef
 from library.objects.store import Progress
 from library.sources.fhir.client import FILES_MAY_TAKE, is_at
-from library.sources.fhir.contracts import FILE, ImportZipcode, InvalidZipcode, Pace, UnknownServer
+from library.sources.fhir.contracts import FILE, ImportZipcode, Pace
+from library.sources.fhir.errors import InvalidZipcode, UnknownServer
 from library.sources.fhir.file_contracts import ImportFhir
 from library.sources.fhir.ndjson import land_ndjson
 from library.sources.fhir.staging import SOURCE, fhir_identity

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from library.sources.beds.names import SECTORS
 from library.sources.beds.reader import read_workbook
-from library.sources.beds.reading import SECTORS, WorkbookReading
+from library.sources.beds.reading import WorkbookReading
 from tests.support.workbook_builder import (
     ERA_A,
     ERA_B,

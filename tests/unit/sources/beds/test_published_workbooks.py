@@ -10,8 +10,9 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from library.sources.beds.contracts import AnotherSeries
+from library.sources.beds.names import SECTORS
 from library.sources.beds.reader import read_workbook
-from library.sources.beds.reading import SECTORS, WorkbookReading
+from library.sources.beds.reading import WorkbookReading
 
 FOLDER = Path(__file__).parents[3] / "data" / "nhs"
 TOTALS = list(csv.DictReader((FOLDER / "england-totals.csv").read_text().splitlines()))

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from config.fhir import FhirServerSettings, FhirSettings
 from library.contracts.errors import HostNotResolved, WardflowError
 from library.sources.fhir.client import FhirClient
-from library.sources.fhir.contracts import (
+from library.sources.fhir.errors import (
     AnotherOrigin,
     PageTooLarge,
     PageUnreadable,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from library.sources.fhir import page as page_module
-from library.sources.fhir.contracts import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
+from library.sources.fhir.errors import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir.page import matching_patients, read_page, unreadable_patients
 from tests.support.fhir import observation, read_lines, resource
 
@@ -268,7 +268,7 @@ def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from library.sources.fhir.contracts import PageTooLarge
+from library.sources.fhir.errors import PageTooLarge
 from library.sources.fhir.page import read_page
 body = Path(sys.argv[1]).read_bytes()
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from library.contracts.objects import ObjectRef
 from library.sources.fhir import staging
-from library.sources.fhir.contracts import NotResources
+from library.sources.fhir.errors import NotResources
 from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import LINE_LIMIT, READER_VERSION, fhir_identity, stage_ndjson
 from tests.support.fhir import LANDED, Rows, example, observation, read, read_lines, resource

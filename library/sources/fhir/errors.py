@@ -1,0 +1,140 @@
+"""Errors of the fhir source. None has patient data in its text.
+
+WardflowError
+├── SandboxSilent                         service.sources.fhir
+└── FhirError
+    ├── AnotherOrigin
+    ├── FileDamaged
+    ├── InvalidZipcode                    HTTP 422
+    ├── NotABundle
+    ├── NotResources
+    ├── PageLoops
+    ├── PageTooLarge
+    ├── PageUnreadable (retryable)        HTML, or JSON that was cut off
+    │   └── PageStaysUnreadable           after several tries
+    ├── SearchExpired                     a page link has expired; the search begins again
+    ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
+    ├── ServerRefused
+    └── UnknownServer                     HTTP 422
+
+ApiError
+└── OnSeveralServers                      HTTP 409
+"""
+
+from library.contracts.errors import WardflowError
+
+
+class FhirError(WardflowError):
+    """A server, or a page of it, that cannot be read."""
+
+
+class InvalidZipcode(FhirError):
+    """A text that is no zip code by the settings.
+
+    Attributes:
+        field: where it stands in what was asked.
+    """
+
+    default_advice = "Give a zip code of 5 digits, or 5 and 4; those of other countries are a setting (fhir.zipcode)."
+
+    def __init__(self, message: str, *, field: str = "zipcode") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnknownServer(FhirError):
+    """No FHIR server of this name is in the settings.
+
+    Attributes:
+        field: where it stands in what was asked.
+    """
+
+    field = "server"
+    default_advice = "Name a server of the settings (fhir.servers), or none for the default one."
+
+
+class ServerBusy(FhirError):
+    """The server does not answer now: too many requests, a fault of its own, no connection.
+
+    Attributes:
+        retry_after: seconds that the server asks to wait, bounded; `None` where it says nothing.
+    """
+
+    retryable = True
+    default_advice = "Nothing to do if the server comes back: the call is repeated."
+
+    def __init__(self, message: str, *, retry_after: float | None = None, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.retry_after = retry_after
+
+
+class PageUnreadable(FhirError):
+    """An answer that is no JSON, or that was cut off on its way."""
+
+    retryable = True
+    default_advice = "Nothing to do if it was cut off: the call is repeated. Else look at what the server answers."
+
+
+class PageStaysUnreadable(PageUnreadable):
+    """An answer that was no JSON at any of several tries."""
+
+    retryable = False
+    default_advice = "Look at what the server, or a proxy before it, answers to such a call; then start the run again."
+
+
+class PageTooLarge(FhirError):
+    """A page that is larger than one may be, or nested more deeply."""
+
+    default_advice = "Ask for fewer resources a page (fhir.page_size), or allow more bytes (fhir.max_page_bytes)."
+
+
+class FileDamaged(FhirError):
+    """A file whose compression is damaged, or that was cut off."""
+
+    default_advice = "Send the file again, whole."
+
+
+class NotResources(FhirError):
+    """A file that is hardly one of resources: there is no end of lines that cannot be read."""
+
+    default_advice = "Send NDJSON: a resource as JSON on each line."
+
+
+class NotABundle(FhirError):
+    """JSON, but no Bundle of search results."""
+
+    default_advice = "Check that the server's base URL is the one of a FHIR R4 server."
+
+
+class ServerRefused(FhirError):
+    """The server answered with an OperationOutcome, or with a status that a repeat does not change.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    default_advice = "The codes say what the server did not like: its address, the credentials, a parameter."
+
+    def __init__(self, message: str, *, status: int | None = None, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.status = status
+
+
+class AnotherOrigin(FhirError):
+    """The link of the next page leads to another server."""
+
+    default_advice = (
+        "Where a server behind a proxy names itself otherwise, list that origin in the server's next_origins."
+    )
+
+
+class PageLoops(FhirError):
+    """The pages of a search come again, or are empty without an end."""
+
+    default_advice = "The server's paging is at fault: try another page size, and report it to whoever runs the server."
+
+
+class SearchExpired(FhirError):
+    """The server does not know the link of a page any more."""
+
+    default_advice = "The search is begun again a few times; a larger page size makes it shorter."
