@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-type State = Mapping[str, Mapping[str, Any]]
+type StackEntries = Mapping[str, Mapping[str, Any]]
 """The entries of `stack.json`, by the names of the parts."""
 
 
@@ -24,7 +24,7 @@ class StackServer:
     address: str
     settings: Mapping[str, tuple[str, str]]
 
-    def in_settings(self, state: State) -> dict[str, Any]:
+    def in_settings(self, state: StackEntries) -> dict[str, Any]:
         """The section's settings from a running stack; empty if the part does not run."""
         if self.part not in state:
             return {}

@@ -1,4 +1,4 @@
-"""The one bootstrap: makes everything that must exist. It can run twice, and in two processes at once."""
+"""The bootstrap: makes everything that must exist. It can run twice, and in two processes at once."""
 
 import asyncio
 import os
@@ -44,9 +44,9 @@ from service.worker.wiring import SCHEDULES
 from workflows.runs import SEARCH_ATTRIBUTES
 
 SCHEMAS = schema.Schemas(tuple(source.schema for source in SOURCES))
-"""Of the warehouse."""
+"""The schemas of the warehouse."""
 _BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
-"""Which of two records is newer is not for their producers' clocks to say."""
+"""The broker's clock orders records, because the clocks of producers may be wrong."""
 
 
 async def migrate(settings: Settings) -> None:
@@ -130,7 +130,7 @@ async def _migrate_store(settings: Settings) -> None:
 async def _migrate_kafka(settings: Settings) -> None:
     kafka = settings.kafka
     if kafka.enabled:
-        # Without it `acks=all` means those that keep up: one, when it comes to the worst.
+        # Without min.insync.replicas, acks=all can mean a single replica.
         options = _BY_THE_BROKER | {"min.insync.replicas": str(kafka.replication // 2 + 1)}
         topics = [NewTopicSpec(name, kafka.partitions, kafka.replication, options) for name in _topics(settings)]
         connection, server = kafka_connection(settings), kafka_server(settings)

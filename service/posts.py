@@ -34,14 +34,14 @@ _BLANKS = b" \t\r\n"
 
 @dataclass(frozen=True)
 class PostingApi:
-    """An API that takes records for a topic, from users who are granted that.
+    """An API that takes records for a topic from users with its grant.
 
     Attributes:
-        name: of the API; its route is `POST /api_{name}`.
-        tag: of the route, in the OpenAPI document.
-        wire: the fields of a record, a msgspec struct: the OpenAPI document is made from it.
-        key: reads a record and returns its key: records with the same key stay in order; raises `RecordRefused`.
-        topic: its name in the cluster, from the settings.
+        name: the API's name; its route is `POST /api_{name}`.
+        tag: the route's tag in the OpenAPI document.
+        wire: the msgspec struct with the fields of a record. The OpenAPI document is made from it.
+        key: reads a record and returns its key. Records with the same key stay in order. Raises `RecordRefused`.
+        topic: returns the topic's name from the settings.
     """
 
     name: str
@@ -52,12 +52,12 @@ class PostingApi:
 
     @property
     def scope(self) -> str:
-        """What its route needs."""
+        """The scope that its route needs."""
         return post_to(self.name)
 
     @property
     def path(self) -> str:
-        """Of its route."""
+        """The path of its route."""
         return f"/api_{self.name}"
 
 
@@ -74,7 +74,7 @@ class RecordsRefused(WardflowError):
     """Some records of a request are not valid. No record of the request was sent.
 
     Attributes:
-        errors: by the record's place in the list, counted from 1.
+        errors: the errors of each refused record, by its place in the list, counted from 1.
     """
 
     default_advice = "Correct these records, and post the whole request again."

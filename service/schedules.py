@@ -1,4 +1,4 @@
-"""Workflows that run by the clock."""
+"""Workflows that run on a schedule."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,14 +32,15 @@ def _always(_: Settings) -> bool:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A workflow that runs by the clock, one run at a time.
+    """A workflow that runs on a schedule, one run at a time.
 
     Attributes:
-        name: of the schedule, and of its workflow's id.
-        workflow: its `run` method.
-        arguments: of the workflow, from the settings.
-        wanted: whether the settings want it.
-        at_once: whether making the schedule also starts a run, rather than when the first interval has passed.
+        name: the schedule's name; it is also in the workflow's id.
+        workflow: the workflow's `run` method.
+        every: the time between two runs.
+        arguments: makes the workflow's arguments from the settings.
+        wanted: whether the settings turn the schedule on.
+        at_once: whether making the schedule also starts a run, rather than after the first interval.
     """
 
     name: str
@@ -50,13 +51,13 @@ class Scheduled:
     at_once: bool = False
 
     def id(self, settings: Settings) -> str:
-        """Its id in the namespace."""
+        """The schedule's id in the namespace."""
         return settings.worker.queue_prefix + self.name
 
     async def make(self, client: Client, settings: Settings) -> None:
-        """Make the schedule, or bring it up to date.
+        """Create the schedule, or update it.
 
-        The next run waits for the one before: a skipped run would be lost without a word.
+        The next run waits for the one before, because a skipped run would be lost without a message.
         """
         schedule = Schedule(
             action=ScheduleActionStartWorkflow(

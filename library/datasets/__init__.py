@@ -1,1 +1,4 @@
-"""The datasets, one module a schema: tables, keys, order, expectations."""
+"""Declares datasets: model, row, strategy, checks and steps.
+
+Also declares the tables of the schemas ingest and access.
+"""

@@ -89,8 +89,8 @@ class Strategy(ABC):
         return ()
 
     @property
-    def owner(self) -> "Dataset | None":
-        """The dataset whose rows own this one's, if any does."""
+    def parent(self) -> "Dataset | None":
+        """The dataset whose rows own the rows of this one, or None."""
         return None
 
     @property
@@ -99,8 +99,8 @@ class Strategy(ABC):
         return frozenset()
 
     @property
-    def alone(self) -> bool:
-        """Whether each load has the dataset's lock alone, from before the merge to the commit."""
+    def needs_exclusive_lock(self) -> bool:
+        """Whether each load locks the dataset exclusively, from before the merge to the commit."""
         return True
 
     @abstractmethod
@@ -138,7 +138,7 @@ class Dataset:
             raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         self._check_row()
         self.strategy.check(self)
-        if self.steps and not self.strategy.alone:
+        if self.steps and not self.strategy.needs_exclusive_lock:
             kind = type(self.strategy).__name__
             raise ValueError(f"{self.name}: steps need the dataset's lock alone, and {kind} shares it")
         if len({step.name for step in self.steps}) < len(self.steps):
@@ -191,8 +191,8 @@ class Dataset:
 
     @cached_property
     def parent(self) -> "Dataset | None":
-        """The dataset whose rows own this one's, if any does."""
-        return self.strategy.owner
+        """The dataset whose rows own the rows of this one, or None."""
+        return self.strategy.parent
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Names and small parts of the SQL of a load. Names are quoted; no value is ever put into a text."""
+"""Names and small parts of the SQL of a load. Names are quoted, and values are parameters."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -15,7 +15,7 @@ PARENT = "_parent"
 CHANGE = "_change"
 """Column of a key that was written: `inserted`, `updated` or `deleted`."""
 
-_quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
+_quoted = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]  # dialect() has no types
 
 
 def quote(name: str) -> str:
@@ -34,7 +34,10 @@ def table(dataset: Dataset) -> str:
 
 
 def staged(dataset: Dataset) -> str:
-    """The temporary table of a load; it is gone with the transaction."""
+    """The temporary table with the staged rows.
+
+    A load's table ends with its transaction. A stream's connection keeps its table, and empties it at each commit.
+    """
     return f"pg_temp.{quote(staged_name(dataset))}"
 
 

@@ -1,7 +1,7 @@
 """The ways in which the staged rows of a dataset become stored rows, each with its SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from library.datasets.declaration import Dataset, Strategy
 from library.datasets.sql import CHANGE, LINE, PARENT, changed, columns, equal, quote, quote_literal, staged, table
@@ -75,43 +75,38 @@ class ConcurrentUpsert(Upsert):
     """
 
     @property
-    def alone(self) -> bool:
-        """Whether each load has the dataset's lock alone: only when it repeats its merge."""
+    def needs_exclusive_lock(self) -> bool:
+        """Whether each load locks the dataset exclusively: not until it repeats its merge."""
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a slot, so that the field `parent` replaces the property of `Strategy`
 class Family(Strategy):
     """Rows are children. Those of each parent that is not older are replaced as a set, under the parent's lock.
 
     Attributes:
         parent: the dataset that owns the rows.
-        key: the columns of the child's key that name the parent, in the order of the parent's key.
+        parent_key: the columns of the child's key that name the parent, in the order of the parent's key.
     """
 
-    parent: Dataset
-    key: tuple[str, ...]
-
-    @property
-    def owner(self) -> Dataset:
-        """The dataset whose rows own this one's."""
-        return self.parent
+    parent: Dataset = field()
+    parent_key: tuple[str, ...]
 
     def check(self, dataset: Dataset) -> None:
         """Raise a ValueError if the parent cannot have children, or the child's key does not name it."""
         if self.parent.parent is not None:
             raise ValueError(f"{dataset.name}: a parent cannot have a parent itself")
-        if not self.parent.strategy.alone:
+        if not self.parent.strategy.needs_exclusive_lock:
             # An unchanged parent is not written, so no row lock keeps two loads of its children apart.
             raise ValueError(f"{dataset.name}: loads of a parent must have it alone, as Upsert does")
-        if not set(self.key) <= set(dataset.key) or len(self.key) != len(self.parent.key):
+        if not set(self.parent_key) <= set(dataset.key) or len(self.parent_key) != len(self.parent.key):
             raise ValueError(f"{dataset.name}: its key must contain a column for each of {self.parent.key}")
 
     def merge(self, dataset: Dataset) -> str:
         """Write the staged children of winning parents ($1 load, $2 reader version), as `Upsert.merge` does."""
         source = (
             f"SELECT s.* FROM {staged(dataset)} s JOIN {_winners(self.parent)} w "
-            f"ON {equal('s', 'w', zip(self.key, self.parent.key, strict=True))}"
+            f"ON {equal('s', 'w', zip(self.parent_key, self.parent.key, strict=True))}"
         )
         return _merge(dataset, source=source, wins="true", among=self._of_winners())
 
@@ -128,14 +123,14 @@ class Family(Strategy):
         """Delete stored children that their parent, which won, no longer has."""
         delete = (
             f"DELETE FROM {table(dataset)} t USING {_winners(self.parent)} w "
-            f"WHERE {equal('t', 'w', zip(self.key, self.parent.key, strict=True))}{self._of_winners()} "
+            f"WHERE {equal('t', 'w', zip(self.parent_key, self.parent.key, strict=True))}{self._of_winners()} "
             f"AND NOT EXISTS (SELECT FROM {staged(dataset)} s WHERE {_same(dataset.key, 's', 't')})"
         )
         return _with_keys_kept(dataset, delete, columns(dataset.key, "t"), "deleted")
 
     def staged_parent(self) -> str:
         """A query for the staged row of the parent of the staged child `s`."""
-        same = equal("s", "p", zip(self.key, self.parent.key, strict=True))
+        same = equal("s", "p", zip(self.parent_key, self.parent.key, strict=True))
         return f"SELECT FROM {staged(self.parent)} p WHERE p.{quote(LINE)} = s.{quote(PARENT)} AND {same}"
 
     def _of_winners(self) -> str:
@@ -143,7 +138,7 @@ class Family(Strategy):
 
         The first column of the key is enough here: the join compares the others.
         """
-        own, parents = quote(self.key[0]), quote(self.parent.key[0])
+        own, parents = quote(self.parent_key[0]), quote(self.parent.key[0])
         return f" AND t.{own} = ANY (ARRAY(SELECT {parents} FROM {_winners(self.parent)}))"
 
 

@@ -1,4 +1,4 @@
-"""What a failure of the warehouse means: whether a repeat can help. Judged by SQLSTATE, never by a text."""
+"""Decides by SQLSTATE, never by a text, whether a failure of the warehouse is transient."""
 
 import asyncpg
 
@@ -25,15 +25,15 @@ def sqlstate(error: BaseException | None) -> str:
     return str(getattr(error, "sqlstate", None) or "")
 
 
-def passes(error: BaseException) -> bool:
-    """Whether it is of a kind that a repeat can help against: a connection, a lock, a server that starts or stops."""
+def is_transient(error: BaseException) -> bool:
+    """Whether a repeat can succeed: a lost connection, a lock, a server that starts or stops."""
     return isinstance(error, DISCONNECTED) or sqlstate(error).startswith(_RETRYABLE)
 
 
 def translate(error: Exception) -> WardflowError:
     """The error as one of ours; texts of Postgres stay out of it where they could quote a row."""
     state = sqlstate(error)
-    if passes(error):
+    if is_transient(error):
         what = f"SQLSTATE {state}" if state else type(error).__name__
         return LoadInterrupted(f"The warehouse did not finish the load ({what}).")
     where = " ".join(

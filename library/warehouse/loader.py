@@ -43,20 +43,20 @@ _FETCHED_AHEAD = 4 * 1024 * 1024
 type Fetched = Mapping[str, bytes]
 """Contents of objects, by their keys."""
 
-type Reached = Callable[[str], None]
-"""Called with the name of each step that was reached; tests freeze or kill the process there."""
+type OnStep = Callable[[str], None]
+"""Called with the name of each finished step; tests freeze or kill the process there."""
 
 
 @dataclass(frozen=True)
 class _Load:
-    """One call of the loader: what to load, and whom to tell."""
+    """The arguments of one load: the request, the staged files, and the progress callbacks."""
 
     request: LoadRequest
     objects: StagedObjects
     entries: list[tuple[Dataset, StagedObject]]
     attempt: Attempt
     beat: Beat
-    reached: Reached
+    on_step: OnStep
     started_at: datetime
 
     async def chunks(self, ref: ObjectRef, ahead: Fetched) -> AsyncIterator[bytes]:
@@ -93,7 +93,7 @@ class Loader:
         attempt: Attempt,
         objects: StagedObjects | None = None,
         beat: Beat = lambda: None,
-        reached: Reached = lambda _: None,
+        on_step: OnStep = lambda _: None,
     ) -> LoadResult:
         """Bring one load into the warehouse, whole or not at all.
 
@@ -102,14 +102,14 @@ class Loader:
             objects: where it was staged, if not in the store.
             attempt: who loads: sessions of this owner's earlier attempts are ended first.
             beat: called as the load makes progress.
-            reached: called with the name of each step that was reached: copied, checked, merged, committed.
+            on_step: called with the name of each finished step: copied, checked, merged, committed.
 
         Raises:
             LoadInterrupted: a repeat can succeed; nothing was loaded.
             LoadRejected: a repeat cannot; nothing was loaded.
             ObjectMissing, ObjectDamaged, StoreUnavailable: the staged objects cannot be read.
         """
-        load = _Load(request, objects or self._store, self._entries(request), attempt, beat, reached, datetime.now(UTC))
+        load = _Load(request, objects or self._store, self._entries(request), attempt, beat, on_step, datetime.now(UTC))
         load_id = request.identity.load_id
         try:
             if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
@@ -126,7 +126,7 @@ class Loader:
             raise
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             raise translate(error) from error
-        reached("committed")
+        on_step("committed")
         return result
 
     def _entries(self, request: LoadRequest) -> list[tuple[Dataset, StagedObject]]:
@@ -167,7 +167,7 @@ class Loader:
             ]
             if load.request.rejections is not None:
                 await self._copy_rejections(connection, load, load.request.rejections, ahead)
-            load.reached("copied")
+            load.on_step("copied")
             origin = Origin.of_object(load.request)
             async with watched(self._pool, connection, load.beat):
                 if load.request.rejections is not None:
@@ -175,9 +175,9 @@ class Loader:
                 for tally in tallies:
                     await check(connection, origin, tally)
                 await keep_last_of_each_key(connection, tallies)
-                load.reached("checked")
+                load.on_step("checked")
                 result = await repeated_alone(connection, partial(self._merge, connection, load, tallies))
-                load.reached("merged")
+                load.on_step("merged")
                 return result
 
     async def _fetch_ahead(self, load: _Load) -> Fetched:

@@ -129,6 +129,6 @@ async def lock_datasets(connection: Connection, tallies: Sequence[Tally], *, alo
     for dataset in sorted((tally.dataset for tally in tallies), key=lambda dataset: dataset.name):
         if dataset.parent is not None:
             continue
-        shared = not (alone or dataset.strategy.alone)
+        shared = not (alone or dataset.strategy.needs_exclusive_lock)
         function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
         await connection.execute(f"SELECT {function}(hashtextextended($1, 0))", f"dataset {dataset.name}")

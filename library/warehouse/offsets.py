@@ -49,7 +49,7 @@ class Offsets:
     async def of(self, topics: Iterable[str]) -> list[StreamPosition]:
         """All partitions of some topics, in their order."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = ANY ($1) ORDER BY topic, partition",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = ANY ($1) ORDER BY topic, partition",  # noqa: S608 - constants
             list(topics),
         )
         return [StreamPosition.model_validate(dict(row)) for row in rows]

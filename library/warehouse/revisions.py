@@ -18,7 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class SeveralHeads(WardflowError):
-    """More than one revision is the newest: two were written for the same one before them."""
+    """There are several newest revisions, because two branches each added one."""
 
     default_advice = 'Run `wardflow migrate --merge "…"`, which writes a revision that follows all of them.'
 

@@ -167,13 +167,13 @@ class RunLog:
 
     async def get(self, run_id: str) -> Run | None:
         """The run with this id, or `None`."""
-        row = await self._pool.fetchrow(f"SELECT {_COLUMNS} FROM ingest.run WHERE id = $1", run_id)  # noqa: S608
+        row = await self._pool.fetchrow(f"SELECT {_COLUMNS} FROM ingest.run WHERE id = $1", run_id)  # noqa: S608 - constants
         return None if row is None else Run.model_validate(dict(row))
 
     async def find(self, id_prefix: str) -> list[Run]:
         """Runs whose id, or workflow id, begins like this; ten at most, the newest first."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608 - constants
             "ORDER BY started_at DESC, id LIMIT 10",
             id_prefix,
         )
@@ -182,7 +182,7 @@ class RunLog:
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
         """Open runs that began before a moment, and abandoned ones whose one load was committed after all."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608
+            f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608 - constants
             "OR (error ->> 'type' = $3 AND one_load AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "
             "ORDER BY started_at, id LIMIT $2",
             before,

@@ -50,9 +50,10 @@ def reject_failures(dataset: Dataset, expectations: Iterable[Expectation], origi
     """Move the rows that fail any of the expectations to the rejections.
 
     Args:
-        dataset: whose rows.
-        expectations: that they have to meet.
-        origin: columns of `ingest.rejection` that say whence a row is: $1, $2 and so on, the last one from its line.
+        dataset: the dataset of the rows.
+        expectations: the expectations that the rows must meet.
+        origin: columns of `ingest.rejection` that say where a row is from: the parameters $1, $2 and so on; the last
+            column has the row's line.
     """
     rules = [rule for rule in expectations if rule.action is Action.QUARANTINE]
     literals = [quote_literal(rule.name) for rule in rules]
@@ -65,7 +66,12 @@ def reject_failures(dataset: Dataset, expectations: Iterable[Expectation], origi
 
 
 def reject_orphans(dataset: Dataset, origin: Sequence[str]) -> str:
-    """Move children whose parent's row was refused, or never staged, to the rejections (parameters as above)."""
+    """Move children whose parent's row was refused, or never staged, to the rejections.
+
+    Args:
+        dataset: the dataset of the children.
+        origin: as in `reject_failures`: columns of `ingest.rejection` with the parameters $1, $2 and so on.
+    """
     orphaned = f"NOT EXISTS ({_family(dataset).staged_parent()})"
     return _move_to_rejections(dataset, orphaned, "ARRAY['parent refused']", origin)
 

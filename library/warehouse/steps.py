@@ -6,7 +6,7 @@ from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Dataset
 from library.datasets.sql import changed
-from library.warehouse.failures import constraint_name, passes, sqlstate
+from library.warehouse.failures import constraint_name, is_transient, sqlstate
 from library.warehouse.pool import Connection
 from library.warehouse.statements import WORTH_ANALYZING
 
@@ -14,7 +14,7 @@ from library.warehouse.statements import WORTH_ANALYZING
 class StepFailed(LoadRejected):
     """A step that follows a merge failed, so nothing of the load was stored."""
 
-    default_advice = "Correct the step, where its dataset is declared. No row of the load is to blame by itself."
+    default_advice = "Correct the step in its dataset's declaration. The error is not in a single row."
 
 
 async def run_steps(connection: Connection, dataset: Dataset, counts: DatasetCounts) -> None:
@@ -37,7 +37,7 @@ async def run_steps(connection: Connection, dataset: Dataset, counts: DatasetCou
         try:
             await connection.execute(step.sql)
         except asyncpg.PostgresError as error:
-            if passes(error):
+            if is_transient(error):
                 raise
             where = f", {constraint_name(error)}" if constraint_name(error) else ""
             message = f"The step '{step.name}' of {dataset.name} failed: SQLSTATE {sqlstate(error)}{where}."

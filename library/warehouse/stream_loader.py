@@ -88,7 +88,7 @@ class StreamLoader:
         attempt: Attempt,
         *,
         beat: Beat = lambda: None,
-        reached: Callable[[str], None] = lambda _: None,
+        on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Load a batch and move its partition's offset, both or neither.
 
@@ -97,7 +97,7 @@ class StreamLoader:
             drain: the activity that loads; it is brought up to date.
             attempt: who loads, for the session's name.
             beat: called while Postgres is seen at work.
-            reached: called with the name of each step that was reached: copied, merged, committed.
+            on_step: called with the name of each finished step: copied, merged, committed.
 
         Raises:
             BatchStale: somebody else moved the offset.
@@ -109,14 +109,14 @@ class StreamLoader:
             async with self._turns, self.pool.acquire() as connection, transaction(connection):
                 await self._limits.set(connection, attempt.session_name(drain.identity.session))
                 tallies = await self._copy(connection, batch, drain.feed)
-                reached("copied")
+                on_step("copied")
                 async with watched(self.pool, connection, beat):
                     if batch.filled:
                         for tally in tallies:
                             await check(connection, _origin(batch, drain), tally)
                         await keep_last_of_each_key(connection, tallies)
                     counts = await repeated_alone(connection, partial(self._merge, connection, batch, drain, tallies))
-                    reached("merged")
+                    on_step("merged")
         except asyncpg.PostgresError as error:
             if batch.filled and sqlstate(error).startswith(_ABOUT_A_ROW):
                 where = constraint_name(error)
@@ -126,7 +126,7 @@ class StreamLoader:
             raise translate(error) from error
         drain.add(batch, counts)
         count_rows(drain.feed.source, counts)
-        reached("committed")
+        on_step("committed")
 
     async def _copy(self, connection: Connection, batch: Batch, feed: Feed) -> list[Tally]:
         tallies = []

@@ -1,4 +1,4 @@
-"""What a source, or what serves all of them, brings to the API."""
+"""What a source adds to the API, or what serves all sources."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class ApiPart:
     """Routes.
 
     Attributes:
-        routers: in the order of the OpenAPI document.
-        largest_bodies: bytes of a body at most, by path, where a route takes more than others do.
+        routers: the routers, in the order of the OpenAPI document.
+        largest_bodies: for each path that takes larger bodies than others, the most bytes of a body.
     """
 
     routers: tuple[APIRouter, ...]

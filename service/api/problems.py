@@ -174,12 +174,12 @@ def problem_of(error: WardflowError) -> JSONResponse:
 
 
 def unexpected(error: Exception) -> JSONResponse:
-    """The answer to what nobody foresaw; the log has its trace."""
+    """The answer to an unexpected error. The log has its trace."""
     _log.error("request failed", error=type(error).__name__, exc_info=error)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Unexpected",
-        "The request failed for a reason that nobody foresaw.",
+        "The request failed because of an unexpected error.",
         "The API's log has the trace under this answer's X-Request-Id.",
     )
 

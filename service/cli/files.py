@@ -1,4 +1,4 @@
-"""What people name to be brought in: files, folders of them, URLs."""
+"""The files, folders and URLs that a command is called with."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,19 +7,19 @@ from library.contracts.errors import ConfigurationError
 
 
 def files_in(paths: Sequence[str], suffixes: tuple[str, ...]) -> Iterator[Path | str]:
-    """URLs and files themselves, and the files in folders, whatever lies how deep; lock files of Excel are none.
+    """Yield URLs, files, and the files in folders and subfolders. Excel's lock files are skipped.
 
     Args:
-        paths: as people typed them.
-        suffixes: in lower case, of the files that count in a folder.
+        paths: the paths and URLs as they were typed.
+        suffixes: the suffixes, in lower case, of the files to take from a folder.
 
     Raises:
         ConfigurationError: a path does not exist, or a folder holds no such file.
     """
-    for given in paths:
-        path = Path(given)
-        if given.startswith(("https://", "http://")):
-            yield given
+    for text in paths:
+        path = Path(text)
+        if text.startswith(("https://", "http://")):
+            yield text
         elif path.is_file():
             yield path
         elif not path.is_dir():

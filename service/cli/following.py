@@ -20,7 +20,7 @@ from library.contracts.errors import ConfigurationError, StoreUnavailable, Wardf
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import Run, RunState
 from library.objects.store import Progress as Sent
-from library.warehouse.failures import DISCONNECTED, passes
+from library.warehouse.failures import DISCONNECTED, is_transient
 from library.warehouse.runs import ABANDONED, RunLog
 from library.web.names import NAME_MAY_TAKE, does_not_resolve
 from service.addresses import Server, postgres_server, store_server, temporal_server
@@ -337,4 +337,4 @@ def _away(error: Exception) -> bool:
     if isinstance(error, RPCError):
         return error.status in AWAY
     of_a_file = isinstance(error, OSError) and error.filename is not None
-    return passes(error) and not of_a_file
+    return is_transient(error) and not of_a_file

@@ -86,7 +86,7 @@ def list_archives(as_json: Json = False) -> None:
 
 @app.command()
 def pause(topic: Topic, as_json: Json = False) -> None:
-    """Let nobody go on with a topic."""
+    """Pause a topic. Loaded rows stay; new records wait in Kafka."""
     paused = _steer("pause_stream", topic, lambda steering: steering.pause(topic))
     if as_json:
         print_json(paused)
@@ -96,7 +96,7 @@ def pause(topic: Topic, as_json: Json = False) -> None:
 
 @app.command()
 def resume(topic: Topic, as_json: Json = False) -> None:
-    """Let a paused topic go on."""
+    """Resume a paused topic."""
     resumed = _steer("resume_stream", topic, lambda steering: steering.resume(topic))
     if as_json:
         print_json(resumed)

@@ -13,9 +13,9 @@ class Parameters:
     """What the audit keeps of the parameters of a route that reads patient data.
 
     Attributes:
-        kept: with their values: they name no patient.
-        named: that they were given, and not what they said.
-        hashed: by a hash of their value, so that all who have read one patient can be found.
+        kept: parameters whose values the audit stores. They name no patient.
+        named: parameters of which the audit stores only the name.
+        hashed: parameters whose values are stored as a hash, so all who read one patient can be found.
     """
 
     kept: tuple[str, ...] = ()
@@ -27,25 +27,25 @@ class Parameters:
 class Source:
     """One source of data.
 
-    What a process needs beyond this lies beside it, in modules with fixed names (`MODULES`); each is imported by the
-    processes that need it, and may be missing.
+    Its other parts are in modules with fixed names (`MODULES`) in the same package. A process imports only those that
+    it needs. Each may be missing.
 
     Attributes:
-        name: in runs, loads, rejections and settings; also of its rooms in the code.
-        schema: of its tables in the warehouse.
-        datasets: that its loads feed.
-        contracts: modules with the inputs and results of its workflows: Temporal's sandbox passes them through, so
+        name: its name in runs, loads, rejections and settings, and the name of its packages.
+        schema: the schema of its tables in the warehouse.
+        datasets: the datasets that its loads write.
+        contracts: modules with the inputs and results of its workflows. Temporal's sandbox passes them through, so
             they import pydantic and the standard library only.
         concerns_patients: whether its runs, and the payloads of their workflows, need the scope `read:patients`.
-        workflows_without_patients: how the ids of those of its workflows begin whose payloads concern no patients.
-        scopes: that its routes need, beside those that all sources share.
+        workflows_without_patients: beginnings of workflow ids; the payloads of these workflows concern no patients.
+        scopes: the scopes that only its routes need.
         posting_apis: the APIs that users may be granted; `POST /api_{name}` is the route of each.
-        commands: by group of the command line, the module in its room whose `app` has its commands.
-        command_groups: groups that it adds to the command line, with their help.
-        fetching: its activities that fetch from a server elsewhere: commands say so when one takes long.
-        stack_parts: names of the parts of the embedded stack that it brings.
-        statuses: of its errors, as answers of the API.
-        parameters: of its routes that read patient data, for the audit.
+        commands: for each group of the command line, the module in its package whose `app` has its commands.
+        command_groups: the groups that it adds to the command line, with their help.
+        fetching: its activities that fetch from an external server. Commands say so when one takes long.
+        stack_parts: names of the parts that it adds to the embedded stack.
+        statuses: the API's status for each of its errors.
+        parameters: what the audit keeps of the parameters of its routes that read patient data.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a worker is made of: what activities are made with, and what each source brings."""
+"""The parts of a worker: the resources of activities, and what each source adds."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ type ByQueue = Mapping[str, Sequence[Activity]]
 
 @dataclass(frozen=True)
 class Resources:
-    """What activities are made with; what several sources share is made once."""
+    """The resources from which activities are made. Resources that sources share are made once."""
 
     settings: Settings
     client: Client
@@ -47,7 +47,7 @@ class Resources:
 
     @cached_property
     def limits(self) -> LoadLimits:
-        """Of the transactions of loads."""
+        """The limits of the transactions of loads."""
         postgres = self.settings.postgres
         return LoadLimits(
             lock=postgres.lock_timeout,
@@ -72,22 +72,23 @@ class Resources:
         self.closing.append(close)
 
     async def close(self) -> None:
-        """Let go of what activities have opened, the last one first."""
+        """Close what activities have opened, the last one first."""
         for close in reversed(self.closing):
             await close()
 
 
 @dataclass(frozen=True)
 class WorkerPart:
-    """What a source brings to a worker, or what serves all of them.
+    """What a source adds to a worker, or what serves all sources.
 
     Attributes:
-        activities: makes them, by queue; those of `workflows` are local ones.
-        reports: by the workflow's name, what is added to the report of a run when it ends, given the id of its load.
-        rates: by queue, activities a second at most, over all workers; Temporal holds that.
-        schedules: of its workflows.
-        upkeep: makes what forgets, each minute, what ended runs before a moment left behind; it returns how many
-            objects went.
+        workflows: the workflow classes.
+        activities: makes the activities of each queue; those of `workflows` are local activities.
+        reports: for each workflow name, a function from the id of a load to what is added to its run's report.
+        rates: for each queue, the activities that Temporal starts in a second at most, over all workers.
+        schedules: the schedules of its workflows.
+        upkeep: makes a function that removes what runs that ended before a moment left behind. It runs each minute
+            and returns the number of removed objects.
     """
 
     workflows: tuple[type, ...]

@@ -98,11 +98,11 @@ class Field:
             run_id=f"benchmark {number}",
         )
 
-    async def load(self, readings: Readings, reached: Callable[[str], None] = lambda _: None) -> float:
+    async def load(self, readings: Readings, on_step: Callable[[str], None] = lambda _: None) -> float:
         """Seconds that the loader takes."""
         request = self.request(readings)
         took = Stopwatch()
-        await self.loader.load(request, attempt=Attempt("benchmrk"), reached=reached)
+        await self.loader.load(request, attempt=Attempt("benchmrk"), on_step=on_step)
         return took()
 
     async def floor(self, readings: Readings, *then: str) -> float:

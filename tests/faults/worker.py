@@ -150,7 +150,7 @@ class _Stopping:
         async def stopping(*args: Any, **options: Any) -> LoadResult:
             ended = "?"
             try:
-                result: LoadResult = await load(*args, **options, reached=self._freeze_or_die)
+                result: LoadResult = await load(*args, **options, on_step=self._freeze_or_die)
                 ended = result.outcome
                 await self._wait("committed")
             except BaseException as error:
@@ -166,7 +166,7 @@ class _Stopping:
 
     def _batch(self, load: Callable[..., Any]) -> Callable[..., Any]:
         async def stopping(*args: Any, **options: Any) -> None:
-            await load(*args, **options, reached=self._freeze_or_die)
+            await load(*args, **options, on_step=self._freeze_or_die)
 
         return stopping
 

@@ -1,10 +1,9 @@
-"""docs/add-a-source.md, followed to the letter by somebody who knows nothing else: what it says works."""
+"""Follows docs/add-a-source.md step by step in a copy of the checkout: the source works."""
 
 import asyncio
 import os
 import re
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,20 +13,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from config.servers import CHECKOUT
 from config.settings import Settings
 from library.warehouse.pool import Pool
 from service.resources import warehouse_dsn
 from service.temporal import connect
+from tests.support.checkouts import copy_code
 from tests.support.databases import named
 
-CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "add-a-source.md"
 SOURCES = "service/sources/__init__.py"
-PACKAGES = ("config", "library", "activities", "workflows", "service", "tests")
 PATIENCE = 60.0
-"""Seconds that one command may take: a source that does not work is tried again for hours."""
+"""Seconds that one command may take. A source that does not work is retried for hours."""
 TESTS = 240.0
-"""Seconds that its part of the suite may take; they start servers of their own."""
+"""Seconds that the tests of the page may take. They start their own servers."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,18 @@ def sections(page: str) -> list[Section]:
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """Somebody with a checkout of their own, and the stack of this test session."""
+class Contributor:
+    """A contributor with a copy of the checkout, and the stack of this test session."""
 
     folder: Path
     environment: dict[str, str]
 
     async def run(self, commands: str) -> list[str]:
-        """Run a block's commands, each to its end; what each of them printed."""
+        """Run the commands of a block, one after the other; return what each of them printed."""
         return [await self._run(line) for line in commands.splitlines() if not line.startswith("make ")]
 
     async def test(self, commands: str) -> str:
-        """Run a block's tests, on servers of their own; what they printed."""
+        """Run the tests of a block on their own servers; return what they printed."""
         apart = {name: value for name, value in self.environment.items() if not name.startswith("WARDFLOW_")}
         return "".join(await replace(self, environment=apart).run(commands))
 
@@ -75,7 +74,7 @@ class Stranger:
         return printed.decode()
 
     async def _start(self, line: str) -> asyncio.subprocess.Process:
-        # What it says on its standard error stands in the report of a test that fails.
+        # Its standard error is in the report of a failed test.
         return await asyncio.create_subprocess_exec(
             "bash",
             "-c",
@@ -87,7 +86,7 @@ class Stranger:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """With a worker that has the folder's code."""
+        """Run a worker with the code of the folder."""
         worker = await self._start(".venv/bin/wardflow worker")
         try:
             yield
@@ -98,7 +97,7 @@ class Stranger:
             await worker.communicate()
 
     def add(self, file: str, lines: str) -> None:
-        """Add what a block's lines name to the lines that begin alike, as whoever reads the page does."""
+        """Add the names in a block's lines to the lines of the file that begin in the same way."""
         path = self.folder / file
         text = path.read_text()
         for line in lines.splitlines():
@@ -112,16 +111,14 @@ class Stranger:
 
 
 @pytest_asyncio.fixture
-async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger]:
+async def contributor(settings: Settings, tmp_path: Path) -> AsyncIterator[Contributor]:
     folder = tmp_path / "wardflow"
-    for package in PACKAGES:
-        shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "data"))
-    shutil.copy(CHECKOUT / "pyproject.toml", folder)
+    own = copy_code(folder)
+    shutil.copytree(CHECKOUT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (folder / "tests" / "data").symlink_to(CHECKOUT / "tests" / "data")
-    (folder / ".venv").symlink_to(sys.prefix)
     dsn, reader = warehouse_dsn(settings), settings.postgres.read_only_dsn
     assert reader is not None
-    told = {
+    variables = {
         "ENVIRONMENT": settings.environment,
         "STACK__FOLDER": str(settings.stack.folder),
         "POSTGRES__DSN": dsn,
@@ -130,13 +127,9 @@ async def stranger(settings: Settings, tmp_path: Path) -> AsyncIterator[Stranger
         "WORKER__QUEUE_PREFIX": settings.worker.queue_prefix,
         "WORKER__GRACEFUL_SHUTDOWN": "1",
     }
-    # The environment's own packages lead to the checkout that is tested: the stranger's folder comes before it.
-    yield Stranger(
-        folder,
-        os.environ | {"PYTHONPATH": str(folder)} | {f"WARDFLOW_{name}": value for name, value in told.items()},
-    )
+    yield Contributor(folder, os.environ | own | {f"WARDFLOW_{name}": value for name, value in variables.items()})
     client = await connect(settings)
-    for schedule in ("upkeep", "tidy-lake"):  # of `wardflow migrate`: otherwise they start work that nobody does
+    for schedule in ("upkeep", "tidy-lake"):  # of `wardflow migrate`; there is no worker for their work
         await client.get_schedule_handle(settings.worker.queue_prefix + schedule).delete()
 
 
@@ -149,12 +142,12 @@ ANOTHER = {
     "WARD_COUNT": "ROTA_COUNT",
     "Ward counts": "Rota counts",
 }
-"""What a second source is called that somebody has added by the page before."""
+"""The names of another source, which was added by the page before."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The page's sections by what they are about, and its files in their order."""
+    """The blocks of the page by their subject, and its files in their order."""
 
     counts: str
     rooms: str
@@ -166,7 +159,7 @@ class Page:
 
     @classmethod
     def read(cls, text: str) -> "Page":
-        """The page, all blocks of which are used."""
+        """Read the page; each of its blocks is used."""
         introduction, *numbered = sections(text)
         (counts,) = introduction.blocks
         files, beside = {}, []
@@ -179,34 +172,34 @@ class Page:
         return cls(counts, rooms, sources, revision, commands, checks, files)
 
 
-async def write_source(stranger: Stranger, page: Page) -> list[str]:
-    """Write a source's files and its revision; what was changed."""
-    await stranger.run(page.rooms)
+async def write_source(contributor: Contributor, page: Page) -> list[str]:
+    """Write a source's files and its revision; return the changed files."""
+    await contributor.run(page.rooms)
     for file, text in page.files.items():
-        assert not (stranger.folder / file).exists(), file
-        (stranger.folder / file).write_text(text)
-    stranger.add(SOURCES, page.sources)
-    before = set((stranger.folder / "library/warehouse/migrations/versions").glob("*.py"))
-    await stranger.run(page.revision)
-    (written,) = set((stranger.folder / "library/warehouse/migrations/versions").glob("*.py")) - before
-    return [*page.files, str(written.relative_to(stranger.folder)), SOURCES]
+        assert not (contributor.folder / file).exists(), file
+        (contributor.folder / file).write_text(text)
+    contributor.add(SOURCES, page.sources)
+    before = set((contributor.folder / "library/warehouse/migrations/versions").glob("*.py"))
+    await contributor.run(page.revision)
+    (written,) = set((contributor.folder / "library/warehouse/migrations/versions").glob("*.py")) - before
+    return [*page.files, str(written.relative_to(contributor.folder)), SOURCES]
 
 
 @pytest.mark.timeout(420)
-async def test_whoever_follows_the_page_has_a_source_also_where_somebody_did_so_before(
-    stranger: Stranger, pool: Pool, tmp_path: Path
+async def test_the_page_builds_a_working_source_also_beside_another_that_it_built(
+    contributor: Contributor, pool: Pool, tmp_path: Path
 ) -> None:
     text = PAGE.read_text()
     other = re.sub("|".join(ANOTHER), lambda found: ANOTHER[found[0]], text)
-    await write_source(stranger, Page.read(other))
+    await write_source(contributor, Page.read(other))
     page = Page.read(text.replace("/tmp/", f"{tmp_path}/"))  # noqa: S108
-    changed = await write_source(stranger, page)
+    changed = await write_source(contributor, page)
 
     (tmp_path / "counts.csv").write_text(page.counts)
-    async with stranger.working():
-        sent, loaded, refused = await stranger.run(page.commands)
-        again, *_ = await stranger.run(page.commands)
-        once_more, *_ = await stranger.run(page.commands.replace("counts.csv", "counts.csv --reload"))
+    async with contributor.working():
+        sent, loaded, refused = await contributor.run(page.commands)
+        again, *_ = await contributor.run(page.commands)
+        once_more, *_ = await contributor.run(page.commands.replace("counts.csv", "counts.csv --reload"))
 
     rows = await pool.fetch("SELECT ward, counted_on, occupied, note FROM census.ward_count")
     assert [tuple(row) for row in rows] == [("W1", date(2026, 1, 5), 17, None)]
@@ -218,9 +211,9 @@ async def test_whoever_follows_the_page_has_a_source_also_where_somebody_did_so_
     assert reason[0] in refused
 
     every = " ".join(changed)
-    await stranger.run(
+    await contributor.run(
         f".venv/bin/ruff format --check {every}\n.venv/bin/ruff check {every}\n"
         f".venv/bin/lint-imports\n.venv/bin/mypy {every}"
     )
-    tried = await stranger.test(page.checks)
+    tried = await contributor.test(page.checks)
     assert re.search(r"\d+ passed", tried)

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from config.servers import CHECKOUT
 from tests.support.checkouts import PACKAGES, copy_code
-from tests.support.pages import CHECKOUT, Command, answers, blocks_of, commands_of
+from tests.support.pages import Command, answers, blocks_of, commands_of
 from tests.support.shell import Shell
 
 PAGE = "CONTRIBUTING.md"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import CHECKOUT, Block, Command, answers, blocks_of, commands_of, is_part_of, pages
+from config.servers import CHECKOUT
+from tests.support.pages import Block, Command, answers, blocks_of, commands_of, is_part_of, pages
 from tests.support.shell import Printed, Shell, ShellStopped
 
 STARTS_A_STACK = "the test starts its stack by `wardflow demo`, which is all that this does after the installation"

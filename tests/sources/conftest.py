@@ -1,4 +1,4 @@
-"""Each source in turn, and a house of its own for each test."""
+"""Each source in turn, and an environment for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,14 +15,14 @@ from service.resources import kafka_connection, source_feeds
 from service.sources import SOURCES
 from service.sources.source import Source
 from tests.faults.harness import Workers
-from tests.sources.house import House, opened_house
+from tests.sources.environment import SourceEnvironment, open_environment
 from tests.sources.supply import Supply, supply_of
 from tests.support.kafka import Kafka
 
 
 @pytest.fixture(params=SOURCES, ids=lambda source: source.name)
 def source(request: pytest.FixtureRequest) -> Source:
-    """The source that is tried."""
+    """The source that is tested."""
     found: Source = request.param
     return found
 
@@ -43,8 +43,8 @@ def kafka_if_streamed(supply: Supply, request: pytest.FixtureRequest) -> Kafka |
 
 
 @pytest_asyncio.fixture
-async def house_settings(settings: Settings, kafka_if_streamed: Kafka | None) -> Settings:
-    """With Kafka if the source needs it, and drains that look often."""
+async def source_settings(settings: Settings, kafka_if_streamed: Kafka | None) -> Settings:
+    """The settings: with Kafka if the source needs it, and drains that look often."""
     if kafka_if_streamed is None:
         return settings
     hurried = settings.streams.model_copy(update={"seconds": 1.0, "wait": 0.2})
@@ -57,25 +57,27 @@ async def house_settings(settings: Settings, kafka_if_streamed: Kafka | None) ->
 
 
 @pytest_asyncio.fixture
-async def house(source: Source, house_settings: Settings, pool: Pool, store: ObjectStore) -> AsyncIterator[House]:
+async def environment(
+    source: Source, source_settings: Settings, pool: Pool, store: ObjectStore
+) -> AsyncIterator[SourceEnvironment]:
     """The API, commands, and no worker yet; payloads in Temporal are encrypted."""
-    async with opened_house(house_settings, pool, store, source) as made:
+    async with open_environment(source_settings, pool, store, source) as made:
         yield made
 
 
 @pytest_asyncio.fixture
-async def house_in_clear(
-    source: Source, house_settings: Settings, pool: Pool, store: ObjectStore
-) -> AsyncIterator[House]:
-    """The same with payloads in clear text."""
-    in_clear = house_settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
-    async with opened_house(in_clear, pool, store, source) as made:
+async def unencrypted_environment(
+    source: Source, source_settings: Settings, pool: Pool, store: ObjectStore
+) -> AsyncIterator[SourceEnvironment]:
+    """The API and commands; payloads in Temporal are not encrypted."""
+    in_clear = source_settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    async with open_environment(in_clear, pool, store, source) as made:
         yield made
 
 
 @pytest.fixture
-def workers(house_settings: Settings, tmp_path: Path) -> Iterator[Workers]:
+def workers(source_settings: Settings, tmp_path: Path) -> Iterator[Workers]:
     """Starts worker processes; ends them all."""
-    made = Workers(house_settings, tmp_path)
+    made = Workers(source_settings, tmp_path)
     yield made
     made.end()

@@ -1,4 +1,4 @@
-"""What a source supplies, so that the suite can try it: `tests/sources/supplies/{source}.py` holds one as `SUPPLY`."""
+"""What a source supplies to the suite: `SUPPLY` in `tests/sources/supplies/{source}.py`."""
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
-from tests.sources.house import House, Sent
+from tests.sources.environment import Sent, SourceEnvironment
 
 SUPPLIES = "tests.sources.supplies"
 
 type Rows = Mapping[str, int]
 """Rows by table; a table that is not named stays empty."""
 
-type Send = Callable[[House, bytes], Coroutine[Any, Any, Sent]]
-"""Sends bytes the way this source is sent to, and waits until they are loaded or refused."""
+type Send = Callable[[SourceEnvironment, bytes], Coroutine[Any, Any, Sent]]
+"""Sends bytes in the way of this source, and waits until they are loaded or refused."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Quarantined:
     """The good rows are loaded. The bad ones are rejections that say why.
 
     Attributes:
-        rows: that are there afterwards.
-        refused: rejections.
+        rows: the rows that are stored afterwards.
+        refused: the number of rejections.
     """
 
     rows: Rows
@@ -39,7 +39,7 @@ class RefusedWhole:
 
 @dataclass(frozen=True)
 class NoReload:
-    """The source has no way to load again what is loaded already, and why."""
+    """The source cannot load again what is loaded already. It says why."""
 
     reason: str
 
@@ -49,17 +49,18 @@ class Supply:
     """One source's part of the suite.
 
     Attributes:
-        send: the way in for all these bytes.
-        good: what is loaded as a whole.
-        rows: that `good` leaves.
-        bad: the same with one bad row among the good ones.
-        bad_row: what comes of `bad`.
+        send: sends any of these bytes.
+        good: bytes that are loaded completely.
+        rows: the rows that `good` leaves.
+        bad: the bytes of `good` with one bad row added.
+        bad_row: the result of sending `bad`.
         another_kind: bytes of another kind of file.
-        another_kind_is: the type of the error that refuses them.
-        sentinels: texts out of `good`, `bad` and `another_kind` that may stand in tables, and nowhere else.
-        reload: the way in for `good` once more.
-        streamed: whether it comes by Kafka: then what is sent again is newer, and written again with equal values.
-        send_bad: the way in for `bad`, where `send` would let nothing of it in.
+        another_kind_is: the type of the error that refuses `another_kind`.
+        sentinels: texts of `good`, `bad` and `another_kind` that may be in tables, and nowhere else.
+        reload: sends `good` again.
+        streamed: whether the source uses Kafka. Then bytes that are sent again are newer, and are written again with
+            equal values.
+        send_bad: sends `bad`, where `send` would refuse all of it.
     """
 
     send: Send

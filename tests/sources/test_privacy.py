@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 
 from config.logging import configure_logging
 from config.sections import LogSettings
-from tests.sources.house import House
+from tests.sources.environment import SourceEnvironment
 from tests.sources.supply import Quarantined, Supply
 from tests.support.histories import readable, size_of
 
@@ -44,26 +44,26 @@ def payloads_of(node: Any) -> Iterator[str]:
 
 
 async def test_nothing_of_what_was_sent_is_in_histories_logs_metrics_or_bookkeeping(
-    house_in_clear: House, supply: Supply, logs: pytest.CaptureFixture[str]
+    unencrypted_environment: SourceEnvironment, supply: Supply, logs: pytest.CaptureFixture[str]
 ) -> None:
-    house = house_in_clear
-    async with house.working():
-        sent = [await supply.send(house, supply.good) for _ in range(2)]
-        sent.append(await (supply.send_bad or supply.send)(house, supply.bad))
-        sent.append(await supply.send(house, supply.another_kind))
-        metrics = (await house.http.get("/metrics")).text
-        histories = await house.histories()
-        shown = await house.told_of_histories()
-    contents = "\n".join(await house.contents())
+    environment = unencrypted_environment
+    async with environment.working():
+        sent = [await supply.send(environment, supply.good) for _ in range(2)]
+        sent.append(await (supply.send_bad or supply.send)(environment, supply.bad))
+        sent.append(await supply.send(environment, supply.another_kind))
+        metrics = (await environment.http.get("/metrics")).text
+        histories = await environment.histories()
+        shown = await environment.workflow_list()
+    contents = "\n".join(await environment.contents())
     assert any(each in contents for each in supply.sentinels), "none of the sentinels was loaded at all"
-    assert bool(await house.reasons()) is isinstance(supply.bad_row, Quarantined)
+    assert bool(await environment.reasons()) is isinstance(supply.bad_row, Quarantined)
 
     told = [each.to_json() for each in histories] + [readable(each) for each in histories]
     told += [payload for each in histories for payload in payloads_of(json.loads(each.to_json()))]
     places = {
         "histories": "\n".join(told),
         "lists of workflows": shown,
-        "runs, loads and audit": await house.bookkeeping(),
+        "runs, loads and audit": await environment.bookkeeping(),
         "logs": "".join(logs.readouterr()),
         "metrics": metrics + generate_latest().decode(),
     }

@@ -50,7 +50,7 @@ class FhirRows:
                 report=staged.report,
             )
         loader = Loader(self.pool, self.store, CATALOGUE, _LIMITS)
-        return await loader.load(request, attempt=Attempt("by hand"), reached=lambda _: None)
+        return await loader.load(request, attempt=Attempt("by hand"), on_step=lambda _: None)
 
 
 def patient(

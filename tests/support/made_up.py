@@ -80,7 +80,7 @@ class ReadingRow(NamedTuple):
 
 WARD = Dataset(Ward, WardRow, Upsert(order=("version",), written_once=("seen_first",)))
 BED = Dataset(
-    Bed, BedRow, Family(WARD, key=("ward_code",)), expectations=(Expectation("known_kind", "kind <> 'sofa'"),)
+    Bed, BedRow, Family(WARD, parent_key=("ward_code",)), expectations=(Expectation("known_kind", "kind <> 'sofa'"),)
 )
 READING = Dataset(
     Reading,

@@ -105,7 +105,7 @@ def _steps(model: type[Loaded], first: str) -> tuple[Step, ...]:
 
 
 CLINIC = Dataset(Clinic, ClinicRow, Upsert(order=("version",)))
-ROOM = Dataset(Room, RoomRow, Family(parent=CLINIC, key=("clinic",)), steps=_steps(Room, "clinic"))
+ROOM = Dataset(Room, RoomRow, Family(parent=CLINIC, parent_key=("clinic",)), steps=_steps(Room, "clinic"))
 STAY = Dataset(Stay, StayRow, Upsert(order=ORDER), steps=_steps(Stay, "patient"))
 CATALOGUE = Catalogue((CLINIC, ROOM, STAY))
 

@@ -14,11 +14,11 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-CHECKOUT = Path(__file__).parents[2]
+from config.servers import CHECKOUT
+
 ELLIPSIS = "…"
 PROMPT = "$ "
 

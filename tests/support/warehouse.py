@@ -14,7 +14,7 @@ from library.datasets.declaration import Catalogue, Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
 from library.staging.files import Staging
-from library.warehouse.loader import Loader, Reached
+from library.warehouse.loader import Loader, OnStep
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
@@ -90,11 +90,11 @@ class MadeUpSource:
         )
 
     async def load(
-        self, request: LoadRequest, *, attempt: Attempt | None = None, reached: Reached = lambda _: None
+        self, request: LoadRequest, *, attempt: Attempt | None = None, on_step: OnStep = lambda _: None
     ) -> LoadResult:
         """Load it."""
         owner = hashlib.sha256(request.run_id.encode()).hexdigest()[:8]
-        return await self.loader.load(request, attempt=attempt or Attempt(owner), reached=reached)
+        return await self.loader.load(request, attempt=attempt or Attempt(owner), on_step=on_step)
 
     async def table(self, dataset: Dataset, *columns: str) -> list[tuple[Any, ...]]:
         """What is stored, ordered by key."""

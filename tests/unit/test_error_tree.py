@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-CHECKOUT = Path(__file__).parents[2]
-ROOMS = ("config", "library", "activities", "workflows", "service")
+from config.servers import CHECKOUT
+from tests.support.checkouts import PACKAGES
+
 SHARED_TREE = CHECKOUT / "library" / "contracts" / "errors.py"
 _BRANCH = re.compile(r"(?P<indent>(?:│   |    )*)[├└]── (?P<name>\w+)(?P<retryable> \(retryable\))?")
 
@@ -50,7 +51,7 @@ def listed(file: Path) -> set[Error]:
 
 def errors_of_the_program() -> dict[Error, Path]:
     """All exception classes that are not private; those that are no WardflowErrors only outside of sources' rooms."""
-    files = [file for room in ROOMS for file in sorted((CHECKOUT / room).rglob("*.py"))]
+    files = [file for package in PACKAGES for file in sorted((CHECKOUT / package).rglob("*.py"))]
     classes = {error: file for file in files for error in declared(file)}
     found: dict[Error, Path] = {}
     kinds = {"WardflowError"}

@@ -5,8 +5,9 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from config.servers import CHECKOUT
 from service.cli import app
-from tests.support.pages import CHECKOUT, answers, blocks_of, commands_of, inline_code, is_part_of, pages
+from tests.support.pages import answers, blocks_of, commands_of, inline_code, is_part_of, pages
 
 PAGE = """
 # A page

@@ -221,7 +221,7 @@ _NO_NEGATIVE_BEDS = Expectation("no_negative_beds", "available >= 0 AND occupied
 _NO_NEGATIVE_OCCUPIED = Expectation("no_negative_beds", "occupied >= 0", Action.WARN)
 
 EDITION = Dataset(Edition, EditionRow, Upsert(written_once=("object_key", "object_sha256", "landed_at")))
-_OF_EDITION = Family(parent=EDITION, key=("edition_id",))
+_OF_EDITION = Family(parent=EDITION, parent_key=("edition_id",))
 EDITION_ORGANISATION = Dataset(EditionOrganisation, EditionOrganisationRow, _OF_EDITION)
 OCCUPANCY = Dataset(Occupancy, OccupancyColumns, _OF_EDITION, expectations=(_NO_NEGATIVE_BEDS,))
 SPECIALTY_OCCUPANCY = Dataset(

@@ -125,7 +125,7 @@ def occupancy(
     key = ("period_end", "edition_id", "organisation_code", "sector")
     return Query(
         select=(
-            "SELECT o.edition_id, c.financial_year, c.quarter, c.period_end, c.basis, o.organisation_code, o.sector, "  # noqa: S608
+            "SELECT o.edition_id, c.financial_year, c.quarter, c.period_end, c.basis, o.organisation_code, o.sector, "  # noqa: S608 - constants
             "o.available, o.occupied, o.rate, o.warnings, coalesce(o.rate, -1) AS sort_rate "
             f"FROM ({chosen}) c JOIN beds.occupancy o ON o.edition_id = c.id {in_region} {where}"
         ),
@@ -157,7 +157,7 @@ def specialty_occupancy(
     in_region = "JOIN beds.edition_organisation r USING (edition_id, organisation_code)" if region else ""
     return Query(
         select=(
-            "SELECT o.edition_id, c.financial_year, c.quarter, c.period_end, c.basis, o.organisation_code, "  # noqa: S608
+            "SELECT o.edition_id, c.financial_year, c.quarter, c.period_end, c.basis, o.organisation_code, "  # noqa: S608 - constants
             "o.specialty_code, o.occupied "
             f"FROM ({chosen}) c JOIN beds.specialty_occupancy o ON o.edition_id = c.id {in_region} {where}"
         ),

@@ -292,7 +292,7 @@ _NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provena
 PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR))
 OBSERVATION = Dataset(Observation, ObservationRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED))
 OBSERVATION_COMPONENT = Dataset(
-    ObservationComponent, ComponentRow, Family(parent=OBSERVATION, key=("observation_id", "server"))
+    ObservationComponent, ComponentRow, Family(parent=OBSERVATION, parent_key=("observation_id", "server"))
 )
 
 DATASETS = (PATIENT, OBSERVATION, OBSERVATION_COMPONENT)

@@ -61,7 +61,7 @@ OBSERVATION_COLUMNS = (
 )
 
 _COMPONENTS = (
-    f"array_to_json(ARRAY(SELECT row_to_json(c) FROM (SELECT position, {', '.join(_MEASURED)} "  # noqa: S608
+    f"array_to_json(ARRAY(SELECT row_to_json(c) FROM (SELECT position, {', '.join(_MEASURED)} "  # noqa: S608 - constants
     "FROM fhir.observation_component WHERE observation_id = q.id AND server = q.server ORDER BY position) c))"
 )
 _LONGEST_SPAN = timedelta(days=366)

@@ -155,13 +155,13 @@ async def stream_csv(
         await copying
     finally:
         copying.cancel()
-        while not chunks.empty():  # so that nobody waits for room that nobody makes
+        while not chunks.empty():  # empty the queue, or the producer waits for space forever
             chunks.get_nowait()
         await asyncio.gather(copying, return_exceptions=True)
 
 
 async def _after(pool: Pool, query: Query, after: str | None) -> tuple[str, list[object]]:
-    """The condition of what comes behind a cursor, and the arguments with it."""
+    """The WHERE clause for rows after a cursor, with its arguments."""
     arguments = list(query.arguments)
     if after is None:
         return "", arguments

@@ -79,7 +79,7 @@ async def list_streams(api: Api) -> StreamList:
 
 @router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))
 async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
-    """Let nobody go on with a topic; what is loaded stays, and what comes waits in Kafka."""
+    """Pause a topic. Loaded rows stay; new records wait in Kafka."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "pause_stream", topic)
     return Positions(items=await steering.pause(topic))
@@ -87,7 +87,7 @@ async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = N
 
 @router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, 404, 413))
 async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
-    """Let a paused topic go on where it was."""
+    """Resume a paused topic at the offset where it was paused."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "resume_stream", topic)
     resumed = await steering.resume(topic)
@@ -97,7 +97,7 @@ async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = 
 
 @router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
 async def rewind(topic: Topic, wanted: Rewind, api: Api, caller: Caller) -> Positions:
-    """Load records again from an offset or a time on. Rows end as they were, or as a mended decoder reads them."""
+    """Load records again from an offset or a time. A corrected decoder may change their rows."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "rewind_stream", topic)
     rewound = await steering.rewind(topic, wanted.target, wanted.partition)

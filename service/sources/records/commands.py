@@ -107,7 +107,7 @@ async def verified(
 
 
 def told(played: SimulationResult, verdicts: Sequence[Verdict]) -> dict[str, object]:
-    """What was posted, heard and found, for scripts; a status of 0 is one that nobody heard."""
+    """What was posted, answered and found, for scripts; status 0: no answer."""
     return {
         "posts": sum(played.counts.values()),
         "seconds": played.seconds,
@@ -122,17 +122,17 @@ def told(played: SimulationResult, verdicts: Sequence[Verdict]) -> dict[str, obj
 
 
 def show(played: SimulationResult) -> None:
-    """What was posted, and what the clinics heard."""
+    """What was posted, and the answers."""
     lines = table("posted", "outcome", "status>", "records>")
     for (kind, outcome, status), count in sorted(played.counts.items()):
         lines.add_row(str(kind), str(outcome), str(status or "none"), f"{count:,}")
     out.print(lines)
     posts = sum(played.counts.values())
     times = (f"{value:.0f} ms ({name})" for name, value in _percentiles(played).items())
-    after = ", ".join(times) or "no time that could be told"
+    after = ", ".join(times) or "no measured time"
     out.print(f"{posts:,} posts, {posts / played.seconds:,.1f} a second; accepted after {after}")
     for surprise in sorted(set(played.surprises)):
-        err.print(f"nobody should have heard this: {surprise}", style="red")
+        err.print(f"unexpected answer: {surprise}", style="red")
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -5,7 +5,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.sources.house import House, Sent
+from tests.sources.environment import Sent, SourceEnvironment
 from tests.sources.supply import RefusedWhole, Supply
 from tests.support.workbook_builder import ERA_F, SECTOR_SHEET, TRUSTS, kh03, place_of, write
 
@@ -20,17 +20,17 @@ def _bad() -> bytes:
     return write(SHEETS | {SECTOR_SHEET: sector | {(row, column + 2): "about fifty-five"}})
 
 
-async def _send(house: House, content: bytes) -> Sent:
-    return await house.upload("/nhs-data/upload", "beds.xlsx", content)
+async def _send(environment: SourceEnvironment, content: bytes) -> Sent:
+    return await environment.upload("/nhs-data/upload", "beds.xlsx", content)
 
 
-async def _reload(house: House, content: bytes) -> Sent:
+async def _reload(environment: SourceEnvironment, content: bytes) -> Sent:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "beds.xlsx")
         path.write_bytes(content)
-        said = await house.commands.done("ingest", "workbook", str(path), "--reload", "--json")
+        said = await environment.commands.done("ingest", "workbook", str(path), "--reload", "--json")
     (outcome,) = json.loads(said)
-    return await house.ended(outcome["run"])
+    return await environment.ended(outcome["run"])
 
 
 SUPPLY = Supply(

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.sources.house import House, Sent
+from tests.sources.environment import Sent, SourceEnvironment
 from tests.sources.supply import Quarantined, Supply
 
 ID, FAMILY, GIVEN, BORN = "sentinel-patient-5150", "Zwetschgenbaum", "Kunigunde", "1931-02-28"
@@ -41,17 +41,17 @@ def _lines(*resources: object) -> bytes:
     return "".join(json.dumps(each) + "\n" for each in resources).encode()
 
 
-async def _send(house: House, content: bytes) -> Sent:
-    return await house.upload("/fhir/bulk", "patients.ndjson", content)
+async def _send(environment: SourceEnvironment, content: bytes) -> Sent:
+    return await environment.upload("/fhir/bulk", "patients.ndjson", content)
 
 
-async def _reload(house: House, content: bytes) -> Sent:
+async def _reload(environment: SourceEnvironment, content: bytes) -> Sent:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "patients.ndjson")
         path.write_bytes(content)
-        said = await house.commands.done("import", "fhir", str(path), "--reload", "--json")
+        said = await environment.commands.done("import", "fhir", str(path), "--reload", "--json")
     (outcome,) = json.loads(said)
-    return await house.ended(outcome["run"])
+    return await environment.ended(outcome["run"])
 
 
 SUPPLY = Supply(

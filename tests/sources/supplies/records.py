@@ -6,7 +6,7 @@ from uuid import UUID
 
 from library.streams.producer import Outgoing, Producer
 from service.resources import kafka_connection
-from tests.sources.house import LOOK_EVERY, PATIENCE, House, Sent, refused
+from tests.sources.environment import LOOK_EVERY, PATIENCE, Sent, SourceEnvironment, refused
 from tests.sources.supply import Quarantined, Supply
 from tests.support.records import patient
 
@@ -16,40 +16,40 @@ PATIENTS = [patient(each, language=LANGUAGE, race=RACE, date_of_birth=f"{BORN} 0
 BAD = patient(UUID(int=0xDEADBEEF_5160), language=LANGUAGE, date_of_birth=f"{BORN}, about noon")
 
 
-async def _post(house: House, content: bytes) -> Sent:
-    answer = await house.http.post("/api_patient", content=content)
+async def _post(environment: SourceEnvironment, content: bytes) -> Sent:
+    answer = await environment.http.post("/api_patient", content=content)
     if answer.status_code != 202:
         return refused(answer)
     places = answer.json()["items"]
-    return await _drained(house, max(each["offset"] for each in places) + 1)
+    return await _drained(environment, max(each["offset"] for each in places) + 1)
 
 
-async def _put_on_the_topic(house: House, content: bytes) -> Sent:
+async def _put_on_the_topic(environment: SourceEnvironment, content: bytes) -> Sent:
     """One record a line, past the API: other producers check nothing."""
     records = [Outgoing(line) for line in content.splitlines()]
-    async with Producer(kafka_connection(house.settings)) as producer:
-        delivered = await producer.send(house.settings.kafka.patient_topic, records)
-    return await _drained(house, max(each.offset for each in delivered) + 1)
+    async with Producer(kafka_connection(environment.settings)) as producer:
+        delivered = await producer.send(environment.settings.kafka.patient_topic, records)
+    return await _drained(environment, max(each.offset for each in delivered) + 1)
 
 
-async def _rewind(house: House, _: bytes) -> Sent:
-    topic = house.settings.kafka.patient_topic
-    (before,) = await _partitions(house)
-    answer = await house.http.post(f"/streams/{topic}/rewind", json={"to": "earliest"})
+async def _rewind(environment: SourceEnvironment, _: bytes) -> Sent:
+    topic = environment.settings.kafka.patient_topic
+    (before,) = await _partitions(environment)
+    answer = await environment.http.post(f"/streams/{topic}/rewind", json={"to": "earliest"})
     assert answer.json()["items"][0]["generation"] == before["generation"] + 1, answer.text
-    return await _drained(house, before["next_offset"])
+    return await _drained(environment, before["next_offset"])
 
 
-async def _drained(house: House, until: int) -> Sent:
+async def _drained(environment: SourceEnvironment, until: int) -> Sent:
     async with asyncio.timeout(PATIENCE):
-        while not [each for each in await _partitions(house) if each["next_offset"] >= until]:  # noqa: ASYNC110
+        while not [each for each in await _partitions(environment) if each["next_offset"] >= until]:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY)
     return Sent("loaded")
 
 
-async def _partitions(house: House) -> list[dict[str, int]]:
-    items = (await house.http.get("/streams")).json()["items"]
-    return [each for each in items if each["topic"] == house.settings.kafka.patient_topic]
+async def _partitions(environment: SourceEnvironment) -> list[dict[str, int]]:
+    items = (await environment.http.get("/streams")).json()["items"]
+    return [each for each in items if each["topic"] == environment.settings.kafka.patient_topic]
 
 
 SUPPLY = Supply(

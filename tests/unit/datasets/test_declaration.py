@@ -42,9 +42,9 @@ def test_what_orders_versions_is_never_null() -> None:
 @pytest.mark.parametrize(
     ("family", "said"),
     [
-        (Family(parent=BED, key=("ward_code", "number")), "a parent cannot have a parent itself"),
-        (Family(parent=Dataset(Ward, WardRow, ConcurrentUpsert()), key=("ward_code",)), "must have it alone"),
-        (Family(parent=Dataset(Ward, WardRow, Upsert()), key=("kind",)), "must contain a column for each"),
+        (Family(parent=BED, parent_key=("ward_code", "number")), "a parent cannot have a parent itself"),
+        (Family(parent=Dataset(Ward, WardRow, ConcurrentUpsert()), parent_key=("ward_code",)), "must have it alone"),
+        (Family(parent=Dataset(Ward, WardRow, Upsert()), parent_key=("kind",)), "must contain a column for each"),
     ],
 )
 def test_a_family_that_cannot_be_loaded_is_refused(family: Family, said: str) -> None:

@@ -74,7 +74,7 @@ def test_a_family_writes_the_children_of_winners_and_deletes_those_that_are_miss
 
 def test_loads_of_a_concurrent_upsert_write_what_an_upsert_writes() -> None:
     assert READING.strategy.merge(READING) == Upsert(order=("taken_at",)).merge(READING)
-    assert (READING.strategy.alone, Upsert().alone) == (False, True)
+    assert (READING.strategy.needs_exclusive_lock, Upsert().needs_exclusive_lock) == (False, True)
 
 
 def test_steps_add_the_keys_to_the_same_statements() -> None:

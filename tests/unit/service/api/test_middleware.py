@@ -10,7 +10,7 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: 
     raise KeyError("the patient's name")
 
 
-async def test_what_nobody_foresaw_is_a_problem_document_with_the_id_of_its_trace() -> None:
+async def test_an_unexpected_error_is_a_problem_document_with_the_id_of_its_trace() -> None:
     transport = httpx.ASGITransport(RequestLogging(failing))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         answer = await client.get("/", headers={"X-Request-Id": "request-4711"})

@@ -1,4 +1,4 @@
-"""The product as a source's sender and an operator see it: API, commands, and the tables behind them."""
+"""The product as a sender and an operator of a source use it: API, commands and tables."""
 
 import asyncio
 import json
@@ -36,10 +36,10 @@ class Sent:
     """How a sending ended.
 
     Attributes:
-        result: of its run, such as `loaded`; empty where all of it was refused.
-        error: the type of what refused it.
-        advice: what to do about that.
-        run: the run, as the API shows it; `None` for what needs none.
+        result: the run's result, such as `loaded`; empty where all was refused.
+        error: the type of the error that refused it.
+        advice: the error's advice.
+        run: the run as the API shows it; `None` where no run is needed.
     """
 
     result: str = ""
@@ -49,13 +49,13 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class House:
-    """One test's servers, database and queues.
+class SourceEnvironment:
+    """The servers, database and queues of one test of a source.
 
     Attributes:
-        http: the API, as bearer of a token that may do everything.
+        http: a client of the API with an administrator's token.
         commands: the command line.
-        datasets: of the source that is tried.
+        datasets: the datasets of the tested source.
     """
 
     settings: Settings
@@ -68,22 +68,22 @@ class House:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """With workers of every queue in this process."""
+        """Run workers of every queue in this process."""
         async with serving(Resources(self.settings, self.client, self.pool, self.store)):
             await self.drain()
             try:
                 yield
             finally:
-                await self.end_what_runs()
+                await self.terminate_running_workflows()
 
     async def drain(self) -> None:
-        """Have every topic drained at once; a schedule would see to it within a minute."""
+        """Start the drains of every topic at once; the schedule starts them within a minute."""
         for feed in source_feeds(self.settings) if self.settings.kafka.enabled else ():
             answer = await self.http.post(f"/streams/{feed.topic}/resume")
             assert answer.status_code == 200, answer.text
 
-    async def end_what_runs(self) -> None:
-        """Terminate what never ends by itself, so that no later worker of these queues finds it."""
+    async def terminate_running_workflows(self) -> None:
+        """Terminate workflows that never end, so that no later worker of these queues finds them."""
         async for each in self.client.list_workflows(f"{self._ours} AND ExecutionStatus = 'Running'"):
             with suppress(RPCError):  # it has just ended
                 await self.client.get_workflow_handle(each.id, run_id=each.run_id).terminate()
@@ -109,7 +109,7 @@ class House:
         return {name: count for name, count in counts.items() if count}
 
     async def versions(self) -> list[tuple[str, ...]]:
-        """Which transaction wrote each row where: equal before and after means that nothing was written."""
+        """The transaction and the place of each row. If they are equal, nothing was written."""
         found: list[tuple[str, ...]] = []
         for each in self.datasets:
             rows = await self.pool.fetch(f"SELECT xmin::text, ctid::text FROM {each.name} ORDER BY ctid")
@@ -117,7 +117,7 @@ class House:
         return found
 
     async def contents(self) -> list[str]:
-        """What the rows say as text; who loaded them when is left out."""
+        """The rows as text, without the loads that wrote them."""
         found = []
         for each in self.datasets:
             columns = ", ".join(f'"{name}"' for name in (*each.key, *each.values))
@@ -130,12 +130,12 @@ class House:
         return [row[0] for row in await self.pool.fetch("SELECT reasons FROM ingest.rejection ORDER BY id")]
 
     async def histories(self) -> list[WorkflowHistory]:
-        """Of every workflow on this test's queues."""
+        """The histories of every workflow on this test's queues."""
         found = [each async for each in self.client.list_workflows(self._ours)]
         return [await self.client.get_workflow_handle(each.id, run_id=each.run_id).fetch_history() for each in found]
 
-    async def told_of_histories(self) -> str:
-        """What a list of the workflows shows: ids, search attributes, memos."""
+    async def workflow_list(self) -> str:
+        """The ids, search attributes and memos that a list of the workflows shows."""
         found = [each async for each in self.client.list_workflows(self._ours)]
         return "\n".join(
             [
@@ -160,17 +160,19 @@ class House:
 
 
 def refused(answer: httpx.Response) -> Sent:
-    """What a problem document says."""
+    """The error of a problem document."""
     problem = answer.json()
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     return Sent(error=problem["type"], advice=problem["advice"] or "")
 
 
 @asynccontextmanager
-async def opened_house(settings: Settings, pool: Pool, store: ObjectStore, source: Source) -> AsyncIterator[House]:
-    """A house with one test's database and queues, in which a source is tried."""
+async def open_environment(
+    settings: Settings, pool: Pool, store: ObjectStore, source: Source
+) -> AsyncIterator[SourceEnvironment]:
+    """Open an environment with the database and queues of one test."""
     _, token = await Tokens(pool).create("suite", [Scope.ADMIN])
-    environment = environment_of(settings) | {"WARDFLOW_KAFKA__ENABLED": str(settings.kafka.enabled)}
+    variables = environment_of(settings) | {"WARDFLOW_KAFKA__ENABLED": str(settings.kafka.enabled)}
     async with api_here(settings, token=token) as http:
         client = await connect(settings)
-        yield House(settings, client, pool, store, http, Commands(environment), source.datasets)
+        yield SourceEnvironment(settings, client, pool, store, http, Commands(variables), source.datasets)
