@@ -4,9 +4,12 @@ from pydantic import Field
 
 from config.servers import MEBIBYTE, Section
 
+PUBLISHERS = ("www.england.nhs.uk",)
+"""Hosts that publish workbooks."""
+
 
 class WorkbookSettings(Section):
-    """Limits of reading workbooks. The limits of a sheet (5,000 rows, 300 columns) are fixed in the reader.
+    """Limits of reading workbooks. The limits of a sheet are fixed in the reader.
 
     Attributes:
         max_bytes: the largest file.

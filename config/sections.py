@@ -72,7 +72,7 @@ class EncryptionSettings(Section):
     key_ring: Path | None = None
 
 
-class DownloadSettings(Section):
+class Downloads(Section):
     """Downloads by URL. `library.web.guard.Guard` is made from these.
 
     Attributes:
@@ -83,7 +83,7 @@ class DownloadSettings(Section):
         ca_file: certificates to trust instead of the system's.
     """
 
-    hosts: tuple[str, ...] = ("www.england.nhs.uk",)
+    hosts: tuple[str, ...] = ()
     schemes: tuple[Literal["https", "http"], ...] = ("https",)
     ports: tuple[int, ...] = (443,)
     private_origins: tuple[str, ...] = ()
@@ -125,6 +125,22 @@ class AccessSettings(Section):
     password_checks: int = Field(default=1, ge=1)
     password_checks_waiting: int = Field(default=32, ge=0)
     password_remembered: float = 60.0
+
+
+class RecordSettings(Section):
+    """Posted records.
+
+    Attributes:
+        per_second: records a second that one user may post. Each process counts by itself.
+        burst: records that one user may post at once after a pause; at least the longest list.
+        under_way: the most records of a process that wait for Kafka. Further posts get status 503.
+        deliver_within: seconds to wait for Kafka's acknowledgement.
+    """
+
+    per_second: float = Field(default=1_000.0, ge=0.001, allow_inf_nan=False)
+    burst: int = Field(default=10_000, ge=1_000)
+    under_way: int = Field(default=20_000, ge=1_000)
+    deliver_within: float = Field(default=10.0, gt=0)
 
 
 class LogSettings(Section):

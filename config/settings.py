@@ -17,15 +17,16 @@ from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config import fhir
-from config.beds import WorkbookSettings
+from config.beds import PUBLISHERS, WorkbookSettings
 from config.fhir import FhirSettings, SandboxSettings
-from config.records import RecordSettings, RecordTopics
+from config.records import RecordTopics
 from config.sections import (
     AccessSettings,
     ApiSettings,
-    DownloadSettings,
+    Downloads,
     EncryptionSettings,
     LogSettings,
+    RecordSettings,
     StreamSettings,
     WorkerSettings,
 )
@@ -40,6 +41,12 @@ from config.servers import (
 from config.stack_file import SERVERS
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
+
+
+class DownloadSettings(Downloads):
+    """Downloads, from the hosts that sources need unless other ones are set."""
+
+    hosts: tuple[str, ...] = PUBLISHERS
 
 
 class KafkaSettings(KafkaCluster, RecordTopics):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import closing
 from datetime import timedelta
 from urllib.parse import unquote, urlsplit
 
@@ -37,7 +38,7 @@ from service.resources import (
     warehouse_dsn,
 )
 from service.sources import SOURCES
-from service.temporal import connect
+from service.temporal import connect, request_error
 from service.waiting import resolved, waiting_for
 from service.worker.wiring import SCHEDULES
 from workflows.runs import SEARCH_ATTRIBUTES
@@ -95,21 +96,12 @@ async def check(settings: Settings) -> list[str]:
     except (WardflowError, asyncpg.PostgresError, *DISCONNECTED) as error:
         problems.append(f"The warehouse's schema cannot be looked at: {error}")
     try:
-        store = object_store(settings)
-        if not await asyncio.to_thread(store.bucket_exists):
-            problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
+        with closing(object_store(settings)) as store:
+            if not await asyncio.to_thread(store.bucket_exists):
+                problems.append(f"The bucket {settings.s3.bucket} does not exist: run `wardflow migrate`.")
     except WardflowError as error:
         problems.append(error.message)
-    problems += await _check_kafka(settings)
-    try:
-        client = await connect(settings)
-        for schedule in (each for each in SCHEDULES if each.wanted(settings)):
-            await client.get_schedule_handle(schedule.id(settings)).describe()
-    except WardflowError as error:
-        problems.append(error.message)
-    except RPCError as error:
-        problems.append(f"The schedule '{schedule.name}' is missing ({error.status.name}): run `wardflow migrate`.")
-    return problems
+    return problems + await _check_kafka(settings) + await _check_schedules(settings)
 
 
 async def _migrate_warehouse(settings: Settings) -> None:
@@ -163,6 +155,22 @@ async def _check_kafka(settings: Settings) -> list[str]:
                     await cluster.leaders(name)
                 except TopicMissing:
                     problems.append(f"The topic {name} does not exist: run `wardflow migrate`.")
+    except WardflowError as error:
+        problems.append(error.message)
+    return problems
+
+
+async def _check_schedules(settings: Settings) -> list[str]:
+    problems = []
+    try:
+        client = await connect(settings)
+        for schedule in (each for each in SCHEDULES if each.wanted(settings)):
+            try:
+                await client.get_schedule_handle(schedule.id(settings)).describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise request_error(error) from error
+                problems.append(f"The schedule '{schedule.name}' is missing: run `wardflow migrate`.")
     except WardflowError as error:
         problems.append(error.message)
     return problems

@@ -40,7 +40,7 @@ class Scheduled:
         every: the time between two runs.
         arguments: makes the workflow's arguments from the settings.
         wanted: whether the settings turn the schedule on.
-        at_once: whether the first run starts with the schedule, not after the first interval.
+        at_once: whether making the schedule also starts a run, rather than after the first interval.
     """
 
     name: str
@@ -71,13 +71,14 @@ class Scheduled:
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=self.every),
         )
 
-        def anew(_: ScheduleUpdateInput) -> ScheduleUpdate:
+        def update(present: ScheduleUpdateInput) -> ScheduleUpdate:
+            schedule.state = present.description.schedule.state  # a schedule that somebody has paused stays paused
             return ScheduleUpdate(schedule=schedule)
 
         handle = client.get_schedule_handle(self.id(settings))
         try:
             await client.create_schedule(self.id(settings), schedule)
         except ScheduleAlreadyRunningError:
-            await handle.update(anew)
+            await handle.update(update)
         if self.at_once:
             await handle.trigger()

@@ -4,7 +4,7 @@ A workbook of 5 KB with cells in its first and last corner makes its decoder ask
 decoded in a child process. If the child dies, the caller gets an error, and the worker continues.
 
     answer = run_in_child(
-        stage_workbook_file, source, folder, errors=[WorkbookRejected], max_memory=256 * MEBIBYTE, max_seconds=60.0
+        stage_file, source, folder, errors=[NotWardCounts], max_memory=256 * MEBIBYTE, max_seconds=60.0
     )
 
 To start an interpreter for each file would take longer than the reading. So each process that calls `run_in_child` has

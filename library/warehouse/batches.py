@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from library.datasets.declaration import Dataset
 from library.datasets.streamed import STREAMED
+from library.staging.files import RAW_LIMIT
 
 type Cells = tuple[object, ...]
 type Decoded = tuple[datetime | None, tuple[NamedTuple | None, ...]]
@@ -15,8 +16,6 @@ type Decoded = tuple[datetime | None, tuple[NamedTuple | None, ...]]
 type Rejected = tuple[str, int, list[str], bytes | None]
 """Dataset, offset, reasons, raw form."""
 
-RAW_LIMIT = 64 * 1024
-"""Bytes of a refused record that are kept; a longer one is found in the topic, and in the lake."""
 
 TOMBSTONE = "no value: a tombstone deletes nothing here"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """The application: routes, errors, and what surrounds every request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -93,7 +93,6 @@ def create_app(settings: Settings) -> FastAPI:
     add_problem_handlers(app)
     add_docs(app)
     app.include_router(posting)
-    app.ways = (FastPostMiddleware,)
     limits = {api.path: BODY for api in posting_apis()}
     for part in _parts():
         for router in part.routers:
@@ -120,20 +119,11 @@ def _parts() -> tuple[ApiPart, ...]:
 
 
 class _Api(FastAPI):
-    """The framework, and ways that pass it by.
-
-    Attributes:
-        ways: each is given the framework, and goes there with what is not its own.
-    """
-
-    ways: tuple[Callable[[ASGIApp], ASGIApp], ...] = ()
+    """The framework, with posts of records handled before it."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The framework's own stack, with the ways around it."""
-        stack: ASGIApp = super().build_middleware_stack()
-        for way in self.ways:
-            stack = way(stack)
-        return stack
+        """The framework's own stack, behind the one for posts."""
+        return FastPostMiddleware(super().build_middleware_stack())
 
 
 def _passwords(settings: Settings) -> Passwords:

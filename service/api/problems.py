@@ -99,28 +99,28 @@ class UnsupportedMediaType(ApiError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-_STATUS: tuple[tuple[type[WardflowError], HTTPStatus], ...] = (
-    # A source's errors first: some of them are special cases of the general ones.
-    *((kind, status) for source in SOURCES for kind, status in source.statuses.items()),
-    (FileRejected, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (UrlNotAllowed, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (CursorInvalid, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (ObjectMissing, HTTPStatus.NOT_FOUND),
-    (StreamUnknown, HTTPStatus.NOT_FOUND),
-    (TopicMissing, HTTPStatus.NOT_FOUND),
-    (KafkaRefused, HTTPStatus.SERVICE_UNAVAILABLE),
-    (OffsetNotHeld, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (TemporalRefused, HTTPStatus.SERVICE_UNAVAILABLE),
-    (NoSuchUser, HTTPStatus.NOT_FOUND),
-    (UserExists, HTTPStatus.CONFLICT),
-    (NotAName, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (NotAPassword, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (SlowedDown, HTTPStatus.TOO_MANY_REQUESTS),
-    (TooFast, HTTPStatus.TOO_MANY_REQUESTS),
-    (NotRecords, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (NoSuchToken, HTTPStatus.NOT_FOUND),
-)
+_STATUS: Mapping[type[WardflowError], HTTPStatus] = {
+    FileRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UrlNotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ObjectMissing: HTTPStatus.NOT_FOUND,
+    StreamUnknown: HTTPStatus.NOT_FOUND,
+    TopicMissing: HTTPStatus.NOT_FOUND,
+    KafkaRefused: HTTPStatus.SERVICE_UNAVAILABLE,
+    OffsetNotHeld: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ConfigurationError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TemporalRefused: HTTPStatus.SERVICE_UNAVAILABLE,
+    NoSuchUser: HTTPStatus.NOT_FOUND,
+    UserExists: HTTPStatus.CONFLICT,
+    NotAName: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotAPassword: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SlowedDown: HTTPStatus.TOO_MANY_REQUESTS,
+    TooFast: HTTPStatus.TOO_MANY_REQUESTS,
+    NotRecords: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoSuchToken: HTTPStatus.NOT_FOUND,
+    **{kind: status for source in SOURCES for kind, status in source.statuses.items()},
+}
+"""Of errors and of those below them; the nearest counts."""
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -162,9 +162,8 @@ def problem_of(error: WardflowError) -> JSONResponse:
         return problem(
             error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
         )
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), None)
-    if status is None:
-        status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
+    nearest = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else nearest
     headers = {}
     # With Kafka turned off a repeat does not help before somebody changes the setting.
     repeat_helps = not isinstance(error, KafkaTurnedOff)

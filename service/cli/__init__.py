@@ -32,17 +32,24 @@ class _Commands(TyperGroup):
     """Imports a command when it is called: `down` need not wait for the imports of `worker`."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own context
-        return list(_WHERE)
+        return list(dict.fromkeys((*_WHERE, *_groups().GROUPS)))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - typer's own types
-        if cmd_name not in _WHERE:
+        if where := _WHERE.get(cmd_name):
+            app = import_module(f"{__name__}.{where}").app
+        elif cmd_name in _groups().GROUPS:
+            app = _groups().group(cmd_name)
+        else:
             return None
-        where = _WHERE[cmd_name]
-        beside = import_module(f"{__name__}.{where or 'groups'}")
-        found = typer.main.get_command(beside.app if where else beside.group(cmd_name))
-        command = getattr(found, "commands", {}).get(cmd_name, found)
+        found = typer.main.get_command(app)
+        command = getattr(found, "commands", {}).get(cmd_name, found) if where else found
         command.name = cmd_name
         return command
+
+
+def _groups() -> Any:  # noqa: ANN401 - a module
+    """The groups that sources bring."""
+    return import_module(f"{__name__}.groups")
 
 
 # A trace of an unexpected error is printed as Python prints it: it goes into logs as it is.

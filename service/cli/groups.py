@@ -1,4 +1,4 @@
-"""Groups of commands that sources bring: `wardflow ingest`, `import`, `sandbox`, `simulate`."""
+"""Groups of commands that sources bring: `wardflow ingest`, `import`, `sandbox`, `simulate`, and those of their own."""
 
 from importlib import import_module
 
@@ -6,13 +6,15 @@ import typer
 
 from service.sources import SOURCES, room_of
 
-GROUPS = {
+SHARED = {
     "ingest": "Bring files in.",
-    "import": "Bring in patients and observations (FHIR).",
+    "import": "Bring in what other systems have.",
     "sandbox": "Run a server with synthetic data, to try things against.",
     "simulate": "Simulate systems that send data to Wardflow.",
 }
-"""What the help says of each."""
+"""Groups that any source can add commands to, with their help."""
+
+GROUPS = SHARED | {name: text for source in SOURCES for name, text in source.command_groups.items()}
 
 
 def group(name: str) -> typer.Typer:

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from library.contracts.errors import WardflowError
 from service.addresses import Server
 from service.cli.history import repeated_steps
+from service.sources import SOURCES
 from service.waiting import waiting_for
 
 _LOOK_EVERY = 1.5
@@ -22,15 +23,7 @@ _ANSWER_WITHIN = timedelta(seconds=5)
 _TAKEN_WITHIN = timedelta(seconds=5)
 """A step is reported if no worker has taken it for this time."""
 _ANSWERED_WITHIN = timedelta(seconds=2)
-_FETCHING = (
-    "download_workbook",
-    "fetch_patient_page",
-    "fetch_observation_page",
-    "read_patients",
-    "begin_export",
-    "fetch_manifest",
-    "download_exported",
-)
+_FETCHING = frozenset(name for each in SOURCES for name in each.fetching)
 """Steps that fetch from an external server."""
 _LINES = 30
 """Most lines that are printed, so that changing reasons do not fill the screen."""

@@ -41,6 +41,8 @@ class Source:
         scopes: the scopes that only its routes need.
         posting_apis: the APIs that users may be granted; `POST /api_{name}` is the route of each.
         commands: for each group of the command line, the module in its package whose `app` has its commands.
+        command_groups: the groups that it adds to the command line, with their help.
+        fetching: its activities that fetch from an external server. Commands say so when one takes long.
         stack_parts: names of the parts that it adds to the embedded stack.
         statuses: the API's status for each of its errors.
         parameters: what the audit keeps of the parameters of its routes that read patient data.
@@ -55,6 +57,8 @@ class Source:
     scopes: tuple[str, ...] = ()
     posting_apis: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
+    command_groups: Mapping[str, str] = field(default_factory=dict)
+    fetching: tuple[str, ...] = ()
     stack_parts: tuple[str, ...] = ()
     statuses: Mapping[type[WardflowError], HTTPStatus] = field(default_factory=dict)
     parameters: Parameters = Parameters()
@@ -63,9 +67,8 @@ class Source:
 MODULES: Mapping[str, str] = {
     "worker": "PART: its workflows, its activities by queue, its schedules",
     "topics": "feeds(settings), and POSTING_APIS: its topics, and who posts to them",
-    "starts": "what starts its runs",
     "routes": "PART: its REST routes",
-    "demo": "demonstrate(settings): its part of `wardflow demo`",
+    "demo": "demonstrate(settings), and look_at(settings, typed): its part of `wardflow demo`",
     "stack": "parts(settings): makes its parts of the embedded stack, by name",
 }
 """The modules in a source's room that processes look for, and what each has."""

@@ -67,23 +67,23 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
         if drains and settings.kafka.bootstrap_servers is None:
             _log.warning("no Kafka is known: nothing is drained", setting="WARDFLOW_KAFKA__BOOTSTRAP_SERVERS")
         try:
-            await _run_until(stop, made, settings.worker.graceful_shutdown + _LEAVING)
+            await _run_until(stop, serving, made, settings.worker.graceful_shutdown + _LEAVING)
         finally:
             page.stop()
             await serving
             await resources.close()
-    store.close()
+            store.close()
     _log.info("worker ended")
 
 
-async def _run_until(stop: asyncio.Event, made: Iterable[Worker], seconds: float) -> None:
-    """Run workers until told to stop, or until one of them fails; leave within so many seconds.
+async def _run_until(stop: asyncio.Event, serving: asyncio.Task[None], made: Iterable[Worker], seconds: float) -> None:
+    """Run workers until told to stop, or until one of them, or the health page, fails; leave within so many seconds.
 
     They are entered side by side and left side by side: each has the whole graceful time, not what others left of it.
     """
     running = [asyncio.create_task(_until(stop, each)) for each in made]
     told = asyncio.create_task(stop.wait())
-    await asyncio.wait([told, *running], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([told, serving, *running], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     _, late = await asyncio.wait(running, timeout=seconds)
     if late:

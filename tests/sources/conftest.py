@@ -11,7 +11,7 @@ from config.settings import Settings
 from library.objects.store import ObjectStore
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse.pool import Pool
-from service.resources import kafka_connection
+from service.resources import kafka_connection, source_feeds
 from service.sources import SOURCES
 from service.sources.source import Source
 from tests.faults.harness import Workers
@@ -50,7 +50,9 @@ async def source_settings(settings: Settings, kafka_if_streamed: Kafka | None) -
     hurried = settings.streams.model_copy(update={"seconds": 1.0, "wait": 0.2})
     made = settings.model_copy(update={"kafka": kafka_if_streamed.settings, "streams": hurried})
     async with Cluster(kafka_connection(made)) as cluster:
-        await cluster.make_topics([NewTopicSpec(each, 1, options={"retention.ms": "-1"}) for each in made.kafka.topics])
+        await cluster.make_topics(
+            [NewTopicSpec(feed.topic, 1, options={"retention.ms": "-1"}) for feed in source_feeds(made)]
+        )
     return made
 
 

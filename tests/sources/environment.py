@@ -17,6 +17,7 @@ from library.access.tokens import Tokens
 from library.datasets.declaration import Dataset
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
+from service.resources import source_feeds
 from service.sources.source import Source
 from service.temporal import connect
 from service.worker.parts import Resources
@@ -77,8 +78,8 @@ class SourceEnvironment:
 
     async def drain(self) -> None:
         """Start the drains of every topic at once; the schedule starts them within a minute."""
-        for topic in self.settings.kafka.topics if self.settings.kafka.enabled else ():
-            answer = await self.http.post(f"/streams/{topic}/resume")
+        for feed in source_feeds(self.settings) if self.settings.kafka.enabled else ():
+            answer = await self.http.post(f"/streams/{feed.topic}/resume")
             assert answer.status_code == 200, answer.text
 
     async def terminate_running_workflows(self) -> None:

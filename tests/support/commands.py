@@ -19,7 +19,9 @@ class Commands:
     async def call(self, *words: str) -> Result:
         """Call a command, whatever comes of it."""
         result = await asyncio.to_thread(CliRunner(env=self.environment).invoke, app, words)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit), (
+            repr(result.exception) + result.output
+        )
         return result
 
     async def done(self, *words: str) -> str:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from config.records import RecordSettings
+from config.sections import RecordSettings
 from config.settings import Settings
 from library.access.scopes import Scope
 from library.access.tokens import Tokens

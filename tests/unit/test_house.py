@@ -118,9 +118,36 @@ def test_no_shared_module_has_the_name_of_a_sources_table_route_or_workflow() ->
     assert found == []
 
 
+def test_no_shared_module_reads_a_setting_of_a_source() -> None:
+    files = {f"config.{source.name}" for source in SOURCES}
+    sections = {
+        name for name, field in Settings.model_fields.items() if getattr(field.annotation, "__module__", "") in files
+    }
+    assert {"workbook", "fhir"} <= sections
+    reads = re.compile(rf"\bsettings\.({'|'.join(sections)})\b")
+    found = [each for each in shared_modules() if reads.search((CHECKOUT / each).read_text())]
+    assert found == []
+
+
+def test_import_linter_sees_every_folder_of_code() -> None:
+    folders = {file.parent for package in PACKAGES for file in (CHECKOUT / package).rglob("*.py")}
+    missing = [each for each in folders if "migrations" not in each.parts and not (each / "__init__.py").exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_activities_that_fetch_are_activities_of_the_source(source: Source) -> None:
+    room = CHECKOUT / "activities"
+    files = [*room.glob(f"{source.name}.py"), *(room / source.name).glob("*.py")]
+    named = set(re.findall(r'activity\.defn\(name="(\w+)"\)', "".join(file.read_text() for file in files)))
+    assert set(source.fetching) <= named
+
+
 def test_the_list_of_sources_is_quick_to_import() -> None:
     slow = ("temporalio", "fastapi", "asyncpg", "deltalake")
     program = f"import sys, service.sources; print(*sorted(set({slow}) & set(sys.modules)))"
+    # Other modules of the service import the list, so the declarations must import none of them.
+    program += "; print(*[each for each in sys.modules if each.startswith('service.') and '.sources' not in each])"
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)  # noqa: S603 - our own program
     assert done.stdout.split() == []
 
@@ -134,6 +161,9 @@ def test_what_processes_look_for_in_a_room_is_there_with_its_type(source: Source
         assert isinstance(found["worker"].PART, WorkerPart)
     if "routes" in found:
         assert isinstance(found["routes"].PART, ApiPart)
+    if "demo" in found:
+        assert callable(found["demo"].demonstrate)
+        assert callable(found["demo"].look_at)
     apis: tuple[PostingApi, ...] = found["topics"].POSTING_APIS if "topics" in found else ()
     assert tuple(api.name for api in apis) == source.posting_apis
     if "topics" in found:

@@ -12,8 +12,7 @@ import pytest
 import pytest_asyncio
 from temporalio.client import WorkflowFailureError
 
-from config.sections import DownloadSettings
-from config.settings import Settings
+from config.settings import DownloadSettings, Settings
 from library.contracts.runs import Run, RunState
 from library.contracts.web import UrlNotAllowed
 from library.objects.store import ObjectStore

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-Basis = Literal["overnight", "day_only"]
-Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
-ParentKind = Literal["strategic_health_authority", "area_team", "region"]
+type Basis = Literal["overnight", "day_only"]
+type Sector = Literal["total", "general_and_acute", "learning_disabilities", "maternity", "mental_illness"]
+type ParentKind = Literal["strategic_health_authority", "area_team", "region"]
 
-BASES: tuple[Basis, ...] = get_args(Basis)
-SECTORS: tuple[Sector, ...] = get_args(Sector)
-PARENT_KINDS: tuple[ParentKind, ...] = get_args(ParentKind)
+BASES: tuple[Basis, ...] = get_args(Basis.__value__)
+SECTORS: tuple[Sector, ...] = get_args(Sector.__value__)
+PARENT_KINDS: tuple[ParentKind, ...] = get_args(ParentKind.__value__)
 
 
 def one_of(column: str, names: Sequence[str]) -> str:

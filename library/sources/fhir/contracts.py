@@ -1,8 +1,4 @@
-"""Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references.
-
-ApiError
-└── OnSeveralServers                      service.sources.fhir
-"""
+"""Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references."""
 
 from datetime import datetime
 

@@ -5,7 +5,7 @@ WardflowError
 └── FhirError
     ├── AnotherOrigin
     ├── FileDamaged
-    ├── InvalidZipcode                    HTTP 422
+    ├── InvalidZipcode
     ├── NotABundle
     ├── NotResources
     ├── PageLoops
@@ -15,10 +15,10 @@ WardflowError
     ├── SearchExpired                     a page link has expired; the search begins again
     ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
     ├── ServerRefused
-    └── UnknownServer                     HTTP 422
+    └── UnknownServer
 
 ApiError
-└── OnSeveralServers                      HTTP 409
+└── OnSeveralServers
 """
 
 from library.contracts.errors import WardflowError

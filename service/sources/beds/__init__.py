@@ -17,5 +17,6 @@ SOURCE = Source(
     workflows_without_patients=("workbook-",),
     scopes=(READ_BEDS,),
     commands={"ingest": "commands"},
+    fetching=("download_workbook",),
     statuses={WorkbookTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE},
 )

@@ -12,13 +12,21 @@ SOURCE = Source(
     datasets=datasets.DATASETS,
     contracts=("library.sources.fhir.contracts", "library.sources.fhir.errors", "library.sources.fhir.file_contracts"),
     commands={"import": "commands", "sandbox": "sandbox_command"},
+    fetching=(
+        "fetch_patient_page",
+        "fetch_observation_page",
+        "read_patients",
+        "begin_export",
+        "fetch_manifest",
+        "download_exported",
+    ),
     stack_parts=("fhir_sandbox",),
     statuses={
         PageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         FileDamaged: HTTPStatus.UNPROCESSABLE_ENTITY,
         InvalidZipcode: HTTPStatus.UNPROCESSABLE_ENTITY,
         UnknownServer: HTTPStatus.UNPROCESSABLE_ENTITY,
-        FhirError: HTTPStatus.BAD_GATEWAY,  # after its special cases: the others are said of a server that was asked
+        FhirError: HTTPStatus.BAD_GATEWAY,
     },
     parameters=Parameters(
         kept=("server", "zipcode"),

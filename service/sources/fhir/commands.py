@@ -102,8 +102,8 @@ def _follow(wanted: Sequence[RunToStart], *, as_json: bool) -> None:
         print_json([told(each) for each in followed])
     else:
         show(followed)
-    if told := run(partial(_patient_unknown, followed=followed)):
-        err.print(told)
+    if unknown := run(partial(_patient_unknown, followed=followed)):
+        err.print(unknown)
     raise typer.Exit(exit_of_all(followed))
 
 

@@ -1,7 +1,6 @@
 """`POST /zipcodes`, `POST /fhir/bulk`: patients and observations in."""
 
 import asyncio
-import re
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,14 +11,14 @@ from starlette.datastructures import FormData
 from library.access.scopes import Scope
 from library.contracts.runs import RunState
 from library.sources.fhir.contracts import FILE
-from library.sources.fhir.errors import InvalidZipcode, PageTooLarge, UnknownServer
+from library.sources.fhir.errors import PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated
 from service.api.context import Context, context
 from service.api.idempotent import Idempotent
 from service.api.problems import UnsupportedMediaType
 from service.api.runs import Started, accepted, started_by
 from service.api.security import Caller, needs
-from service.sources.fhir.starts import import_fhir, import_fhir_from, import_zipcode, land_fhir
+from service.sources.fhir.starts import checked_zipcode, import_fhir, import_fhir_from, import_zipcode, land_fhir
 from service.starts import RunHandle, run_id
 
 router = APIRouter(tags=["patients"], route_class=Idempotent)
@@ -84,8 +83,7 @@ class BulkTrigger(BaseModel):
 async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
     for number, zipcode in enumerate(body.zipcodes, start=1):
-        if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
-            raise InvalidZipcode(f"zipcodes.{number}: this is no zip code.", field=f"zipcodes.{number}")
+        checked_zipcode(api.settings.fhir, zipcode, field=f"zipcodes.{number}")
     gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def start(zipcode: str) -> RunHandle:
@@ -95,7 +93,10 @@ async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: 
             return handle
 
     zipcodes = list(dict.fromkeys(body.zipcodes))
-    handles = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes))
+    started = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes), return_exceptions=True)
+    if failed := [each for each in started if isinstance(each, BaseException)]:
+        raise failed[0]  # only now: no start goes on behind the answer
+    handles = [each for each in started if not isinstance(each, BaseException)]
     if len(handles) == 1:
         response.headers["Location"] = f"/runs/{run_id(handles[0])}"
     return ZipcodesStarted(

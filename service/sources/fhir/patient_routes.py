@@ -1,6 +1,5 @@
 """`/zipcodes`, `/patients`, `/observations`: what was read from FHIR servers and files."""
 
-import re
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -10,7 +9,6 @@ from fastapi import Path as InPath
 from library.access.scopes import Scope
 from library.sources.fhir import queries
 from library.sources.fhir.datasets import search_name
-from library.sources.fhir.errors import InvalidZipcode
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import Context, context
 from service.api.pages import After, Limit, listed
@@ -20,11 +18,10 @@ from service.api.problems import ApiError, NotFound, Unprocessable
 from service.api.security import Caller, needs
 from service.sources.fhir import SOURCE
 from service.sources.fhir.items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
+from service.sources.fhir.starts import checked_zipcode
 
 router = APIRouter(tags=["patients"])
 Api = Annotated[Context, Depends(context)]
-
-_ON_BOTH = 2
 
 
 class OnSeveralServers(ApiError):
@@ -52,14 +49,10 @@ From = Annotated[
 To = Annotated[Ending | None, Query(description="Not after; a date, a month or a year means its end (UTC).")]
 
 
-def _zipcode(api: Api, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None) -> str | None:
-    return None if zipcode is None else _checked(api, zipcode)
-
-
-def _checked(api: Context, zipcode: str) -> str:
-    if not re.fullmatch(api.settings.fhir.zipcode, zipcode):
-        raise InvalidZipcode("This is no zip code.")
-    return zipcode
+async def _zipcode(
+    api: Api, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None
+) -> str | None:
+    return None if zipcode is None else checked_zipcode(api.settings.fhir, zipcode)
 
 
 def _named(field: str, name: str | None) -> str | None:
@@ -73,7 +66,7 @@ async def zipcode(
     request: Request, api: Api, caller: Caller, zipcode: Annotated[str, InPath(max_length=40)], server: Server = None
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
-    checked = _checked(api, zipcode)
+    checked = checked_zipcode(api.settings.fhir, zipcode)
     rows = await audited(SOURCE, api, caller, request, queries.zipcode(api.reader, checked, server))
     if not rows:
         raise NotFound(
@@ -205,14 +198,15 @@ async def _server_of_patient(api: Context, patient_id: str, server: str | None) 
         OnSeveralServers: several have, and none was named.
     """
     servers = await queries.servers_of_patient(api.reader, patient_id)
-    found = server if server in servers else _only(servers) if server is None else None
+    candidates = servers if server is None else tuple(each for each in servers if each == server)
+    found = _only(candidates)
     if found is None:
         raise NotFound("There is no patient with this id.", advice="`GET /patients` lists them.", field="patient_id")
     return found
 
 
 def _only(servers: tuple[str, ...]) -> str | None:
-    if len(servers) >= _ON_BOTH:
+    if len(servers) > 1:
         raise OnSeveralServers(
             f"Patients of several servers have this id: {', '.join(servers)}.", field="server", servers=servers
         )

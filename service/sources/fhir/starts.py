@@ -34,6 +34,18 @@ def file_guard(settings: Settings) -> Guard:
     return download_guard(settings, max_bytes=settings.fhir.max_file_bytes, deadline=FILES_MAY_TAKE)
 
 
+def checked_zipcode(settings: FhirSettings, text: str, field: str = "zipcode") -> str:
+    """Return the text if it is a zip code, as the settings say what one looks like.
+
+    Raises:
+        InvalidZipcode: it is none.
+    """
+    if not re.fullmatch(settings.zipcode, text):
+        place = "" if field == "zipcode" else f"{field}: "
+        raise InvalidZipcode(f"{place}This is not a zip code.", field=field)
+    return text
+
+
 async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None = None) -> RunHandle:
     """Start the import of a zip code's patients and observations, or join the one that is open.
 
@@ -48,8 +60,7 @@ async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None =
     """
     fhir = starter.settings.fhir
     name = _server_named(starter.settings.fhir, server)
-    if not re.fullmatch(fhir.zipcode, zipcode):
-        raise InvalidZipcode("This is no zip code.")
+    checked_zipcode(fhir, zipcode)
     large = math.ceil(fhir.large_zipcode / fhir.batch)
     pace = Pace(window=fhir.window, large=large, part=fhir.part, events=fhir.history)
     return await starter.start(

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.fhir import FhirServerSettings, FhirSettings
-from config.sections import DownloadSettings
-from config.settings import Settings
+from config.settings import DownloadSettings, Settings
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.faults.harness import environment_of
