@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.text import Text
 
 from config.settings import Settings
-from library.contracts.errors import ConfigurationError
 from library.contracts.runs import NOTE, RunState
 from library.sources.beds.contracts import CURRENT_EDITION
 from service.cli.exits import exit_of_all
-from service.cli.files import files_in
-from service.cli.following import Bar, RunEnd, RunToStart, follow
+from service.cli.files import files_in, run_to_start
+from service.cli.following import RunEnd, RunToStart, follow
 from service.cli.output import Json, err, out, print_json, run, table
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
-from service.starts import RunHandle, Starter
 
 app = typer.Typer()
 
@@ -84,20 +80,8 @@ async def _follow(
 
 
 def _wanted(source: Path | str, *, reload: bool) -> RunToStart:
-    async def start(starter: Starter, bar: Bar) -> RunHandle:
-        if isinstance(source, Path):
-            landed = await bar.land(source, partial(land_workbook, starter))
-            return await ingest_workbook(starter, landed, subject=source.name, reload=reload)
-        if reload:
-            raise ConfigurationError(
-                "What a URL gives can only be known once it is downloaded.",
-                advice="Give --reload with the file itself.",
-            )
-        return await ingest_workbook_from(starter, source)
-
-    name = source.name if isinstance(source, Path) else urlsplit(source).path.rsplit("/", 1)[-1]
-    return RunToStart(
-        name, start, lambda _: "" if isinstance(source, Path) else f"the host {urlsplit(source).hostname}"
+    return run_to_start(
+        source, land=land_workbook, start_file=ingest_workbook, start_url=ingest_workbook_from, reload=reload
     )
 
 

@@ -11,14 +11,14 @@ import typer
 from rich.text import Text
 
 from config.settings import Settings
-from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.errors import WardflowError
 from library.contracts.runs import FIGURES_OF, Run, RunState
 from library.sources.fhir.ndjson import SUFFIXES
 from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from service.cli.exits import exit_of_all
-from service.cli.files import files_in
+from service.cli.files import files_in, run_to_start
 from service.cli.following import Bar, RunEnd, RunToStart, follow
 from service.cli.outcomes import show_errors, told
 from service.cli.output import Json, err, errors_as_sentences, out, print_json, run, table
@@ -72,21 +72,13 @@ def fhir(
     """Import NDJSON files or exports; exits with 0 only if every one of them is loaded, now or before."""
 
     def wanted(source: Path | str) -> RunToStart:
-        async def start(starter: Starter, bar: Bar) -> RunHandle:
-            if isinstance(source, Path):
-                landed = await bar.land(source, partial(land_fhir, starter))
-                return await import_fhir(starter, landed, subject=source.name, server=server, reload=reload)
-            if reload:
-                raise ConfigurationError(
-                    "What a URL gives can only be known once it is downloaded.",
-                    advice="Give --reload with the file itself.",
-                )
-            return await import_fhir_from(starter, source, server=server)
-
-        if isinstance(source, Path):
-            return RunToStart(source.name, start)
-        address = urlsplit(source)
-        return RunToStart(address.path.rsplit("/", 1)[-1], start, lambda _: f"the host {address.hostname}")
+        return run_to_start(
+            source,
+            land=land_fhir,
+            start_file=partial(import_fhir, server=server),
+            start_url=partial(import_fhir_from, server=server),
+            reload=reload,
+        )
 
     with errors_as_sentences():
         sources = list(files_in(paths, SUFFIXES))
