@@ -12,8 +12,8 @@ from activities.staging import Landed, Reading, Stager
 from config.beds import WorkbookSettings
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
-from library.sources.beds.contracts import DownloadWorkbook, StageWorkbook, WorkbookTooLarge
-from library.sources.beds.staging import SOURCE, stage_in_child, workbook_identity
+from library.sources.beds.contracts import SOURCE, DownloadWorkbook, StageWorkbook, WorkbookTooLarge
+from library.sources.beds.staging import stage_in_child, workbook_identity
 from library.web.download import download
 from library.web.guard import Guard
 

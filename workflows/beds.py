@@ -8,7 +8,7 @@ from workflows.runs import act, loaded, recorded
 with workflow.unsafe.imports_passed_through():
     from activities.beds import WorkbookActivities
     from library.contracts.loads import LoadResult
-    from library.sources.beds.contracts import DownloadWorkbook, IngestWorkbook, StageWorkbook
+    from library.sources.beds.contracts import SOURCE, DownloadWorkbook, IngestWorkbook, StageWorkbook
 
 
 @workflow.defn(name="ingest-workbook")
@@ -26,4 +26,4 @@ class IngestWorkbookWorkflow:
             stage = StageWorkbook(run_id=run_id, workbook=workbook, reload=request.reload)
             return await loaded(await act(STAGE, WorkbookActivities.stage_workbook, stage))
 
-        return await recorded("beds", request.workbook.key if request.workbook else None, recipe)
+        return await recorded(SOURCE, request.workbook.key if request.workbook else None, recipe)

@@ -16,7 +16,7 @@ from activities.staging import Stager
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
 from library.sources.fhir.client import FhirClient
-from library.sources.fhir.contracts import PATIENT_UNKNOWN, StageFhir
+from library.sources.fhir.contracts import PATIENT_UNKNOWN, SOURCE, StageFhir
 from library.sources.fhir.file_contracts import (
     BeginExport,
     CountPatientUnknown,
@@ -28,7 +28,6 @@ from library.sources.fhir.links import read_link, store_link
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
 from library.sources.fhir.ndjson import SUFFIXES, land_ndjson
 from library.sources.fhir.queries import patient_unknown
-from library.sources.fhir.staging import SOURCE
 from library.warehouse import ledger
 from library.web.download import download
 from library.web.guard import Guard

@@ -21,12 +21,11 @@ from config.fhir import FhirSettings
 from library.contracts.objects import ObjectRef
 from library.objects.store import ObjectStore
 from library.sources.fhir.client import FhirClient, ServerAnswer
-from library.sources.fhir.contracts import NDJSON, FetchedPage, FetchPage
+from library.sources.fhir.contracts import NDJSON, SOURCE, FetchedPage, FetchPage
 from library.sources.fhir.errors import PageStaysUnreadable, PageUnreadable, ServerRefused, UnknownServer
 from library.sources.fhir.imports import FhirImports, PatientSearch
 from library.sources.fhir.links import read_link, store_link
 from library.sources.fhir.page import BundlePage, matching_patients, on_one_line, read_page, unreadable_patients
-from library.sources.fhir.staging import SOURCE
 from library.warehouse.runs import RunLog
 
 _UNREADABLE = 8

@@ -7,6 +7,7 @@ from time import monotonic
 
 import pyarrow as pa
 
+from config.servers import MEBIBYTE
 from library.contracts.lake import Archived, Gap
 from library.contracts.streams import OffsetOutOfRange, TopicInfo, TopicMadeAnew, TopicMissing
 from library.lake.bronze import BronzeTable
@@ -32,7 +33,7 @@ class AppendEvery:
     """
 
     seconds: float = 60.0
-    size: int = 64 * 1024 * 1024
+    size: int = 64 * MEBIBYTE
 
 
 async def _ignore(_: Archived) -> None:

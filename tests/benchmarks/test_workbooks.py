@@ -20,7 +20,8 @@ from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunState
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
-from library.sources.beds.staging import SOURCE, stage_in_child, workbook_identity
+from library.sources.beds.contracts import SOURCE
+from library.sources.beds.staging import stage_in_child, workbook_identity
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog

@@ -11,7 +11,8 @@ from typing import Any
 from library.contracts.loads import LoadResult
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
-from library.sources.fhir.staging import SOURCE, fhir_identity, stage_ndjson
+from library.sources.fhir.contracts import SOURCE
+from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse.loader import Loader
 from library.warehouse.merging import LoadLimits
 from library.warehouse.pool import Pool

@@ -9,6 +9,7 @@ from uuid import UUID
 from library.contracts.drains import DrainIdentity
 from library.datasets.declaration import Catalogue
 from library.sources.records import datasets as records
+from library.sources.records.apis import Api
 from library.sources.records.feeds import feeds
 from library.streams.topics import Topics
 from library.warehouse.batches import Batch, Place, decoded
@@ -21,7 +22,7 @@ from tests.support.warehouse import LIMITS
 
 def record_topics(*, patient: str, admissions: str, lab_results: str) -> Topics:
     """The topics of records, by other names."""
-    return Topics(feeds(patient=patient, admissions=admissions, lab_results=lab_results))
+    return Topics(feeds({Api.PATIENT: patient, Api.ADMISSIONS: admissions, Api.LAB_RESULTS: lab_results}))
 
 
 TOPICS = record_topics(patient="patient", admissions="admissions", lab_results="lab_results")

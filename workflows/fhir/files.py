@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from library.contracts.loads import LoadResult
     from library.contracts.objects import ObjectRef
     from library.contracts.runs import RunTotals
-    from library.sources.fhir.contracts import FinishImport, StageFhir
+    from library.sources.fhir.contracts import SOURCE, FinishImport, StageFhir
     from library.sources.fhir.file_contracts import (
         BeginExport,
         CountPatientUnknown,
@@ -42,7 +42,7 @@ class ImportFhirWorkflow:
                     await act(IMPORT_BOOKS, FhirFileActivities.count_patient_unknown, count)
                 return result
 
-            return await recorded("fhir", file.key, import_file)
+            return await recorded(SOURCE, file.key, import_file)
 
         async def import_export(run_id: str) -> RunTotals:
             manifest = request.manifest or await _manifest(run_id, request)
@@ -55,7 +55,7 @@ class ImportFhirWorkflow:
                 FinishImport(run_id=run_id, server=request.server, report={"files": manifest.files}),
             )
 
-        return await recorded("fhir", None, import_export, one_load=False)
+        return await recorded(SOURCE, None, import_export, one_load=False)
 
 
 async def _manifest(run_id: str, request: ImportFhir) -> Manifest:

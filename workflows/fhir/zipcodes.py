@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from library.contracts.runs import RunTotals
     from library.sources.fhir.contracts import (
         FAILURES,
+        SOURCE,
         Cursor,
         FinishImport,
         ImportObservations,
@@ -74,7 +75,7 @@ class ImportZipcodeWorkflow:
                 ),
             )
 
-        return await recorded("fhir", None, recipe, one_load=False)
+        return await recorded(SOURCE, None, recipe, one_load=False)
 
     async def _patients(self, run_id: str, request: ImportZipcode) -> Searches:
         found = await SearchWindow(

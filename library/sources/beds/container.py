@@ -20,6 +20,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+from config.servers import MEBIBYTE
 from library.sources.beds.compound_file import CompoundFile, HiddenContent
 from library.sources.beds.contracts import (
     ArchiveTooLarge,
@@ -29,8 +30,6 @@ from library.sources.beds.contracts import (
     WorkbookDamaged,
     WorkbookTruncated,
 )
-
-MEBIBYTE = 1024 * 1024
 
 MAX_ENTRIES = 1_000
 """Most parts of an archive. The publisher's have about 30."""

@@ -26,6 +26,9 @@ from library.contracts.base import Contract
 from library.contracts.objects import ObjectRef
 from library.contracts.reading import FileRejected
 
+SOURCE = "beds"
+"""The name of the source, in runs, loads and keys of objects."""
+
 
 class WorkbookRejected(FileRejected):
     """A workbook that is not loaded. The message says where: the sheet, and row and column as Excel counts them.

@@ -13,11 +13,9 @@ from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.reading.child import run_in_child
 from library.sources.beds import datasets as beds
-from library.sources.beds.contracts import CellUnreadable, WorkbookRejected
+from library.sources.beds.contracts import SOURCE, CellUnreadable, WorkbookRejected
 from library.sources.beds.reader import READER_VERSION, read_workbook
 from library.staging.files import Staging
-
-SOURCE = "beds"
 
 _NO_TABLE_KEEPS = "A cell holds what no table can keep, such as a NUL character."
 

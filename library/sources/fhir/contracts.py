@@ -10,6 +10,9 @@ from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunError
 from library.sources.fhir.errors import PageLoops
 
+SOURCE = "fhir"
+"""The name of the source, in runs, loads and keys of objects."""
+
 NDJSON = "application/fhir+ndjson"
 """The media type of resources, one a line."""
 FILE = "file"

@@ -14,6 +14,7 @@ from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.sources.fhir.concepts import Unreadable, misfit
+from library.sources.fhir.contracts import SOURCE
 from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.errors import NotResources
 from library.sources.fhir.identity import ResourceOrigin
@@ -22,7 +23,6 @@ from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
 from library.staging.files import Staging
 
-SOURCE = "fhir"
 READER_VERSION = 2
 """Raised whenever the rows that come out of the same bytes change."""
 

@@ -1,9 +1,10 @@
-"""The three APIs that clinics post to, and how the records of each are read."""
+"""The three APIs that clinics post to, how the records of each are read, and where they are stored."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
-from library.sources.records import reading
+from library.datasets.declaration import Dataset
+from library.sources.records import datasets, reading
 
 
 class Api(StrEnum):
@@ -18,4 +19,10 @@ KINDS: Mapping[Api, reading.RecordKind] = {
     Api.PATIENT: reading.PATIENT,
     Api.ADMISSIONS: reading.ADMISSION,
     Api.LAB_RESULTS: reading.LAB_RESULT,
+}
+
+DATASETS: Mapping[Api, Dataset] = {
+    Api.PATIENT: datasets.PATIENT,
+    Api.ADMISSIONS: datasets.ADMISSION,
+    Api.LAB_RESULTS: datasets.LAB_RESULT,
 }

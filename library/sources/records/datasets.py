@@ -14,7 +14,7 @@ from library.datasets.declaration import Dataset
 from library.datasets.strategies import ConcurrentUpsert
 from library.datasets.streamed import ORDER, Streamed
 
-SCHEMA = "records"
+SOURCE = SCHEMA = "records"
 
 
 class Patient(Streamed, table=True):

@@ -1,13 +1,12 @@
 """The topics of records: how each is decoded, and which dataset its rows go to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from library.reading.records import RecordRefused
-from library.sources.records import datasets as records
 from library.sources.records import reading
+from library.sources.records.apis import DATASETS, KINDS, Api
+from library.sources.records.datasets import SOURCE
 from library.warehouse.batches import Decoded, Feed, Refused
-
-SOURCE = "records"
 
 
 def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
@@ -23,10 +22,6 @@ def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
     return decode
 
 
-def feeds(*, patient: str, admissions: str, lab_results: str) -> tuple[Feed, ...]:
-    """What each topic feeds, by the names that the topics have in the cluster."""
-    return (
-        Feed(patient, SOURCE, datasets=(records.PATIENT,), decode=_record_of(reading.PATIENT)),
-        Feed(admissions, SOURCE, datasets=(records.ADMISSION,), decode=_record_of(reading.ADMISSION)),
-        Feed(lab_results, SOURCE, datasets=(records.LAB_RESULT,), decode=_record_of(reading.LAB_RESULT)),
-    )
+def feeds(topics: Mapping[Api, str]) -> tuple[Feed, ...]:
+    """What each API's topic feeds, by the name that the topic has in the cluster."""
+    return tuple(Feed(topics[api], SOURCE, datasets=(DATASETS[api],), decode=_record_of(KINDS[api])) for api in Api)

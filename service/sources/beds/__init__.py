@@ -2,14 +2,14 @@
 
 from http import HTTPStatus
 
-from library.sources.beds import datasets
+from library.sources.beds import contracts, datasets
 from library.sources.beds.contracts import WorkbookTooLarge
 from service.sources.source import Source
 
 READ_BEDS = "read:beds"
 
 SOURCE = Source(
-    name="beds",
+    name=contracts.SOURCE,
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
     contracts=("library.sources.beds.contracts",),

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from config.settings import Settings
 from library.contracts.objects import ObjectRef
 from library.objects.store import Progress
-from library.sources.beds.contracts import IngestWorkbook, WorkbookTooLarge
-from library.sources.beds.staging import SOURCE, workbook_identity
+from library.sources.beds.contracts import SOURCE, IngestWorkbook, WorkbookTooLarge
+from library.sources.beds.staging import workbook_identity
 from library.warehouse import ledger
 from library.web.guard import Guard
 from library.web.urls import check_url

@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from library.sources.fhir import datasets
+from library.sources.fhir import contracts, datasets
 from library.sources.fhir.errors import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
 from service.sources.source import Parameters, Source
 
 SOURCE = Source(
-    name="fhir",
+    name=contracts.SOURCE,
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
     contracts=("library.sources.fhir.contracts", "library.sources.fhir.errors", "library.sources.fhir.file_contracts"),

@@ -13,11 +13,11 @@ from config.settings import Settings
 from library.contracts.objects import ObjectRef
 from library.objects.store import Progress
 from library.sources.fhir.client import FILES_MAY_TAKE, is_at
-from library.sources.fhir.contracts import FILE, ImportZipcode, Pace
+from library.sources.fhir.contracts import FILE, SOURCE, ImportZipcode, Pace
 from library.sources.fhir.errors import InvalidZipcode, UnknownServer
 from library.sources.fhir.file_contracts import ImportFhir
 from library.sources.fhir.ndjson import land_ndjson
-from library.sources.fhir.staging import SOURCE, fhir_identity
+from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.web.guard import Guard
 from library.web.urls import check_url

@@ -5,7 +5,7 @@ from library.sources.records.apis import Api
 from service.sources.source import Parameters, Source
 
 SOURCE = Source(
-    name="records",
+    name=datasets.SOURCE,
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
     posting_apis=tuple(str(api) for api in Api),

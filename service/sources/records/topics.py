@@ -22,10 +22,7 @@ def topics(settings: Settings) -> dict[Api, str]:
 
 def feeds(settings: Settings) -> tuple[Feed, ...]:
     """What each topic feeds."""
-    names = topics(settings)
-    return feeds_of_topics(
-        patient=names[Api.PATIENT], admissions=names[Api.ADMISSIONS], lab_results=names[Api.LAB_RESULTS]
-    )
+    return feeds_of_topics(topics(settings))
 
 
 def _patient_of(api: Api) -> Callable[[bytes], bytes]:

@@ -14,12 +14,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from library.lake.storage import LakeStorage
-from library.sources.records.apis import Api
+from library.sources.records.apis import DATASETS, Api
 from library.warehouse.pool import Pool
 from service.sources.records.simulator.outages import retry_while_away
 from service.sources.records.simulator.records import PostOutcome, SimulationResult
 
-TABLES: Mapping[Api, str] = {Api.PATIENT: "patient", Api.ADMISSIONS: "admission", Api.LAB_RESULTS: "lab_result"}
 _AT_ONCE = 10_000
 _LOOK_EVERY = 1.0
 
@@ -91,7 +90,7 @@ def in_warehouse(pool: Pool) -> Find:
         ids = list(patients)
         for first in range(0, len(ids), _AT_ONCE):
             rows = await pool.fetch(
-                f"SELECT patient_id, count(*) AS times FROM records.{TABLES[api]} "  # noqa: S608 - constants
+                f"SELECT patient_id, count(*) AS times FROM {DATASETS[api].name} "  # noqa: S608 - constants
                 "WHERE patient_id = ANY ($1::uuid[]) GROUP BY patient_id",
                 ids[first : first + _AT_ONCE],
             )
