@@ -8,6 +8,12 @@ from pydantic import Field, SecretStr
 
 from config.servers import MEBIBYTE, Section
 
+LONGEST_POST = 1_000
+"""The most records of one post."""
+
+LARGEST_POST = 64 * 1024
+"""The largest posted record in bytes: far more than its fields need, and far less than a topic allows."""
+
 
 class WorkerSettings(Section):
     """One worker process.
@@ -55,7 +61,7 @@ class StreamSettings(Section):
 
     batch_records: int = Field(default=20_000, ge=1)
     batch_bytes: int = Field(default=16 * MEBIBYTE, ge=1)
-    record_bytes: int = Field(default=MEBIBYTE, ge=64 * 1024)
+    record_bytes: int = Field(default=MEBIBYTE, ge=LARGEST_POST)
     seconds: float = Field(default=60.0, gt=0, le=120)
     wait: float = Field(default=1.0, gt=0, le=10)
 
@@ -138,8 +144,8 @@ class RecordSettings(Section):
     """
 
     per_second: float = Field(default=1_000.0, ge=0.001, allow_inf_nan=False)
-    burst: int = Field(default=10_000, ge=1_000)
-    under_way: int = Field(default=20_000, ge=1_000)
+    burst: int = Field(default=10_000, ge=LONGEST_POST)
+    under_way: int = Field(default=20_000, ge=LONGEST_POST)
     deliver_within: float = Field(default=10.0, gt=0)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 import msgspec
 from prometheus_client import Counter
 
+from config.sections import LARGEST_POST, LONGEST_POST
 from config.settings import Settings
 from library.access.rates import Rates
 from library.access.scopes import post_to
@@ -17,12 +18,6 @@ from library.contracts.streams import KafkaRefused, KafkaUnavailable, TopicMissi
 from library.reading.records import FieldError, RecordRefused
 from library.streams.producer import Outgoing, Producer
 from service.sources import modules
-
-LONGEST = 1_000
-"""Most records of a list."""
-
-LARGEST = 64 * 1024
-"""Largest record in bytes: far more than its fields need, and far less than a topic allows."""
 
 RECORDS = Counter(
     "wardflow_posted_records_total", "Records posted to the API, by what became of them.", ("api", "became")
@@ -184,8 +179,8 @@ def records_of(body: bytes) -> list[bytes]:
         values = [bytes(each) for each in _LIST.decode(body)]
     except (msgspec.MsgspecError, RecursionError):
         raise NotRecords("The body is not a JSON list.", advice="Send a record, or a list of them, as JSON.") from None
-    if not 1 <= len(values) <= LONGEST:
-        raise NotRecords(f"The list has {len(values):,} records; it may have 1 to {LONGEST:,}.")
+    if not 1 <= len(values) <= LONGEST_POST:
+        raise NotRecords(f"The list has {len(values):,} records; it may have 1 to {LONGEST_POST:,}.")
     return values
 
 
@@ -197,8 +192,8 @@ def checked(api: PostingApi, values: Sequence[bytes]) -> list[Outgoing]:
     """
     outgoing, errors = [], {}
     for place, value in enumerate(values, start=1):
-        if len(value) > LARGEST:
-            errors[place] = [FieldError("", f"larger than {LARGEST:,} bytes")]
+        if len(value) > LARGEST_POST:
+            errors[place] = [FieldError("", f"larger than {LARGEST_POST:,} bytes")]
             continue
         try:
             outgoing.append(Outgoing(value, key=api.key(value)))

@@ -12,6 +12,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.sections import LONGEST_POST
 from config.settings import Settings
 from library.access.rates import Rates
 from library.contracts.errors import WardflowError
@@ -22,7 +23,7 @@ from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.middleware import RequestLogging
 from service.api.problems import PROBLEM, Problem, problem_of, problems
 from service.api.security import authenticated, basic, bearer, require_scope
-from service.posts import LONGEST, PostingApi, Posts, RecordsRefused, posting_apis
+from service.posts import PostingApi, Posts, RecordsRefused, posting_apis
 from service.resources import kafka_connection
 
 BODY = 4 * 1024 * 1024
@@ -160,7 +161,7 @@ def _body(api: PostingApi) -> dict[str, Any]:
     wire = api.wire
     _, schemas = msgspec.json.schema_components([wire])
     one = schemas[wire.__name__]
-    some = {"type": "array", "items": one, "minItems": 1, "maxItems": LONGEST}
+    some = {"type": "array", "items": one, "minItems": 1, "maxItems": LONGEST_POST}
     return {"content": {"application/json": {"schema": {"oneOf": [one, some]}}}, "required": True}
 
 
@@ -180,7 +181,7 @@ for _api in posting_apis():
         status_code=HTTPStatus.ACCEPTED,
         response_model=Posted,
         summary=f"Post {_api.name.replace('_', ' ')}",
-        description=f"One record, or a list of up to {LONGEST:,}. 202 means that all in-sync replicas (at least a "
+        description=f"One record, or a list of up to {LONGEST_POST:,}. 202 means that all in-sync replicas (at least a "
         "majority) have all records. 503 means that some may be stored; send the request again, since a record that is "
         "sent twice changes nothing.",
         operation_id=f"post_{_api.name}",
