@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from config.servers import CHECKOUT
 from config.settings import Settings, StackSettings
 from service.resources import warehouse_dsn
 from service.stack import identity, postgres
@@ -96,7 +97,7 @@ def answer(checkout: Checkout, *words: str) -> Any:
 
 
 def check_that_it_works(checkout: Checkout, note: str = "") -> None:
-    (ingested,) = answer(checkout, "ingest", "workbook", str(WORKBOOK))
+    (ingested,) = answer(checkout, "ingest", "workbook", str(checkout.folder / WORKBOOK.relative_to(CHECKOUT)))
     assert (ingested["state"], ingested["result"]) == ("completed", "loaded")
     report = answer(checkout, "doctor")
     assert report["problems"] == []

@@ -68,7 +68,7 @@ async def test_nothing_of_what_was_sent_is_in_histories_logs_metrics_or_bookkeep
         "metrics": metrics + generate_latest().decode(),
     }
     assert all(places.values())
-    assert '"event":"request"' in places["logs"]
+    assert "service.api.middleware" in places["logs"], "the API logs each request"
     for run in (each.run for each in sent if each.run is not None):
         assert str(run["object_key"]) in places["histories"], "what was looked into is not in clear"
     found = [(place, each) for place, text in places.items() for each in supply.sentinels if each in text]

@@ -103,7 +103,7 @@ async def test_a_terminated_import_is_closed_as_abandoned_once_and_what_it_had_l
         run = await importing.closed(handle)
         assert run.error is not None
         assert (run.state, run.error.type) == (RunState.FAILED, "Abandoned")
-        assert "what it had loaded until then stays" in run.error.message
+        assert "rows that were loaded before stay" in run.error.message
         assert run.counts["fhir.observation"]["inserted"] > 0  # type: ignore[index,call-overload,operator]
         assert await abandoned.close(soon, forgotten=True) == 0
 

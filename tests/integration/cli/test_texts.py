@@ -144,5 +144,5 @@ async def test_a_bar_on_a_terminal_has_its_name(commands: Commands, name: str, s
 
     shown = await asyncio.to_thread(on_a_terminal)
     assert f"\x1b[2K{seen} \x1b[" in shown, "the bar"
-    assert f"{seen}: This is no zip code." in shown
+    assert f"{seen}: This is not a zip code." in shown
     assert name == seen or name not in shown
