@@ -173,15 +173,17 @@ class Page:
 
 
 async def write_source(contributor: Contributor, page: Page) -> list[str]:
-    """Write a source's files and its revision; return the changed files."""
+    """Write a source's files in the order of the page, the revision where the page has it; return the changed files."""
     await contributor.run(page.rooms)
+    versions = contributor.folder / "library/warehouse/migrations/versions"
+    before = set(versions.glob("*.py"))
     for file, text in page.files.items():
         assert not (contributor.folder / file).exists(), file
         (contributor.folder / file).write_text(text)
-    contributor.add(SOURCES, page.sources)
-    before = set((contributor.folder / "library/warehouse/migrations/versions").glob("*.py"))
-    await contributor.run(page.revision)
-    (written,) = set((contributor.folder / "library/warehouse/migrations/versions").glob("*.py")) - before
+        if file.startswith("service/sources/") and file.endswith("__init__.py"):
+            contributor.add(SOURCES, page.sources)
+            await contributor.run(page.revision)
+    (written,) = set(versions.glob("*.py")) - before
     return [*page.files, str(written.relative_to(contributor.folder)), SOURCES]
 
 
