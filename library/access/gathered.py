@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 
+ANSWERED_WITHIN = 6.0
+"""Seconds that a caller waits. A query has a shorter limit of its own, but with a frozen Postgres even its cancellation
+does not end."""
+
 
 class BatchedLookup[Key, Value]:
     """Looks up many keys with one query.
@@ -21,12 +25,17 @@ class BatchedLookup[Key, Value]:
         self._task: asyncio.Task[None] | None = None
 
     async def get(self, key: Key) -> Value | None:
-        """The value of a key, or `None`. Errors of the query are raised here."""
+        """The value of a key, or `None`. Errors of the query are raised here.
+
+        Raises:
+            TimeoutError: there is no answer in time; the query goes on.
+        """
         answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run_queries())
-        return await answer
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            return await answer
 
     async def _run_queries(self) -> None:
         while self._waiting:

@@ -128,7 +128,10 @@ class Tokens:
         Raises:
             AccessUnknown: Postgres does not answer.
         """
-        return await self._by_digest.get(digest(token))
+        try:
+            return await self._by_digest.get(digest(token))
+        except TimeoutError as error:
+            raise AccessUnknown("The token cannot be looked up: Postgres does not answer in time.") from error
 
     async def bearer(self, token_id: UUID) -> Principal | None:
         """The caller with the token of this id; `None`: the token is no longer valid.

@@ -234,7 +234,10 @@ class SignIns:
         return found.principal
 
     async def _find(self, name: str) -> _UserRow | None:
-        return await self._by_name.get(name) if re.fullmatch(NAME, name) else None
+        try:
+            return await self._by_name.get(name) if re.fullmatch(NAME, name) else None
+        except TimeoutError as error:
+            raise AccessUnknown("The user cannot be looked up: Postgres does not answer in time.") from error
 
     async def _rows(self, names: Sequence[str]) -> Mapping[str, _UserRow]:
         try:
