@@ -31,6 +31,11 @@ _WHERE = {
 class _Commands(TyperGroup):
     """Imports a command when it is called: `down` need not wait for the imports of `worker`."""
 
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(**options)
+        names: dict[str, Any] = dict.fromkeys(_WHERE)  # enough to answer a misspelt command with a similar one
+        self.commands = names
+
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own context
         return list(dict.fromkeys((*_WHERE, *_groups().GROUPS)))
 
