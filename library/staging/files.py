@@ -157,8 +157,7 @@ class Staging:
         if len(cells) != len(encoders):  # a row that was made by `unchecked`
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
-        place = (line,) if dataset.parent is None else (line, parent)
-        writer.writerow(place + cells)
+        writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes | None) -> None:
         """Write a row that cannot be staged to the rejections, with what speaks against it; its raw form, if short."""

@@ -40,6 +40,8 @@ _KEPT = 10_000
 _NEVER: Effective = (None, None, None)
 _NOT_JUDGED: Judged = (None, None, None, None)
 
+_new = tuple.__new__  # `_make` takes 0.3 µs a row more, and `add_cells` counts the cells anyway
+
 
 class ObservationRows:
     """Rows of the observations of one source.
@@ -88,8 +90,9 @@ class ObservationRows:
                 self._effective, self._moment = _date_time(moment), moment
             effective = self._effective
         source = self._source
-        return ObservationRow._make(
-            (
+        return _new(
+            ObservationRow,
+            [
                 system,
                 code,
                 text,
@@ -104,7 +107,7 @@ class ObservationRows:
                 *effective,
                 self._issued_at,
                 source.object_key,
-            )
+            ],
         )
 
 
@@ -118,7 +121,7 @@ def component_cells(given: Observation, source: ResourceOrigin) -> list[Componen
     position = 0
     try:
         for position, each in enumerate(given.component or (), start=1):
-            rows.append(ComponentRow._make((*_PARTS[bytes_of(each)], given.id, source.server, position)))
+            rows.append(_new(ComponentRow, [*_PARTS[bytes_of(each)], given.id, source.server, position]))
     except Unreadable as error:
         raise Unreadable("", f"component {position}, {error}") from None
     return rows
