@@ -39,10 +39,11 @@ HARMLESS = {
 }
 
 
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_faults_of_the_server_change_nothing_of_what_comes_of_an_import(
-    settings: Settings, pool: Pool, store: ObjectStore
+    settings: Settings, pool: Pool, store: ObjectStore, seed: int
 ) -> None:
-    async with imports(settings, pool, store, faults=HARMLESS | {"seed": 1}) as importing:
+    async with imports(settings, pool, store, faults=HARMLESS | {"seed": seed}) as importing:
         run = await importing.zipcode("01906")
         assert (run.state, run.error) == (RunState.COMPLETED, None)
         await importing.assert_equal("01906")
