@@ -39,7 +39,7 @@ _reported_at: dict[str, float] = {}
 
 
 def report_waits_to(report: WriteLine) -> None:
-    """WriteLine the waits of this task, and of tasks that it starts, with a function instead of the log."""
+    """Write the waits of this task, and of tasks that it starts, with a function instead of the log."""
     _report.set(report)
 
 
@@ -61,7 +61,7 @@ class Waiting:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """WriteLine the wait in two seconds. A further call, for example after progress, starts the time again."""
+        """Write the wait in two seconds. A further call, for example after progress, starts the time again."""
         self._stop()
         if not self.over:
             self._timer = asyncio.get_running_loop().call_later(REPORT_AFTER, self._tell)
@@ -103,7 +103,7 @@ class Waiting:
 def waiting_for(
     what: Server | str, reason: str = "", *, seconds: float | None = None, gives_way: bool = False
 ) -> Iterator[Waiting]:
-    """WriteLine a wait if the body takes longer than two seconds.
+    """Write a wait if the body takes longer than two seconds.
 
     Args:
         what: a server, or other words that follow "Waiting for".

@@ -21,6 +21,8 @@ _READ_BYTES = 8 * 1024 * 1024
 _READ_RECORDS = 20_000
 _WAIT = 1.0
 """Seconds that one read waits for records. The heartbeat comes as often."""
+_LOOK_AGAIN = 5.0
+"""Seconds after which partitions without a leader are looked for again."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Archive:
         To append the last records at once would add one table version to each call.
 
         Args:
-            seconds: the least time. New partitions are found by the next call.
+            seconds: the least time. New partitions are found by the next call; partitions that have no leader at the
+                beginning (a broker just started) are archived as soon as they have one.
             on_read: called about once a second with the number of records so far.
             must_end: called as often; `True` ends the call early.
             on_progress: called with the result so far: at the beginning, after each append, when a partition stops.
@@ -79,7 +82,10 @@ class Archive:
         await on_progress(state.result())
         try:
             while (monotonic() < until or state.pending) and not must_end():
-                if not state.open_partitions:  # all partitions are stopped; the next call checks them again
+                if state.is_to_look_again():
+                    async with Cluster(self._connection) as cluster:
+                        state.include(await cluster.topic(self._topic))
+                if not state.open_partitions:  # all are stopped, which the next call checks again, or have no leader
                     await state.append()
                     on_read(state.records)
                     await asyncio.sleep(_WAIT)
@@ -101,6 +107,8 @@ class Archive:
     ) -> None:
         async with Reader(self._connection, self._topic, state.open_partitions, topic_id=state.topic_id) as reader:
             while ((left := until - monotonic()) > 0 or state.pending) and not must_end():
+                if state.is_to_look_again():
+                    return
                 wait = min(_WAIT, left) if left > 0 else _WAIT
                 await state.add(await reader.read(max_records=_READ_RECORDS, max_bytes=_READ_BYTES, wait=wait))
                 on_read(state.records)
@@ -132,9 +140,26 @@ class _ArchiveCall:
         self._spans: dict[int, tuple[int, int]] = {}
         self._pending = 0
         self._since = 0.0
+        self._look_again_at: float | None = None
+        self.include(info)
+
+    def include(self, info: TopicInfo) -> None:
+        """Archive the partitions that have a leader. Those that have none are to be looked for again soon.
+
+        Raises:
+            TopicMadeAnew: the topic is not the one of this call.
+        """
+        if info.topic_id != self.topic_id:
+            raise TopicMadeAnew(f"The topic {info.name} was deleted and created again.")
         for held in info.partitions:
-            known = table.next_offset(self._incarnation, held.partition)
-            self._positions[held.partition] = held.beginning if known is None else known
+            if held.partition not in self._positions:
+                known = self._table.next_offset(self._incarnation, held.partition)
+                self._positions[held.partition] = held.beginning if known is None else known
+        self._look_again_at = monotonic() + _LOOK_AGAIN if {*info.leaderless} - self._positions.keys() else None
+
+    def is_to_look_again(self) -> bool:
+        """Whether a partition had no leader a while ago."""
+        return self._look_again_at is not None and monotonic() >= self._look_again_at
 
     @property
     def open_partitions(self) -> dict[int, int]:

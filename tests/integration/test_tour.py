@@ -2,7 +2,8 @@
 
 The pages run in their order against one stack that `wardflow demo` has started, each in a shell of its own, in a
 folder that looks like the checkout. Only `…` is special in an answer: it stands for anything in its line, and for any
-lines if it is alone in its line. How wide the columns of a table are is not compared.
+lines if it is alone in its line. How wide the columns of a table are is not compared. Lines that say what a command
+waits for are passed over, since only a slow machine prints them.
 """
 
 import os

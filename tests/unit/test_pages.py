@@ -74,6 +74,8 @@ def test_each_block_is_commands_with_their_answers_or_is_left_to_be_named() -> N
         ("first\n…\nlast", "first\n2\n3\nlast\n\n"),
         ("", ""),
         ("a (b) [c] $d", "a (b) [c] $d"),
+        ("3 rows", "Waiting for Kafka. Trying for up to 9 s more.\n3 rows\n"),
+        ("Waiting for Kafka. …\n3 rows", "Waiting for Kafka. Trying for up to 9 s more.\n3 rows\n"),
     ],
 )
 def test_an_answer_fits_what_is_shown(shown: str, printed: str) -> None:
@@ -89,6 +91,7 @@ def test_an_answer_fits_what_is_shown(shown: str, printed: str) -> None:
         ("first\n…\nlast", "first\nlast\nmore\n"),
         ("", "something\n"),
         ("a.c", "abc\n"),
+        ("Waiting for Kafka. …\n3 rows", "3 rows\n"),
     ],
 )
 def test_another_answer_does_not(shown: str, printed: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from library.lake.archive import AppendEvery, Archive
 from library.lake.bronze import BronzeTable
 from library.lake.rows import as_rows
 from library.lake.storage import LakeStorage
-from library.streams.cluster import Cluster
+from library.streams.cluster import NO_LEADER, Cluster, Leaders
 from library.streams.producer import Outgoing
 from library.streams.reader import Reader
 from service.resources import lake_storage
@@ -189,6 +190,25 @@ async def test_new_partitions_are_archived_from_their_beginning(
         await admin.create_partitions({topic: NewPartitions(3)})
     await kafka.send(topic, b"b", partition=2)
     assert (await archived(kafka, storage, topic)).positions == {0: 1, 1: 0, 2: 1}
+    assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
+
+
+async def test_partitions_without_a_leader_at_the_beginning_are_archived_as_soon_as_they_have_one(
+    kafka: Kafka, storage: LakeStorage, servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await kafka.make_topic(partitions=2)
+    await kafka.send(topic, Outgoing(b"led", partition=0), Outgoing(b"not led", partition=1))
+    monkeypatch.setattr("library.lake.archive._LOOK_AGAIN", 0.1)
+    leaders, away = Cluster.leaders, [0, 1]
+
+    async def without(cluster: Cluster, name: str) -> Leaders:
+        found = await leaders(cluster, name)
+        return replace(found, by_partition={**found.by_partition, **dict.fromkeys(away, NO_LEADER)})
+
+    monkeypatch.setattr(Cluster, "leaders", without)
+    archive = Archive(kafka.connection, storage, topic, SOON)
+    done = await archive.run(4, on_read=lambda _: away and away.pop())
+    assert (done.records, done.positions, done.gaps) == (2, {0: 1, 1: 1}, ())
     assert in_lake(servers, topic, tmp_path) == await in_kafka(kafka, topic)
 
 
