@@ -1,4 +1,4 @@
-"""What a process works with: pool, store, client; opened from the settings, closed together."""
+"""The resources of a process: pool, store, clients. They are opened from the settings and closed together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ from service.sources import modules
 from service.waiting import resolved, waiting_for
 
 CONNECT_MAY_TAKE = 60.0
-"""Seconds in which Postgres has to take a connection: asyncpg's own limit."""
+"""Seconds until a connection to Postgres times out: asyncpg's own limit."""
 _NOT_RUNNING = "Start the stack with `wardflow up --detach`, or set {}."
 
 
@@ -37,10 +37,10 @@ class WarehouseUnavailable(WardflowError):
 
 
 def warehouse_dsn(settings: Settings) -> str:
-    """Where and as whom to load.
+    """The address and credentials of the warehouse.
 
     Raises:
-        ConfigurationError: neither set nor known from a running stack.
+        ConfigurationError: they are not in the settings, and no stack runs.
     """
     if settings.postgres.dsn is None:
         raise ConfigurationError("No warehouse is known here.", advice=_NOT_RUNNING.format("WARDFLOW_POSTGRES__DSN"))
@@ -73,12 +73,12 @@ async def warehouse(
 
 
 def download_guard(settings: Settings, *, max_bytes: int, deadline: float | None = None) -> Guard:
-    """What may be downloaded.
+    """The limits and rules of downloads.
 
     Args:
-        settings: the section `downloads` counts.
-        max_bytes: of one download.
-        deadline: seconds for one download; unless given, as the settings say.
+        settings: the section `downloads` is used.
+        max_bytes: maximum size of one download.
+        deadline: seconds for one download; by default, the value of the settings.
 
     Raises:
         ConfigurationError: a host, origin or proxy of the settings cannot be one.

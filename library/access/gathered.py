@@ -28,7 +28,7 @@ class BatchedLookup[Key, Value]:
         """The value of a key, or `None`. Errors of the query are raised here.
 
         Raises:
-            TimeoutError: there is no answer in time; the query goes on.
+            TimeoutError: there is no answer in time; the query continues.
         """
         answer: asyncio.Future[Value | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)

@@ -1,4 +1,4 @@
-"""Schema `access`: who may do what, and who did."""
+"""Schema `access`: users, tokens, grants, and the audit."""
 
 from datetime import datetime
 from typing import Any
@@ -23,12 +23,12 @@ SCHEMA = "access"
 
 
 class ApiUser(SQLModel, table=True):
-    """Somebody who posts records: a clinic, a laboratory, a ward.
+    """A user who posts records: a clinic, a laboratory, a ward.
 
     Attributes:
-        name: signs in with it.
-        password: argon2's hash of it; null: no password lets this user in.
-        disabled_at: from then on neither password nor token counts.
+        name: the name for the sign-in.
+        password: argon2's hash of the password; null: the user cannot sign in with a password.
+        disabled_at: from this time on, password and tokens are refused.
     """
 
     __tablename__ = "api_user"
@@ -52,7 +52,7 @@ class Api(SQLModel, table=True):
 
 
 class ApiGrant(SQLModel, table=True):
-    """A user may post to an API, from this row's insertion to its deletion."""
+    """The permission of a user to post to an API, from the row's insertion to its deletion."""
 
     __tablename__ = "api_grant"
     __table_args__ = ({"schema": SCHEMA},)
@@ -65,13 +65,13 @@ class ApiGrant(SQLModel, table=True):
 
 
 class Token(SQLModel, table=True):
-    """A token: its SHA-256, never itself.
+    """A token. Its SHA-256 is stored, never the token itself.
 
     Attributes:
-        name: whom it was given to, or what for.
+        name: the owner or the purpose of the token.
         digest: SHA-256 of the token; 256 random bits need no slower hash.
-        scopes: what its bearer may do; `admin` holds them all.
-        user_id: the user whose token it is: it has no scopes, and may do what the user is granted.
+        scopes: its permissions; `admin` includes all others.
+        user_id: the user that the token belongs to. Such a token has no scopes, but the user's grants.
     """
 
     __tablename__ = "token"
@@ -92,12 +92,12 @@ class Token(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Something that somebody did and that has to be answered for; rows are only ever added.
+    """An action that must be accounted for. Rows are only inserted, never changed.
 
     Attributes:
-        actor: a token's id, a user's who gave a password, `local` for a command on the machine itself, or `unknown`.
+        actor: the id of a token, or of a user with a password; `local` for a command on this machine; or `unknown`.
         action: `start_run`, `cancel_run`, `create_token`, `refused`, …
-        subject: what it was done to: an id, never patient data.
+        subject: the id of the changed object; never patient data.
     """
 
     __tablename__ = "audit"
@@ -112,14 +112,14 @@ class Audit(SQLModel, table=True):
 
 
 class Idempotency(SQLModel, table=True):
-    """A request that a caller gave a key, and what it was answered; removed after a day.
+    """A request with an idempotency key, and its answer; removed after a day.
 
     Attributes:
         principal: the token's id.
         fingerprint: SHA-256 of method, path, query and body.
-        claim: of the attempt that carries the request out, or did.
-        claimed_at: renewed while it does.
-        status: of the answer; null while there is none.
+        claim: the id of the attempt that executes the request, or executed it.
+        claimed_at: renewed while the request is executed.
+        status: the status of the answer; null while there is none.
     """
 
     __tablename__ = "idempotency"

@@ -1,8 +1,7 @@
-"""Writing staged rows: typed values or text in, CSV that Postgres cannot refuse out.
+"""Writes typed values or text as staged CSV that Postgres accepts.
 
-One encoder for each column type, stricter than Postgres: no `today`, `now`, `infinity` or NaN, no day that the calendar
-does not have, no number that the type cannot hold, no NUL. A row that does not pass goes to the rejections, with every
-reason.
+Each column type has an encoder, which is stricter than Postgres. It refuses `today`, `now`, `infinity` and NaN, days
+that do not exist, numbers outside of the type's range, and NUL. A refused row goes to the rejections, with all reasons.
 """
 
 import csv
@@ -35,7 +34,7 @@ from library.datasets.declaration import Dataset
 from library.datasets.sql import LINE, PARENT
 
 RAW_LIMIT = 64 * 1024
-"""Bytes of a refused row that are kept; a longer one is found in the landed object, at its line."""
+"""Maximum bytes of a refused row that are stored. A longer row can be found in the landed object, by its line."""
 
 type Cell = str | int | float | None
 type Encoder = Callable[[Any], Cell]
@@ -53,11 +52,11 @@ def staged_columns(dataset: Dataset) -> tuple[str, ...]:
 
 
 class Staging:
-    """A folder of staged CSV files, one for each dataset, and one of rejections.
+    """A folder of staged CSV files, one for each dataset, and one for rejections.
 
     Attributes:
-        rows: by dataset: how many rows its file has.
-        refused: how many rows were refused; where none was, there is no file of rejections.
+        rows: the number of rows in the file of each dataset.
+        refused: the number of refused rows. If it is 0, there is no file of rejections.
     """
 
     def __init__(self, folder: Path, datasets: Iterable[Dataset]) -> None:
@@ -87,11 +86,11 @@ class Staging:
         """Stage a row, or refuse it.
 
         Args:
-            dataset: where it belongs.
-            row: the dataset's `row`; each cell typed, or text in the form of the column's type.
-            line: of the landed object, from 1; for a parent's rows each has one of its own.
+            dataset: the dataset of the row.
+            row: the dataset's `row`. Each cell has the column's type, or is text in the form of that type.
+            line: the line of the landed object, from 1. Rows of a parent must have different lines.
             parent: the line of the parent's row, for a child.
-            raw: the row as it came, kept where it is refused.
+            raw: the original form of the row; it is stored if the row is refused.
 
         Returns:
             Whether the row was staged.
@@ -120,12 +119,12 @@ class Staging:
         lines: Sequence[int],
         parent: int | None = None,
     ) -> bool:
-        """Stage many rows as `add` does, at a fraction of its cost where they are plain; returns whether all were.
+        """Stage many rows like `add`, at a fraction of its cost if they are plain; returns whether all were staged.
 
         Args:
-            dataset: where they belong.
+            dataset: the dataset of the rows.
             columns: the dataset's `row`, with a sequence of cells for each column; see `add`.
-            lines: of the landed object, one for each row.
+            lines: the lines of the landed object, one for each row.
             parent: the line of the parent's row, for children of one parent.
         """
         if type(columns) is not dataset.row:
@@ -146,21 +145,21 @@ class Staging:
         return True
 
     def add_cells(self, dataset: Dataset, cells: NamedTuple, *, line: int, parent: int | None = None) -> None:
-        """Stage a row whose cells are as the encoders would make them; the reader answers for that.
+        """Stage a row whose cells are encoded already. The reader is responsible for correct cells.
 
-        For readers of many rows with many columns, whose decoder has checked types, UTF-8 and finite numbers already:
-        encoding each cell again would take them half their time.
+        This is for readers of many wide rows, whose decoder has already checked types, UTF-8 and finite numbers.
+        Encoding each cell again would take half of their time.
         """
         _, writer, encoders = self._writers[dataset.name]
         if type(cells) is not dataset.row:
             raise _wrong_type(dataset, cells)
-        if len(cells) != len(encoders):  # a row that was made by `unchecked`
+        if len(cells) != len(encoders):  # `unchecked` does not count the cells
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
         writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
 
     def refuse(self, dataset: Dataset, reasons: Sequence[str], *, line: int, raw: bytes | None) -> None:
-        """Write a row that cannot be staged to the rejections, with what speaks against it; its raw form, if short."""
+        """Write a refused row to the rejections, with its reasons, and with its raw form if it is short."""
         if self._rejections is None:
             self._rejections = csv.writer(self._open("rejections.csv"), quoting=csv.QUOTE_STRINGS, lineterminator="\n")
             self._rejections.writerow(("dataset", "line", "reasons", "raw"))
@@ -177,7 +176,7 @@ def _wrong_type(dataset: Dataset, row: object) -> TypeError:
 
 
 class _CellRefused(ValueError):
-    """A value that its column cannot hold; the text says why, never what it was."""
+    """A value does not fit its column. The text gives the reason, never the value."""
 
 
 def _reasons(dataset: Dataset, encoders: Sequence[Encoder], row: Sequence[object]) -> list[str]:
@@ -191,7 +190,7 @@ def _reasons(dataset: Dataset, encoders: Sequence[Encoder], row: Sequence[object
 
 
 def _encoded(column: "Column[Any]", encode: Encoder, values: Sequence[Any]) -> list[str]:
-    """A column of cells as CSV. What is plain, or the same, throughout is judged as a whole."""
+    """A column of cells as CSV. Cells that are all plain or all equal are checked together."""
     kinds = set(map(type, values))
     if kinds == {float} and isinstance(column.type, Double) and all(map(math.isfinite, values)):
         return list(map(repr, values))
@@ -205,7 +204,7 @@ def _encoded(column: "Column[Any]", encode: Encoder, values: Sequence[Any]) -> l
 
 
 def _each_once[T: (int, str)](write: Callable[[T], str], values: Sequence[T]) -> list[str]:
-    """What is written of each value; the same ones come again and again."""
+    """Encode each distinct value once, since values repeat."""
     written = {value: write(value) for value in set(values)}
     return [written[value] for value in values]
 
@@ -228,7 +227,7 @@ def _encoder(column: "Column[Any]") -> Encoder:
 
 def _text(value: object) -> str:
     if type(value) is str and value.isascii() and "\0" not in value:
-        return value  # nearly all are; the rest is looked at more closely
+        return value  # nearly all values; the checks below are slower
     if not isinstance(value, str):
         raise _CellRefused("missing" if value is None else "not a text")
     if "\0" in value:
@@ -318,7 +317,7 @@ def _uuid(value: object) -> str:
     return str(value)
 
 
-@lru_cache(maxsize=1_000)  # the rows of a family repeat their parent's
+@lru_cache(maxsize=1_000)  # the rows of a family have the same parent
 def _uuid_text(value: UUID) -> str:
     return str(value)
 
@@ -347,4 +346,4 @@ _ENCODERS: tuple[tuple[type[Any], Encoder], ...] = (
     (Double, _double),
     (Text, _text),
 )
-"""The first whose type fits; the narrower before the wider, as SQLAlchemy's types derive from each other."""
+"""The first entry whose type matches is used. Subclasses come first: SQLAlchemy's types derive from each other."""

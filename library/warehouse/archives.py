@@ -1,4 +1,4 @@
-"""How far topics are in the lake (`ingest.archive_position`), as their archives said last; nothing depends on it."""
+"""The positions of topics in the lake (`ingest.archive_position`), for people only. Nothing depends on them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,13 +7,13 @@ from library.warehouse.pool import Pool
 
 
 class Archives:
-    """Takes down what archives say, and shows it."""
+    """Stores and shows the positions of archives."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def enter(self, done: Archived) -> None:
-        """Take down where an archive stands; what two of them say at once is true of both."""
+        """Store the positions of an archive. A lower position never replaces a higher one."""
         await self._pool.execute(
             """
             INSERT INTO ingest.archive_position AS known (topic, partition, incarnation, next_offset, reason)
@@ -34,8 +34,8 @@ class Archives:
         """All partitions of some topics.
 
         Args:
-            topics: their names.
-            ends: where partitions end now, as far as that is known.
+            topics: the names of the topics.
+            ends: the end offsets of the partitions, if known.
         """
         rows = await self._pool.fetch(
             "SELECT topic, partition, incarnation, next_offset, reason, updated_at, "

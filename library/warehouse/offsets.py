@@ -1,4 +1,4 @@
-"""Offsets of drained partitions (`ingest.stream_offset`): the one answer to "how far is it loaded?"."""
+"""Offsets of drained partitions (`ingest.stream_offset`): the only answer to "how far is it loaded?"."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,13 +11,13 @@ _SHOWN = _COLUMNS.replace("state", "CASE WHEN paused AND state = 'draining' THEN
 
 
 class Offsets:
-    """Reads and moves them."""
+    """Reads and moves the offsets."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def begin(self, topic: str, partition: int, *, topic_id: str, beginning: int) -> StreamPosition:
-        """Where to go on; a partition that was never drained begins at its oldest record.
+        """The position to continue at. A partition that was never drained begins at its oldest record.
 
         A new partition of a topic whose other partitions are all paused is paused too.
         """
@@ -38,7 +38,7 @@ class Offsets:
         return found
 
     async def find(self, topic: str, partition: int) -> StreamPosition | None:
-        """Where a partition stands; `None`: it was never drained."""
+        """The position of a partition; `None`: it was never drained."""
         row = await self._pool.fetchrow(
             f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = $1 AND partition = $2",  # noqa: S608 - constants
             topic,
@@ -55,9 +55,9 @@ class Offsets:
         return [StreamPosition.model_validate(dict(row)) for row in rows]
 
     async def holds(self, position: StreamPosition) -> bool:
-        """Whether a drain that stands there may go on: not paused, stopped or rewound, and nobody passed it.
+        """Whether a drain may continue at this position: it was not paused, stopped, rewound or moved since.
 
-        What a drain failed with before is over then, and is taken back.
+        If so, the reason of an earlier failure is removed.
         """
         found = await self._pool.fetchrow(
             "SELECT reason FROM ingest.stream_offset WHERE topic = $1 AND partition = $2 AND generation = $3 "
@@ -78,7 +78,7 @@ class Offsets:
         return found is not None
 
     async def stop(self, position: StreamPosition, reason: str) -> bool:
-        """Say that a partition cannot go on from there, and whether that holds: somebody may have moved it since."""
+        """Stop a partition at a position; returns false if the position was moved since."""
         stopped = await self._pool.fetchval(
             "UPDATE ingest.stream_offset SET state = 'stopped', reason = $5 "
             "WHERE topic = $1 AND partition = $2 AND generation = $3 AND next_offset = $4 RETURNING true",
@@ -91,7 +91,7 @@ class Offsets:
         return bool(stopped)
 
     async def note(self, topic: str, partition: int, reason: str) -> None:
-        """Say what a drain fails with; the next one that works takes it back."""
+        """Store the reason why a drain fails. The next drain that works removes it."""
         await self._pool.execute(
             "UPDATE ingest.stream_offset SET reason = $3 WHERE topic = $1 AND partition = $2 AND state = 'draining'",
             topic,
@@ -100,7 +100,7 @@ class Offsets:
         )
 
     async def look(self, topic: str, ends: Mapping[int, int]) -> None:
-        """Keep where partitions end now."""
+        """Store the current end offsets of partitions."""
         await self._pool.execute(
             "UPDATE ingest.stream_offset o SET end_offset = e.end_offset, looked_at = now() "
             "FROM unnest($2::int[], $3::bigint[]) e (partition, end_offset) "
@@ -116,7 +116,7 @@ class Offsets:
         return await self.of([topic])
 
     async def status(self, topics: Iterable[str]) -> list[StreamStatus]:
-        """All partitions of some topics, with how far behind and how fast they are."""
+        """All partitions of some topics, with their lag and their rate."""
         rows = await self._pool.fetch(
             f"""
             WITH rates AS (

@@ -1,4 +1,4 @@
-"""Runs (`ingest.run`): written as they happen, readable with no worker up and after Temporal has forgotten them."""
+"""Runs (`ingest.run`). They can be read without a worker, and after Temporal has removed their histories."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,11 +29,11 @@ _SUMS = """
         ) AS by_kind GROUP BY 1
     ) AS by_dataset
 """
-"""Sums over the loads that a run has committed, in the form of one load's counts."""
+"""Sums over the committed loads of a run, in the form of one load's counts."""
 
 
 ABANDONED = "Abandoned"
-"""Type of the error of a run that was closed from outside, since its workflow had ended without a word."""
+"""The error type of a run that the upkeep closed, since its workflow had ended without closing it."""
 
 
 class RunLog:
@@ -43,10 +43,10 @@ class RunLog:
         self._pool = pool
 
     async def begin(self, run: RunStarted) -> None:
-        """Enter a run.
+        """Insert a run.
 
-        Both the starter and the workflow's first activity do, in any order. A subject that is only the workflow's id
-        gives way to a better one; nothing else is changed by whoever comes second.
+        The starter and the workflow's first activity both call this, in any order. The second call changes only a
+        subject that is the workflow's id.
         """
         await self._pool.execute(
             "INSERT INTO ingest.run (id, workflow_id, workflow, source, subject, state, phase, object_key, started_at, "
@@ -64,29 +64,29 @@ class RunLog:
         )
 
     async def enter_phase(self, run_id: str, phase: str) -> None:
-        """Say what an open run does now."""
+        """Store what an open run does now."""
         await self._pool.execute(
             "UPDATE ingest.run SET phase = $2 WHERE id = $1 AND state = 'running' AND phase <> $2", run_id, phase
         )
 
     async def enter_object(self, run_id: str, object_key: str) -> None:
-        """Say which landed object an open run reads, once it is known."""
+        """Store which landed object an open run reads."""
         await self._pool.execute(
             "UPDATE ingest.run SET object_key = $2 WHERE id = $1 AND state = 'running'", run_id, object_key
         )
 
     async def warn(self, run_id: str, warnings: Sequence[str]) -> None:
-        """Keep what the reader warned of: texts may quote the object, so they are kept here and not in a history."""
+        """Store the reader's warnings. Their texts may quote the object, so they must not be in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
 
     async def report(self, run_id: str, more: Mapping[str, JsonValue]) -> None:
-        """Add to what an open run says of itself as a whole; no patient data."""
+        """Add facts about an open run as a whole to its report; no patient data."""
         await self._pool.execute(
             "UPDATE ingest.run SET report = report || $2 WHERE id = $1 AND state = 'running'", run_id, dict(more)
         )
 
     async def totals(self, run_id: str) -> dict[str, DatasetCounts]:
-        """What the loads of a run have brought so far, by dataset."""
+        """The counts of a run's committed loads so far, by dataset."""
         counts = await self._pool.fetchval(_SUMS, run_id)
         return {name: DatasetCounts.model_validate(entry) for name, entry in counts.items()}
 
@@ -111,13 +111,13 @@ class RunLog:
     async def enter_progress(
         self, run_id: str, counts: Mapping[str, DatasetCounts], report: Mapping[str, JsonValue], *, pages: int = 0
     ) -> None:
-        """Say how far an open run of many loads has come.
+        """Store the progress of an open run with many loads.
 
         Args:
             run_id: the run.
-            counts: what its loads have brought.
-            report: takes the place of what it said before under the same names.
-            pages: to be added to those that were read before.
+            counts: the counts of its loads.
+            report: entries that replace those with the same names.
+            pages: number of pages to add.
         """
         await self._pool.execute(
             """
@@ -133,13 +133,13 @@ class RunLog:
         )
 
     async def finish(self, end: RunFinished) -> None:
-        """Close an open run with what the ledger holds of its newest load, or of all of its many; a closed one stays.
+        """Close an open run with the counts of its newest load, or the sums of its many loads. A closed run stays.
 
         A run of many loads that found nothing new keeps the figures that it entered: those of an earlier run.
 
-        Only that a run was abandoned is a guess from outside, and gives way to what the run itself says.
+        "Abandoned" is a guess of the upkeep, so the run itself may still replace it.
 
-        Warnings of a load that an earlier run committed are that run's.
+        If an earlier run committed the load, the warnings are those of that run.
         """
         await self._pool.execute(
             f"""

@@ -1,4 +1,4 @@
-"""The warehouse's schema: made and moved on by Alembic, one process at a time, additive first."""
+"""Alembic makes and upgrades the warehouse's schema, one process at a time. Revisions only add things."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 _LOCK = "wardflow migrate"
 _LOCK_NOT_AVAILABLE = "55P03"
 _LOCK_WAIT, _PATIENCE = 3.0, 300.0
-"""Seconds that a revision waits for a table, and then lets others have it; and in which it goes on trying."""
+"""Seconds: how long a revision waits for a table before it lets others use it, and how long it retries."""
 
 
 class TablesInUse(WardflowError):
@@ -54,7 +54,7 @@ class Schemas:
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Those that the read-only role may read: who may do what, and did, is not for every reader."""
+        """The schemas that the read-only role may read. `access` is not among them."""
         return (ingest.SCHEMA, *self.sources)
 
     @property
@@ -68,12 +68,12 @@ class Schemas:
 
 
 async def upgrade(dsn: str, schemas: Schemas) -> str:
-    """Bring the schema to the newest revision, unless it is at one that this program does not have.
+    """Upgrade the schema to the newest revision, unless it is at one that this program does not know.
 
     Waits for another process that does the same.
 
-    Loads go on meanwhile: whoever waits for a table keeps those out that come after, so no wait is long, and a table
-    that is in use is asked for again.
+    Loads continue meanwhile. A waiting lock blocks all later locks of a table, so each wait is short, and a table in
+    use is tried again.
 
     Returns:
         The revision.
@@ -81,7 +81,7 @@ async def upgrade(dsn: str, schemas: Schemas) -> str:
     Raises:
         PostgresTooOld: the server is older than `server.OLDEST`; nothing was changed.
         SeveralHeads: this program has more than one newest revision.
-        TablesInUse: for five minutes there was always a load, or a query, at a table that a revision changes.
+        TablesInUse: for five minutes, a load or a query always used a table that a revision changes.
     """
     given_up = time.monotonic() + _PATIENCE
     while True:
@@ -96,7 +96,7 @@ async def upgrade(dsn: str, schemas: Schemas) -> str:
 
 
 async def write_revision(dsn: str, schemas: Schemas, message: str) -> Path:
-    """Write a revision with what the models have and the warehouse lacks, for a developer to read and mend.
+    """Write a revision with the differences between models and warehouse; a developer must check it.
 
     Args:
         dsn: of a warehouse at the newest revision.
@@ -131,16 +131,16 @@ def configuration(connection: Connection, schemas: Schemas) -> Config:
 
 def _upgrade(connection: Connection, schemas: Schemas) -> str:
     check_version(str(connection.scalar(text("SHOW server_version"))))
-    # The lock is the transaction's, so that it cannot outlive this process.
+    # The lock belongs to the transaction, so it ends with this process.
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": _LOCK})
-    # Before the revisions: one that a developer is about to write needs its schema to be there.
+    # Before the revisions: a revision that a developer is about to write needs its schema.
     for schema in schemas.every:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}s'"))
     present, needed = _revisions(connection)
     if present is not None and not files.is_known(present):
         _log.warning("the schema is newer than this program", present=present, known=needed)
-        return present  # revisions are additive: what an older program needs is there
+        return present  # revisions only add things, so an older program still works
     command.upgrade(configuration(connection, schemas), "head")
     return needed
 
@@ -152,7 +152,7 @@ def _revisions(connection: Connection) -> tuple[str | None, str]:
 
 async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:
     """Run a function on a synchronous connection, in a transaction."""
-    # asyncpg understands the whole DSN (sslmode and all); SQLAlchemy's own reading of it does not.
+    # asyncpg understands the whole DSN, also sslmode; SQLAlchemy does not.
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn, command_timeout=300), poolclass=NullPool
     )
@@ -164,7 +164,7 @@ async def connected[T](dsn: str, act: Callable[[Connection], T]) -> T:
 
 
 async def grant_reader(dsn: str, schemas: Schemas, role: str, password: str) -> None:
-    """Make the read-only role, or give it this password; it reads every schema, later tables too, and writes none.
+    """Make the read-only role, or change its password. It may read the readable schemas, also later tables.
 
     Args:
         dsn: of the owner.

@@ -1,6 +1,6 @@
-"""Sessions of loads: how they are recognised, watched, and ended when their process no longer feeds them.
+"""Sessions of loads: finds them, watches them, and ends them when their process sends no more data.
 
-A session that waits for its client in COPY is ended by no time-out of Postgres, only by `pg_terminate_backend`.
+No time-out of Postgres ends a session that waits for its client in COPY. Only `pg_terminate_backend` does.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ type Beat = Callable[[], None]
 
 _MARK = "load"
 _WATCH_EVERY = 2.0
-"""Seconds between two looks at a backend that works on a long statement."""
+"""Seconds between two checks of a backend that executes a long statement."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Who loads: the same owner's attempts follow each other, and only the newest still counts.
+    """One attempt at a piece of work. Only the newest attempt of an owner counts.
 
     Attributes:
         owner: eight characters that stay the same over the attempts of one piece of work.
@@ -34,12 +34,12 @@ class Attempt:
     number: int = 1
 
     def session_name(self, load_id: UUID) -> str:
-        """What `pg_stat_activity.application_name` shows: at most 63 bytes."""
+        """The session's name in `pg_stat_activity.application_name`; at most 63 bytes."""
         return f"{_MARK} {load_id.hex} {self.owner:.8} {self.number}"
 
 
 async def end_earlier_attempts(pool: Pool, load_id: UUID, attempt: Attempt) -> int:
-    """End the sessions of attempts that this one has replaced; returns how many there were."""
+    """End the sessions of earlier attempts; returns their number."""
     if attempt.number == 1:
         return 0
     earlier = [Attempt(attempt.owner, number).session_name(load_id) for number in range(1, attempt.number)]
@@ -52,12 +52,12 @@ async def end_earlier_attempts(pool: Pool, load_id: UUID, attempt: Attempt) -> i
 
 
 async def end_stuck(pool: Pool, *, older_than: float, still_for: float) -> int:
-    """End loads whose COPY has waited for its client all the while; returns how many there were.
+    """End loads whose COPY has received nothing between two checks; returns their number.
 
     Args:
         pool: the warehouse.
-        older_than: seconds that the transaction must have lasted: younger ones may just be slow to start.
-        still_for: seconds between the two looks at how far the COPY has come.
+        older_than: minimum age of the transaction in seconds, since a young one may just be slow to start.
+        still_for: seconds between the two checks of the COPY's progress.
     """
     before = await _copies_waiting(pool, older_than)
     if not before:
@@ -88,7 +88,7 @@ async def _copies_waiting(pool: Pool, older_than: float) -> dict[int, tuple[obje
 
 @contextlib.asynccontextmanager
 async def watched(pool: Pool, connection: Connection, beat: Beat) -> AsyncIterator[None]:
-    """Beat as long as a second connection sees this one's backend at work: a beat means progress, not time."""
+    """Call `beat` while a second connection sees this one's backend active: a beat means progress, not time."""
     watcher = asyncio.create_task(_watch(pool, connection.get_server_pid(), beat))
     try:
         yield
@@ -101,7 +101,7 @@ async def watched(pool: Pool, connection: Connection, beat: Beat) -> AsyncIterat
 async def _watch(pool: Pool, pid: int, beat: Beat) -> None:
     while True:
         await asyncio.sleep(_WATCH_EVERY)
-        # A look that fails says nothing of the load: it beats no more, and goes on looking.
+        # A failed check says nothing about the load: send no heartbeat, and check again.
         with contextlib.suppress(asyncpg.PostgresError, *DISCONNECTED):
             if await pool.fetchval("SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1", pid):
                 beat()

@@ -1,7 +1,7 @@
-"""Batches of records into datasets, each with its offset in one transaction. No source and no dataset is named here.
+"""Loads each batch of records with its offset in one transaction, for any source and dataset.
 
 COPY into tables that the connection keeps → check → last row of each key → move the offset → lock → merge → ledger →
-commit. The stored offset alone decides: of two attempts at one batch the second finds it moved, and leaves nothing.
+commit. Only the stored offset decides: a second attempt at the same batch finds it moved, and writes nothing.
 """
 
 import asyncio
@@ -31,26 +31,26 @@ _ABOUT_A_ROW = (BAD_CELL, "23502", "23514", "23505", "54000")
 """A cell or a row that the table cannot hold: data exceptions, constraints, a key too long for its index."""
 
 _AT_ONCE = 3
-"""Batches of one process that are in a transaction at a time. One copies while others merge; more would only keep each
-other from the processor, and a transaction that hears nothing from its client for long is ended."""
+"""Batches of one process that are in a transaction at a time: one copies while others merge. More would wait for the
+processor, and Postgres ends a transaction whose client is silent for long."""
 
 _REJECTION = ("load_id", "source", "topic", "incarnation", "partition", "dataset", "offset", "reasons", "raw")
 
 
 class BatchRefused(LoadRejected):
-    """A row of a batch is not one that its table can hold, although it was decoded: the batch has to be parted."""
+    """A decoded row does not fit its table, so the batch must be split."""
 
 
 class BatchStale(Exception):
-    """The offset is not where the batch begins, or its partition is paused, stopped or rewound; nothing was loaded."""
+    """The stored offset is not the batch's beginning, or the partition was paused, stopped or rewound."""
 
 
 @dataclass
 class DrainLedger:
-    """What one activity of a drain has committed so far: one row of the ledger, added to with each batch.
+    """The committed batches of one activity of a drain: one row of the ledger, to which each batch is added.
 
-    Only one session ever writes it: whoever begins at the same offset of the same generation has committed nothing
-    yet, and finds its first batch stale once the other has.
+    Only one session writes the row. A second activity that begins at the same offset of the same generation finds its
+    first batch stale as soon as the other one has committed.
     """
 
     feed: Feed
@@ -62,18 +62,18 @@ class DrainLedger:
     batches: int = 0
 
     def with_more(self, counts: Mapping[str, DatasetCounts]) -> dict[str, DatasetCounts]:
-        """What was committed, and a batch beside."""
+        """The committed counts and those of one more batch."""
         return {name: self.counts.get(name, DatasetCounts()) + more for name, more in counts.items()}
 
     def add(self, batch: Batch, counts: Mapping[str, DatasetCounts]) -> None:
-        """Take note of a batch that was committed."""
+        """Add a committed batch."""
         self.counts = self.with_more(counts)
         self.records += len(batch.records)
         self.batches += 1
 
 
 class StreamLoader:
-    """Brings batches into datasets."""
+    """Loads batches into datasets."""
 
     def __init__(self, pool: Pool, catalogue: Catalogue, limits: LoadLimits) -> None:
         self.pool = pool
@@ -94,16 +94,16 @@ class StreamLoader:
 
         Args:
             batch: what to load.
-            drain: the activity that loads; it is brought up to date.
-            attempt: who loads, for the session's name.
-            beat: called while Postgres is seen at work.
+            drain: the ledger of the activity; the batch is added to it.
+            attempt: the attempt, for the session's name.
+            beat: called while Postgres is active.
             on_step: called with the name of each finished step: copied, merged, committed.
 
         Raises:
-            BatchStale: somebody else moved the offset.
-            BatchRefused: a row is one that its table cannot hold.
-            LoadInterrupted: a repeat can succeed.
-            LoadRejected: a repeat cannot.
+            BatchStale: the offset was moved since; nothing was loaded.
+            BatchRefused: a row does not fit its table.
+            LoadInterrupted: a retry can succeed.
+            LoadRejected: a retry cannot succeed.
         """
         try:
             async with self._turns, self.pool.acquire() as connection, transaction(connection):
@@ -167,7 +167,7 @@ class StreamLoader:
         return counts
 
     async def _enter_rejections(self, connection: Connection, batch: Batch, drain: DrainLedger) -> None:
-        """Let this reading of the records stand for them: after a rewind, in place of the one before."""
+        """Insert the batch's rejections. After a rewind they replace the earlier ones of these records."""
         place = batch.place
         if place.generation > 1:
             await connection.execute(

@@ -1,4 +1,4 @@
-"""Bodies that routes read themselves, once the caller is known."""
+"""Bodies that routes read themselves, after the caller was authenticated."""
 
 import asyncio
 import shutil
@@ -17,10 +17,10 @@ from config.servers import MEBIBYTE
 from service.api.problems import Unprocessable, UnsupportedMediaType, misfit
 
 UPLOAD_OVERHEAD = 64 * 1024
-"""Bytes that a multipart body may have beside its file."""
+"""Bytes that a multipart body may have in addition to its file."""
 
 _NAME = 200
-"""Characters that are kept of a file's name."""
+"""Maximum length of a stored file name; the rest is cut off."""
 
 
 class UploadForm(BaseModel):
@@ -41,8 +41,8 @@ class Uploaded:
     """The part `file` of a form.
 
     Attributes:
-        path: where it lies for as long as it is used.
-        name: as whoever sent it says.
+        path: a temporary file, removed after the request.
+        name: the file's name, as the caller gave it.
     """
 
     path: Path
@@ -50,10 +50,10 @@ class Uploaded:
 
 
 def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
-    """A body of JSON.
+    """Read a JSON body as a model.
 
     Raises:
-        Unprocessable: it is not of the model.
+        Unprocessable: the body does not match the model.
     """
     try:
         return model.model_validate_json(body)
@@ -65,14 +65,14 @@ def validated[Model: BaseModel](model: type[Model], body: bytes) -> Model:
 
 @asynccontextmanager
 async def uploaded_file(request: Request, what: str) -> AsyncIterator[Uploaded]:
-    """The file of an upload. To be called once the caller is known: only here is the body read.
+    """The file of an upload. Call it after the caller was authenticated, since it reads the body.
 
     Args:
-        request: its body is read while it streams in, up to the route's limit.
-        what: the kind of file, for people.
+        request: its body is read as it arrives, up to the route's limit.
+        what: the kind of file, for error texts.
 
     Raises:
-        UnsupportedMediaType: the body is no form.
+        UnsupportedMediaType: the body is not a form.
         Unprocessable: the form has no file.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):

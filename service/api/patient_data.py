@@ -1,4 +1,4 @@
-"""Reads of patient data: each is in the audit before a byte of it is answered."""
+"""Reads of patient data. Each read is in the audit before the first byte of the answer."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -19,7 +19,7 @@ from service.sources.source import Parameters, Source
 async def audited[T](
     source: Source, api: Context, caller: Principal, request: Request, reading: Coroutine[Any, Any, T]
 ) -> T:
-    """What a query found, once it is in the audit who asked for it, and how: the two are done side by side."""
+    """The result of a query of patient data. Query and audit run at the same time, and both must succeed."""
     route = getattr(request.scope.get("route"), "path", "")
     given = request.path_params | dict(request.query_params)
     detail = told(source.parameters, given)
@@ -34,7 +34,7 @@ async def audited[T](
 
 
 def told(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
-    """What the audit keeps of the parameters of a request."""
+    """The parameters of a request, as the audit stores them."""
     detail: dict[str, Any] = {name: given[name] for name in parameters.kept if name in given}
     if filters := [name for name in parameters.named if name in given]:
         detail["filters"] = filters
@@ -42,10 +42,10 @@ def told(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def refuse_unless_seen(caller: Principal, source: str) -> None:
-    """Refuse a run of a source that concerns patients to whom may not read of them.
+    """Check that the caller may see runs of a source.
 
     Raises:
-        Forbidden: it does, and the caller may not.
+        Forbidden: the source concerns patients, and the caller has no scope to read patient data.
     """
     if source not in WITHOUT_PATIENTS and not caller.may(Scope.READ_PATIENTS):
         raise Forbidden(

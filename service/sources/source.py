@@ -1,4 +1,4 @@
-"""What a source is, as all processes need to know it: plain data, quick to import."""
+"""The declaration of a source for all processes: plain data that is quick to import."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from library.datasets.declaration import Dataset
 
 @dataclass(frozen=True)
 class Parameters:
-    """What the audit keeps of the parameters of a route that reads patient data.
+    """How the audit stores the parameters of a route that reads patient data.
 
     Attributes:
         kept: parameters whose values the audit stores. They name no patient.
-        named: parameters of which the audit stores only the name.
+        named: parameters whose names the audit stores, but not their values.
         hashed: parameters whose values are stored as a hash, so all who read one patient can be found.
     """
 
@@ -45,7 +45,7 @@ class Source:
         fetching: its activities that fetch from an external server. Commands say so when one takes long.
         stack_parts: names of the parts that it adds to the embedded stack.
         statuses: the API's status for each of its errors.
-        parameters: what the audit keeps of the parameters of its routes that read patient data.
+        parameters: how the audit stores the parameters of its routes that read patient data.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: side by side, in turns, the best of several; and the table that comes out."""
+"""Measures contestants side by side, in turns; the best time of several rounds counts. Prints the table."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,11 +17,11 @@ class Figure:
     """One line of the table.
 
     Attributes:
-        measured: what, in words.
-        value: as people read it: `1.12 x`, `38 MB`.
-        bound: that it must keep; empty where it is only told.
-        kept: whether it does.
-        parts: what the value was made of.
+        measured: what was measured, in words.
+        value: the figure as text: `1.12 x`, `38 MB`.
+        bound: the bound that it must keep; empty if it is only reported.
+        kept: whether it keeps the bound.
+        parts: the values from which it was calculated.
     """
 
     measured: str
@@ -50,9 +50,9 @@ class Report:
         return self.enter(measured, f"{quotient:.1f} x", f"≥ {at_least:g} x", kept=quotient >= at_least, parts=parts)
 
     def enter(self, measured: str, value: str, bound: str = "", *, kept: bool = True, parts: str = "") -> Figure:
-        """Enter a figure, and show it at once: all of them together take minutes."""
+        """Add a figure and print it at once, since all of them take minutes."""
         figure = Figure(measured, value, bound, kept, parts)
-        print(f"\n{measured}: {value} {bound} {parts}", flush=True)  # noqa: T201 - for whoever waits
+        print(f"\n{measured}: {value} {bound} {parts}", flush=True)  # noqa: T201 - shows the progress
         self.figures.append(figure)
         return figure
 

@@ -1,13 +1,13 @@
-"""Runs a command as on a machine that allows less.
+"""Runs a command with the limits of a stricter machine.
 
 Use: `python confined.py [--another-user] [--no-ipv6] … COMMAND`.
 
---another-user  in a user namespace: not as root, and without any capability
+--another-user  run in a user namespace, not as root, and without capabilities
 --noexec-tmp=FOLDER  `/tmp` is an empty file system from which no program runs; this folder stays where it is
---no-ipv6       the kernel knows no IPv6
---no-namespaces nobody may make a user namespace, as in most containers
+--no-ipv6       the kernel does not support IPv6
+--no-namespaces no process may make a user namespace, as in most containers
 
-It needs no rights: each of these is a namespace or a filter of its own process. It imports the standard library only.
+It needs no privileges: each option is a namespace or a filter of its own process. It imports only the standard library.
 """
 
 import ctypes

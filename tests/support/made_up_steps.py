@@ -1,7 +1,7 @@
 """Made-up datasets with steps: rooms of clinics, from files; stays of patients, from a stream.
 
-The steps keep how many rows each ward has (`total`). They count all rows of each ward that a key touched, so two loads
-at once would each miss the other's rows if they did not have the dataset alone.
+The steps store the number of rows of each ward (`total`). They count all rows of each ward that a key touched. So two
+loads at once would each miss the other's rows, if they did not hold the dataset's exclusive lock.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.support.warehouse import MadeUpSource
 
 SCHEMA = "made_up_steps"
 GATE = 4_711
-"""An advisory lock: whoever holds it keeps every load in its first step, between merge and commit."""
+"""An advisory lock. While it is held, every load waits in its first step, between merge and commit."""
 TOPIC = "stays"
 
 
@@ -185,7 +185,7 @@ async def gate_closed(pool: Pool) -> AsyncIterator[None]:
 
 
 async def waiting(pool: Pool) -> Sequence[str]:
-    """What sessions of this database wait for: `gate`, or `dataset`; as often as one does."""
+    """The locks that sessions of this database wait for: `gate` or `dataset`, one entry for each session."""
     rows = await pool.fetch(
         "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
         "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -194,7 +194,7 @@ async def waiting(pool: Pool) -> Sequence[str]:
 
 
 async def until_waiting(pool: Pool, *expected: str) -> None:
-    """Look until just these are waited for."""
+    """Wait until sessions wait for exactly these locks."""
     async with asyncio.timeout(5):
-        while await waiting(pool) != sorted(expected):  # noqa: ASYNC110 - locks of Postgres wake nobody up
+        while await waiting(pool) != sorted(expected):  # noqa: ASYNC110 - Postgres does not notify about locks
             await asyncio.sleep(0.01)

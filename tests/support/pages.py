@@ -1,13 +1,13 @@
-"""The commands and answers of README.md and docs/*.md, taken out of their fenced blocks.
+"""Reads the commands and answers in the fenced blocks of README.md and docs/*.md.
 
-What a block is, by its info string:
+The info string says what a block is:
 
 - `bash`: commands; the page shows no answer.
 - `text` that begins with `$ `: commands, each with its answer below.
-- `python`: a program. The blocks of a page are one session: each one knows the names of those above it.
-- `text` behind a `python` block: what that block prints.
+- `python`: a program. The blocks of a page are one session: a block can use the names of earlier blocks.
+- `text` after a `python` block: the output of that block.
 
-Any other block is no command. The test has to name it, so that none is passed over without a reason.
+Any other block is not a command. The test must name it with a reason.
 """
 
 import re

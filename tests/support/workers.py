@@ -9,13 +9,13 @@ from service.worker.workers import workers
 from workflows.policies import QUEUES
 
 _LEAVING = 10.0
-"""Seconds, of which activities have the first to end in. A poll that meets the shutdown is answered a minute later only
-(sdk-rust#1197), and temporalio 1.35 waits for it; `wardflow worker` does not either."""
+"""Seconds that a worker has for its shutdown; activities must end in the first of them. Temporal answers an open poll
+only after a minute (sdk-rust#1197), and temporalio 1.35 waits for it. `wardflow worker` does not wait either."""
 
 
 @asynccontextmanager
 async def serving(resources: Resources, queues: Sequence[str] = QUEUES) -> AsyncIterator[None]:
-    """With workers of these queues, as one worker process has them; what they work with is closed behind them."""
+    """Run the workers of these queues in this process. At the end they are stopped and the resources closed."""
     made = workers(resources, queues)
     running = [asyncio.create_task(each.run()) for each in made]
     try:

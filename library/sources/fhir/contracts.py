@@ -195,13 +195,13 @@ class Plan(Contract):
 
 
 class Pace(Contract):
-    """How an import goes about it; from the settings of whoever starts it.
+    """The limits of an import, from the settings of the process that starts it.
 
     Attributes:
-        window: searches that are under way at once.
-        large: searches from which on parts of them become workflows of their own.
-        part: searches that such a part has.
-        events: of a history, after which the workflow continues as new; Temporal itself may suggest it earlier.
+        window: the number of searches that run at once.
+        large: from this number of searches on, parts of them run as child workflows.
+        part: the number of searches of such a part.
+        events: the length of a history after which the workflow continues as new. Temporal may suggest it earlier.
     """
 
     window: int = Field(default=5, ge=1, le=100)
@@ -211,14 +211,14 @@ class Pace(Contract):
 
 
 class Searches(Contract):
-    """Searches to run, and where they stand when a workflow continues as new.
+    """Searches to run, and their positions when a workflow continues as new.
 
     Attributes:
-        begin, end: the numbers that were not begun yet.
-        open: those that were.
-        pages: fetched so far.
-        failed: how many searches could not be ended.
-        error: of the first of them.
+        begin, end: the numbers of the searches that have not begun.
+        open: the searches that have begun.
+        pages: the number of pages fetched so far.
+        failed: the number of searches that failed.
+        error: the error of the first failed search.
     """
 
     begin: int

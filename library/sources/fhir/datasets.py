@@ -1,15 +1,15 @@
 """Schema `fhir`: patients and their observations, from FHIR servers and files.
 
-The same id can exist on several servers, so the server is part of every key; ids come first in them, since whoever asks
-knows the id more often than the server. An observation whose patient is unknown is kept: no foreign key leads to the
-patient, and none to an observation from its components, which the loader brings in together with it.
+The same id can exist on several servers, so the server is part of every key. Ids come first in a key, since callers
+know the id more often than the server. An observation with an unknown patient is stored, so it has no foreign key to
+the patient. Components have no foreign key to their observation: the loader writes both together.
 
-Of each resource the newest version counts: by `last_updated`, then by `version_number`, then by `version_id`. Version
-ids are numbers on most servers and anything on some; comparing them by turns as numbers and as text would make circles
-("10" < "9a" < "9" < "10"), so those that are no number rank below all that are one, and by their text.
+The newest version of each resource counts: by `last_updated`, then by `version_number`, then by `version_id`. On most
+servers version ids are numbers, but on some they are any text. Comparing some as numbers and some as text would make a
+circle ("10" < "9a" < "9" < "10"). So an id that is not a number ranks below all numbers, and is compared as text.
 
-A partial date ("2019-04") is a span of time. Its first and last moment are stored (in UTC where it names no zone), and
-beside them the text as it was given, with its precision and its zone.
+A partial date ("2019-04") is a span of time. Its first and last moment are stored, in UTC if it has no zone. The
+original text is stored too, with its precision and its zone.
 """
 
 import unicodedata

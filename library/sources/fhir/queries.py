@@ -1,6 +1,6 @@
-"""Questions about patients and their observations.
+"""Queries for patients and their observations.
 
-An id belongs to a server: whoever asks for a patient by id without one gets the patient only where one server has it.
+An id belongs to a server. A query by id without a server finds the patient only if exactly one server has this id.
 """
 
 from collections.abc import Sequence
@@ -192,7 +192,7 @@ async def servers_of_observations(pool: Pool, patient_id: str) -> tuple[str, ...
 
 
 async def patient_unknown(pool: Pool, loads: Sequence[UUID | str]) -> int:
-    """Observations that loads have brought and that name a patient of whom nothing is here (yet)."""
+    """The number of observations of some loads whose patient is not stored (yet)."""
     count: int = await pool.fetchval(
         """
         SELECT count(*) FROM fhir.observation o WHERE load_id = ANY ($1::uuid[]) AND patient_id IS NOT NULL
@@ -204,7 +204,7 @@ async def patient_unknown(pool: Pool, loads: Sequence[UUID | str]) -> int:
 
 
 async def zipcode(pool: Pool, postal_code: str, server: str | None) -> Sequence[Record]:
-    """What is there of a zip code, by server: patients, their observations, the last import."""
+    """The numbers of patients and observations of a zip code, and its last import, by server."""
     rows: Sequence[Record] = await pool.fetch(
         """
         SELECT coalesce(p.server, i.server) AS server, coalesce(patients, 0) AS patients,

@@ -118,7 +118,7 @@ def lab_results(filters: Results) -> Query:
 
 
 async def statistics(pool: Pool) -> Record:
-    """How many patients of which gender and language; the most frequent diagnosis; laboratory tests.
+    """Patients by gender and by language, the most frequent diagnosis, and laboratory tests.
 
     The row's columns are JSON texts and a number.
     """

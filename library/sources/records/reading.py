@@ -1,7 +1,7 @@
-"""From bytes to a row, or to everything that speaks against them: one thing for the drain and for the API.
+"""Reads the bytes of a record as a row, or finds all of its errors. The drain and the API both use it.
 
-Nearly all records are well-formed and go the quick way, through msgspec alone. It does not see a name that stands
-twice, and of several mistakes it tells one; so whatever is not plain goes the exact way, which names every field.
+Nearly all records are well-formed, and msgspec alone reads them. But msgspec does not notice a repeated name, and
+reports only one of several errors. So all other records are read field by field, which names every bad field.
 """
 
 import json
@@ -21,7 +21,7 @@ from library.sources.records.wire import Admission, Fields, LabResult, Patient, 
 
 _SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _MOST_DIGITS = 400
-"""Digits beyond which a number is beyond a double, whatever they are."""
+"""A number with more digits is too large for a double."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,30 @@ class RecordKind:
 
     Attributes:
         wire: its fields.
-        prefixes: of the seed's names; one that begins with none of them gets the first: `PatientGender`.
+        prefixes: the prefixes of the seed's names. A name without one of them gets the first one: `PatientGender`.
     """
 
     wire: type[Wire]
     prefixes: tuple[str, ...]
 
     def read(self, value: bytes) -> Row:
-        """The record's row.
+        """Read a record as a row.
 
         Raises:
-            RecordRefused: it has none.
+            RecordRefused: it is not valid.
         """
-        if value.find(b"\\") < 0:  # `in` takes 0.4 µs more: it looks for a number first
+        if value.find(b"\\") < 0:  # `in` takes 0.4 µs more: it first tries to read a number
             try:
                 row = (self._decode_seed if value.find(b'"patient_id"') < 0 else self._decode)(value).row()
             except ValueError:
-                return self.read_exactly(value)  # all of msgspec's errors are such; the exact way says what it is
-            # A flat object without escapes has two marks for each name and each text: more, if a name stands twice.
+                return self.read_exactly(value)  # msgspec's errors are ValueErrors; this call finds all errors
+            # A flat object without escapes has two marks for each name and each text. More marks mean a repeated name.
             if value.count(b'"') + 2 * row.count(None) == self._quotes:
                 return row
         return self.read_exactly(value)
 
     def read_exactly(self, value: bytes) -> Row:
-        """As `read`, for what is not plain."""
+        """Like `read`, field by field: for records that are not plain."""
         pairs = _pairs_of(value)
         errors: list[FieldError] = []
         found: dict[str, object] = {}
@@ -120,7 +120,7 @@ LAB_RESULT = RecordKind(LabResult, ("Lab", "Patient", "Admission"))
 
 
 def _pairs_of(value: bytes) -> "_Pairs":
-    """Names and contents of a JSON object, each as often as it stands there."""
+    """The names and contents of a JSON object. A repeated name is in the list twice."""
     try:
         found = json.loads(
             value.decode(),
@@ -140,7 +140,7 @@ def _pairs_of(value: bytes) -> "_Pairs":
 
 
 class _Pairs(list[tuple[str, object]]):
-    """A JSON object before anything of it is lost."""
+    """A JSON object with all of its names, also repeated ones."""
 
 
 def _no_constant(_: str) -> NoReturn:
@@ -148,7 +148,7 @@ def _no_constant(_: str) -> NoReturn:
 
 
 def _check(content: object, kind: object) -> None:
-    """Hold a field against its type.
+    """Check a field against its type.
 
     Raises:
         ValueError: it is not of that type; the text says what it should be.

@@ -31,7 +31,7 @@ Api = Annotated[Context, Depends(context)]
 
 _LOOK_EVERY = 0.5
 _LOOKS_UNTIL_ASKED = 10
-"""Looks of an event stream until Temporal is asked again whether the run goes on."""
+"""Checks of an event stream until Temporal is asked again whether the run is still open."""
 
 
 class RunEvent(BaseModel):

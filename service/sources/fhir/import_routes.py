@@ -95,7 +95,7 @@ async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: 
     zipcodes = list(dict.fromkeys(body.zipcodes))
     started = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes), return_exceptions=True)
     if failed := [each for each in started if isinstance(each, BaseException)]:
-        raise failed[0]  # only now: no start goes on behind the answer
+        raise failed[0]  # only now: all starts have ended before the answer
     handles = [each for each in started if not isinstance(each, BaseException)]
     if len(handles) == 1:
         response.headers["Location"] = f"/runs/{run_id(handles[0])}"
