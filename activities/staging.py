@@ -19,7 +19,7 @@ from library.warehouse import ledger
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
-type Reader = Callable[[Path, Path], "Reading"]
+type FileReader = Callable[[Path, Path], "Reading"]
 """Reads the landed file at the first path, and writes `{dataset}.csv` files into the folder at the second."""
 
 
@@ -50,7 +50,7 @@ class Landed:
     object: ObjectRef
     identity: LoadIdentity
     run_id: str
-    read: Reader
+    read: FileReader
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class ApiUser(SQLModel, table=True):
     disabled_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
-class Api(SQLModel, table=True):
+class GrantableApi(SQLModel, table=True):
     """An API that users may be granted; `POST {path}` is its route."""
 
     __tablename__ = "api"
@@ -91,7 +91,7 @@ class Token(SQLModel, table=True):
     user_id: UUID | None = Field(default=None, foreign_key=f"{SCHEMA}.api_user.id")
 
 
-class Audit(SQLModel, table=True):
+class AuditEntry(SQLModel, table=True):
     """An action that must be accounted for. Rows are only inserted, never changed.
 
     Attributes:

@@ -98,7 +98,7 @@ class Rejection(SQLModel, table=True):
     )
 
 
-class Run(SQLModel, table=True):
+class StoredRun(SQLModel, table=True):
     """A run: one workflow execution, or the chain of executions that continue-as-new makes.
 
     Attributes:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from library.lake.bronze import SCHEMA
-from library.streams.reader import Record
+from library.streams.reader import KafkaRecord
 
 _HEADERS = SCHEMA.field("headers").type
 _MICROSECONDS = 1_000
@@ -13,7 +13,7 @@ _REPRESENTABLE = 253_402_300_800_000
 """The year 10000 in milliseconds. Most programs cannot show later times. Kafka's -1 means "no time"."""
 
 
-def as_rows(topic: str, incarnation: int, records: Sequence[Record]) -> pa.RecordBatch:
+def as_rows(topic: str, incarnation: int, records: Sequence[KafkaRecord]) -> pa.RecordBatch:
     """Convert records to a batch of `SCHEMA`. Values are not decoded, and no record is refused."""
     count = len(records)
     times = [each.timestamp * _MICROSECONDS if 0 <= each.timestamp < _REPRESENTABLE else None for each in records]

@@ -18,7 +18,7 @@ from library.streams.connection import Connection
 from library.streams.reader import Reader
 from library.streams.topics import Topics
 from library.warehouse import batches
-from library.warehouse.batches import Batch, Feed, Place, all_refused, decoded
+from library.warehouse.batches import Batch, DrainedPartition, Feed, all_refused, decoded
 from library.warehouse.failures import DISCONNECTED, translate
 from library.warehouse.offsets import Offsets
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts
@@ -115,7 +115,7 @@ class _DrainRun:
         self._drain, self._feed, self._position = drain, feed, position
         self._attempt, self._heartbeat, self._must_end = attempt, heartbeat, must_end
         self._deadline = monotonic() + drain.limits.seconds
-        self._place = Place(position.topic, position.partition, position.incarnation, position.generation)
+        self._place = DrainedPartition(position.topic, position.partition, position.incarnation, position.generation)
         identity = DrainIdentity(
             source=feed.source,
             topic=position.topic,
@@ -181,7 +181,7 @@ class _DrainRun:
             fetched.records, first=fetched.first, following=fetched.end, end=fetched.end + fetched.lag
         )
 
-    async def _decode(self, records: list[batches.Record], *, first: int, following: int, end: int) -> Batch:
+    async def _decode(self, records: list[batches.BatchRecord], *, first: int, following: int, end: int) -> Batch:
         def decode() -> Batch:
             return decoded(
                 self._feed,

@@ -20,7 +20,7 @@ from library.streams.cluster import COMMITTED, Cluster, Leaders, held_by, requir
 from library.streams.connection import Connection, translated
 from library.streams.lenient import LenientRecords
 
-type Record = ConsumerRecord
+type KafkaRecord = ConsumerRecord
 """One record of aiokafka: `offset`, `timestamp` (milliseconds), `timestamp_type` (0: the producer's, 1: the broker's),
 `key` and `value` (bytes or None), `headers` (pairs of str and bytes). It is not copied, since a copy would cost more
 time than the rest of a drain."""
@@ -55,7 +55,7 @@ class Fetched:
     partition: int
     first: int
     end: int
-    records: list[Record] = field(default_factory=list)
+    records: list[KafkaRecord] = field(default_factory=list)
     size: int = 0
     lag: int = 0
 
@@ -225,7 +225,7 @@ class Reader:
             raise TopicMadeAnew(f"The topic {self.topic} was deleted and created again.")
 
 
-def size_of(record: Record) -> int:
+def size_of(record: KafkaRecord) -> int:
     """The size of key, value and headers, in bytes."""
     size = len(record.key or b"") + len(record.value or b"")
     for name, value in record.headers:

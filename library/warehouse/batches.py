@@ -57,7 +57,7 @@ class Feed:
             raise ValueError(f"{self.topic}: these datasets lack the columns of Streamed: {unplaced}")
 
 
-class Record(Protocol):
+class BatchRecord(Protocol):
     """A record as Kafka has it."""
 
     @property
@@ -74,7 +74,7 @@ class Record(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
+class DrainedPartition:
     """A partition as its offsets and rows name it."""
 
     topic: str
@@ -96,11 +96,11 @@ class Batch:
         reached_at: the timestamp of the newest record.
     """
 
-    place: Place
+    place: DrainedPartition
     first: int
     following: int
     end: int
-    records: Sequence[Record]
+    records: Sequence[BatchRecord]
     rows: dict[str, list[Cells]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     reached_at: datetime | None = None
@@ -112,7 +112,14 @@ class Batch:
 
 
 def decoded(
-    feed: Feed, place: Place, records: Sequence[Record], *, first: int, following: int, end: int, most: int
+    feed: Feed,
+    place: DrainedPartition,
+    records: Sequence[BatchRecord],
+    *,
+    first: int,
+    following: int,
+    end: int,
+    most: int,
 ) -> Batch:
     """Decode records; those that cannot be rows are among the rejected, and none stops the others.
 
@@ -158,7 +165,14 @@ def decoded(
 
 
 def all_refused(
-    feed: Feed, place: Place, records: Sequence[Record], reason: str, *, first: int, following: int, end: int
+    feed: Feed,
+    place: DrainedPartition,
+    records: Sequence[BatchRecord],
+    reason: str,
+    *,
+    first: int,
+    following: int,
+    end: int,
 ) -> Batch:
     """A batch of records that the warehouse itself refused."""
     batch = Batch(place, first, following, end, records, {dataset.name: [] for dataset in feed.datasets})
@@ -166,7 +180,7 @@ def all_refused(
     return batch
 
 
-def _rejected(feed: Feed, record: Record, reasons: list[str]) -> Rejected:
+def _rejected(feed: Feed, record: BatchRecord, reasons: list[str]) -> Rejected:
     raw = record.value if record.value is not None and len(record.value) <= RAW_LIMIT else None
     return feed.datasets[0].name, record.offset, reasons, raw
 

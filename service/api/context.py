@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import httpx
-from fastapi import Request
+from fastapi import Depends, Request
 
 from config.settings import Settings
 from library.access.audit import Audit
@@ -60,3 +60,7 @@ async def context(request: Request) -> Context:
 def context_of(request: Request) -> Context:
     """The context of the API that got this request."""
     return cast(Context, request.app.state.context)
+
+
+ApiContext = Annotated[Context, Depends(context)]
+"""A parameter of a route: FastAPI fills it with the API's context."""

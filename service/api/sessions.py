@@ -11,7 +11,7 @@ from library.access.encryption import KeyRing, KeyRingFile
 from library.access.scopes import Scope
 from library.access.sessions import Sessions
 from library.access.tokens import Principal
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.problems import Forbidden, Unauthenticated
 from service.api.security import Credentials
 
@@ -41,9 +41,7 @@ def begin_session(request: Request, response: Response, api: Context, principal:
     )
 
 
-async def session_or_token(
-    request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials
-) -> Principal:
+async def session_or_token(request: Request, api: ApiContext, credentials: Credentials) -> Principal:
     """The caller, from a token or from a session cookie whose token is still valid.
 
     Raises:

@@ -13,7 +13,7 @@ from config.settings import KafkaSettings
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.streams.connection import Connection
 from library.streams.producer import Delivered, Outgoing, Producer
-from library.streams.reader import Reader, Record
+from library.streams.reader import KafkaRecord, Reader
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Kafka:
         async with Producer(self.connection, max_request_bytes=32 * 1024 * 1024) as producer:
             return await producer.send(topic, outgoing)
 
-    async def read_all(self, topic: str, offsets: dict[int, int] | None = None, **limits: Any) -> list[Record]:
+    async def read_all(self, topic: str, offsets: dict[int, int] | None = None, **limits: Any) -> list[KafkaRecord]:
         """Read from the offsets (the partition 0 from its beginning) to what is the end now."""
-        found: list[Record] = []
+        found: list[KafkaRecord] = []
         async with Reader(self.connection, topic, offsets or {0: 0}) as reader:
             while batches := await reader.read(**{"max_records": 10_000, "max_bytes": 10**8, "wait": 0.1} | limits):
                 found += [record for batch in batches for record in batch.records]
@@ -91,6 +91,6 @@ class Kafka:
             await producer.stop()
 
 
-def values(records: Sequence[Record]) -> list[bytes | None]:
+def values(records: Sequence[KafkaRecord]) -> list[bytes | None]:
     """The records' values."""
     return [record.value for record in records]

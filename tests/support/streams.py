@@ -12,7 +12,7 @@ from library.sources.records import datasets as records
 from library.sources.records.apis import Api
 from library.sources.records.feeds import feeds
 from library.streams.topics import Topics
-from library.warehouse.batches import Batch, Place, decoded
+from library.warehouse.batches import Batch, DrainedPartition, decoded
 from library.warehouse.offsets import Offsets
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
@@ -97,10 +97,10 @@ class Drained:
         """A loader of its own for each call."""
         return StreamLoader(self.pool, self.catalogue, LIMITS)
 
-    async def place(self) -> tuple[Place, int]:
+    async def place(self) -> tuple[DrainedPartition, int]:
         """Where the partition is, and its next offset."""
         found = await Offsets(self.pool).begin(self.topic, self.partition, topic_id=TOPIC_ID, beginning=0)
-        return Place(self.topic, self.partition, found.incarnation, found.generation), found.next_offset
+        return DrainedPartition(self.topic, self.partition, found.incarnation, found.generation), found.next_offset
 
     async def batch(self, records: Iterable[Rec], *, first: int | None = None, following: int | None = None) -> Batch:
         """Decode records, to go on from the stored offset unless told otherwise."""

@@ -5,12 +5,12 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from library.access.scopes import Scope
 from library.warehouse.queries import access as queries
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.items import AuditItem, MadeToken, ScopeName, TokenItem
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Moment, Text
@@ -19,7 +19,6 @@ from service.sources import SCOPES
 
 # Not idempotent by key: its answer would have to be kept, and a token is kept nowhere.
 router = APIRouter(prefix="/access", tags=["access"])
-Api = Annotated[Context, Depends(context)]
 
 
 class NewToken(BaseModel):
@@ -33,13 +32,13 @@ class NewToken(BaseModel):
 
 
 @router.get("/tokens", **needs(Scope.ADMIN, items=TokenItem))
-async def list_tokens(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+async def list_tokens(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
     """List tokens, the newest first, without themselves."""
     return await listed(request, api.pool, queries.tokens(), limit=limit, after=after)
 
 
 @router.post("/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 413))
-async def create_token(body: NewToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+async def create_token(body: NewToken, response: Response, api: ApiContext, caller: Caller) -> MadeToken:
     """Make a token; it is shown only in this answer."""
     expires_at = datetime.now(UTC) + timedelta(days=body.days) if body.days else None
     scopes = sorted(set(body.scopes))
@@ -50,7 +49,7 @@ async def create_token(body: NewToken, response: Response, api: Api, caller: Cal
 
 
 @router.delete("/tokens/{token_id}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
-async def revoke_token(token_id: UUID, api: Api, caller: Caller) -> None:
+async def revoke_token(token_id: UUID, api: ApiContext, caller: Caller) -> None:
     """Take a token back, from the next request on."""
     await api.tokens.revoke(token_id)
     await api.audit.record(str(caller.token_id), "revoke_token", str(token_id))
@@ -59,7 +58,7 @@ async def revoke_token(token_id: UUID, api: Api, caller: Caller) -> None:
 @router.get("/audit", **needs(Scope.ADMIN, items=AuditItem))
 async def list_audit(
     request: Request,
-    api: Api,
+    api: ApiContext,
     actor: Text = None,
     action: Text = None,
     since: Annotated[Moment | None, Query(description="Only from this moment on (with a zone).")] = None,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import DecodeError
@@ -15,14 +15,13 @@ from library.access.encryption import UnreadablePayload
 from library.access.scopes import Scope
 from library.access.tokens import Principal
 from service.api.bodies import validated
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.problems import Unprocessable, problems
 from service.api.sessions import Operator, begin_session, web_ui_origin
 from service.stack.temporal import WEB_UI
 from service.temporal import concerns_patients, encrypted
 
 router = APIRouter(prefix="/codec", tags=["codec"])
-Api = Annotated[Context, Depends(context)]
 
 DECODE = "/codec/decode"
 HISTORY_PAGE = 16 * 1024 * 1024
@@ -58,7 +57,7 @@ async def sign_in_page() -> HTMLResponse:
 
 
 @router.post("", include_in_schema=False)
-async def sign_in(request: Request, api: Api, following: str = WEB_UI) -> Response:
+async def sign_in(request: Request, api: ApiContext, following: str = WEB_UI) -> Response:
     """Begin a session, for a token with the scope `operate`."""
     async with request.form(max_files=0, max_fields=2) as form:
         token = form.get("token")
@@ -73,7 +72,7 @@ async def sign_in(request: Request, api: Api, following: str = WEB_UI) -> Respon
 
 
 @router.options("/decode", include_in_schema=False)
-async def may_decode(request: Request, api: Api) -> Response:
+async def may_decode(request: Request, api: ApiContext) -> Response:
     """The CORS preflight: only the Web UI's origin may call `/codec/decode` with its cookie."""
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=_cross_origin(request, api))
 
@@ -89,7 +88,7 @@ async def may_decode(request: Request, api: Api) -> Response:
         },
     },
 )
-async def decode(request: Request, response: Response, api: Api, caller: Operator) -> EncodedPayloads:
+async def decode(request: Request, response: Response, api: ApiContext, caller: Operator) -> EncodedPayloads:
     """Decode payloads. Payloads that the caller may not see, or that cannot be decrypted, are not changed."""
     response.headers.update(_cross_origin(request, api))
     encoded = validated(EncodedPayloads, await request.body())  # read after the caller is known, as it can be megabytes

@@ -1,10 +1,10 @@
 """`/health`: public, and says nothing but which part is missing."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.readiness import probed, readiness
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -17,6 +17,6 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/ready", responses={503: {"description": "A part is missing without which nothing can be answered."}})
-async def ready(response: Response, api: Annotated[Context, Depends(context)]) -> dict[str, Any]:
+async def ready(response: Response, api: ApiContext) -> dict[str, Any]:
     """Whether the API reaches all that it needs; without Kafka it is ready, and only posts of records are refused."""
     return readiness(response, await probed(api.parts), optional=("kafka",))

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 
 from config.servers import TOPIC
@@ -13,7 +13,7 @@ from library.access.tokens import Principal
 from library.warehouse.queries import pages
 from library.warehouse.queries import quarantine as queries
 from library.warehouse.queries.conditions import BIGINT, INTEGER
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.items import RejectionItem
 from service.api.pages import After, Limit, link_to_next, listed, wants_csv
 from service.api.parameters import Text
@@ -21,7 +21,6 @@ from service.api.problems import Forbidden, NotFound, Unprocessable
 from service.api.security import Caller, needs
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
-Api = Annotated[Context, Depends(context)]
 
 _MOST_RAW = 100
 """Items of a page with their raw forms, of up to 64 KB each."""
@@ -34,7 +33,7 @@ Raw = Annotated[
 @router.get("", **needs(Scope.OPERATE, items=RejectionItem))
 async def rejections(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     source: Text = None,
     run: Annotated[Text, Query(description="A run's id.")] = None,
@@ -66,7 +65,7 @@ async def rejections(
 
 @router.get("/{rejection_id}", **needs(Scope.OPERATE, 404, model=RejectionItem))
 async def rejection(
-    api: Api, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=BIGINT)], raw: Raw = False
+    api: ApiContext, caller: Caller, rejection_id: Annotated[int, InPath(ge=1, le=BIGINT)], raw: Raw = False
 ) -> Response:
     """One of them."""
     if raw:

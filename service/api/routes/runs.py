@@ -17,7 +17,7 @@ from library.access.scopes import Scope
 from library.contracts.runs import Run, RunState
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.queries import runs as queries
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL
@@ -27,7 +27,6 @@ from service.api.security import Caller, needs
 from service.temporal import TemporalUnavailable
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=Idempotent)
-Api = Annotated[Context, Depends(context)]
 
 _LOOK_EVERY = 0.5
 _LOOKS_UNTIL_ASKED = 10
@@ -44,7 +43,7 @@ class RunEvent(BaseModel):
 @router.get("", **needs(Scope.OPERATE, items=Run))
 async def list_runs(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
     source: Annotated[
@@ -60,7 +59,7 @@ async def list_runs(
 
 
 @router.get("/{run_id}", **needs(Scope.OPERATE, 404))
-async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+async def get_run(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
     """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
     return await as_it_is(api, run_id, caller)
 
@@ -71,7 +70,7 @@ async def get_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
     **needs(Scope.OPERATE, 404, events=RunEvent),
 )
 async def follow_run(
-    found: Annotated[RunAnswer, Depends(get_run)], api: Api, caller: Caller, response: Response
+    found: Annotated[RunAnswer, Depends(get_run)], api: ApiContext, caller: Caller, response: Response
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: the run as it is now and at each change, until it has ended."""
     response.headers["Cache-Control"] = "no-store"
@@ -91,7 +90,7 @@ async def follow_run(
 
 
 @router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
-async def cancel_run(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+async def cancel_run(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
     """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
     found = await as_it_is(api, run_id, caller)
     if found.state is RunState.RUNNING:

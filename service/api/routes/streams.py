@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
@@ -13,7 +13,7 @@ from library.contracts.drains import StreamPosition, StreamStatus
 from library.contracts.lake import ArchiveStatus
 from library.streams.control import Streams, Target
 from library.warehouse.queries.conditions import BIGINT, INTEGER
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.idempotent import Idempotent
 from service.api.parameters import Moment
 from service.api.security import Caller, needs
@@ -21,7 +21,6 @@ from service.drains import start_drains
 from service.resources import streams
 
 router = APIRouter(prefix="/streams", tags=["streams"], route_class=Idempotent)
-Api = Annotated[Context, Depends(context)]
 Topic = Annotated[str, InPath(pattern=TOPIC, description="Its name in the cluster.", examples=["patient"])]
 
 
@@ -71,14 +70,14 @@ class WholeTopic(BaseModel):
 
 
 @router.get("", **needs(Scope.OPERATE))
-async def list_streams(api: Api) -> StreamList:
+async def list_streams(api: ApiContext) -> StreamList:
     """Lag, rate, freshness, state and reason of each partition; and how far each is in the lake."""
     drains, archives = await _streams(api).overview()
     return StreamList(items=drains, archives=archives)
 
 
 @router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))
-async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
+async def pause(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Pause a topic. Loaded rows stay; new records wait in Kafka."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "pause_stream", topic)
@@ -86,7 +85,7 @@ async def pause(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = N
 
 
 @router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, 404, 413))
-async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = None) -> Positions:
+async def resume(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Resume a paused topic at the offset where it was paused."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "resume_stream", topic)
@@ -96,7 +95,7 @@ async def resume(topic: Topic, api: Api, caller: Caller, _: WholeTopic | None = 
 
 
 @router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
-async def rewind(topic: Topic, body: Rewind, api: Api, caller: Caller) -> Positions:
+async def rewind(topic: Topic, body: Rewind, api: ApiContext, caller: Caller) -> Positions:
     """Load records again from an offset or a time. A corrected decoder may change their rows."""
     steering = _streams(api)
     await api.audit.record(str(caller.token_id), "rewind_stream", topic)

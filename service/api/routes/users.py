@@ -5,14 +5,14 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from library.access.scopes import Scope
 from library.access.users import LONGEST_PASSWORD, NAME, SHORTEST_PASSWORD, Users
 from library.warehouse.queries import access as queries
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.items import GrantItem, MadeToken, UserItem
 from service.api.names import one_of
 from service.api.pages import After, Limit, listed
@@ -21,7 +21,6 @@ from service.sources import POSTING_APIS
 
 # Not idempotent by key: answers would have to be kept, and a token is kept nowhere.
 router = APIRouter(prefix="/access", tags=["access"])
-Api = Annotated[Context, Depends(context)]
 ApiName = Annotated[str, InPath(), *one_of(POSTING_APIS)]
 Name = Annotated[str, InPath(pattern=f"^{NAME}$", examples=["st-elsewhere"])]
 
@@ -59,13 +58,13 @@ class NewUserToken(BaseModel):
 
 
 @router.get("/users", **needs(Scope.ADMIN, items=UserItem))
-async def list_users(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+async def list_users(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
     """List users, by name."""
     return await listed(request, api.pool, queries.users(), limit=limit, after=after)
 
 
 @router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 409, 413))
-async def create_user(body: NewUser, api: Api, caller: Caller) -> MadeUser:
+async def create_user(body: NewUser, api: ApiContext, caller: Caller) -> MadeUser:
     """Make a user."""
     user_id = await Users(api.pool).create(body.name, body.password)
     await api.audit.record(str(caller.token_id), "create_user", str(user_id))
@@ -73,7 +72,7 @@ async def create_user(body: NewUser, api: Api, caller: Caller) -> MadeUser:
 
 
 @router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, 404, 413))
-async def change_user(name: Name, body: Change, api: Api, caller: Caller) -> None:
+async def change_user(name: Name, body: Change, api: ApiContext, caller: Caller) -> None:
     """Give a user another password, or disable or enable one."""
     users = Users(api.pool)
     user_id = str(await users.id_of(name))
@@ -86,7 +85,9 @@ async def change_user(name: Name, body: Change, api: Api, caller: Caller) -> Non
 
 
 @router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 404, 413))
-async def create_token(name: Name, body: NewUserToken, response: Response, api: Api, caller: Caller) -> MadeToken:
+async def create_token(
+    name: Name, body: NewUserToken, response: Response, api: ApiContext, caller: Caller
+) -> MadeToken:
     """Make a token of a user; it is shown only in this answer, and taken back as every token is."""
     expires_at = datetime.now(UTC) + timedelta(days=body.days) if body.days else None
     user_id = await Users(api.pool).id_of(name)
@@ -97,20 +98,20 @@ async def create_token(name: Name, body: NewUserToken, response: Response, api: 
 
 
 @router.get("/grants", **needs(Scope.ADMIN, items=GrantItem))
-async def list_grants(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+async def list_grants(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
     """List who may post what."""
     return await listed(request, api.pool, queries.grants(), limit=limit, after=after)
 
 
 @router.put("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
-async def grant(name: Name, api: ApiName, caller: Caller, of: Api) -> None:
+async def grant(name: Name, api: ApiName, caller: Caller, of: ApiContext) -> None:
     """Let a user post to an API, from the next request on."""
     await Users(of.pool).grant(name, api)
     await of.audit.record(str(caller.token_id), "grant", str(await Users(of.pool).id_of(name)), api=api)
 
 
 @router.delete("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
-async def ungrant(name: Name, api: ApiName, caller: Caller, of: Api) -> None:
+async def ungrant(name: Name, api: ApiName, caller: Caller, of: ApiContext) -> None:
     """Let a user no longer post to an API, from the next request on."""
     await Users(of.pool).ungrant(name, api)
     await of.audit.record(str(caller.token_id), "ungrant", str(await Users(of.pool).id_of(name)), api=api)

@@ -5,15 +5,14 @@ browser. At the Web UI's own port they stay encrypted.
 """
 
 from http import HTTPStatus
-from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 import httpx
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.problems import NotFound, Unauthenticated
 from service.api.security import Credentials
 from service.api.sessions import COOKIE, session_or_token, web_ui_origin
@@ -40,7 +39,7 @@ _POLICY = "default-src 'self' 'unsafe-inline' data: blob:; frame-ancestors 'none
 
 @router.api_route(WEB_UI, methods=_METHODS)
 @router.api_route(WEB_UI + "/{path:path}", methods=_METHODS)
-async def web_ui(request: Request, api: Annotated[Context, Depends(context)], credentials: Credentials) -> Response:
+async def web_ui(request: Request, api: ApiContext, credentials: Credentials) -> Response:
     """Pass a request on to the Web UI's server. Requests other than GET and HEAD are written to the audit."""
     try:
         caller = await session_or_token(request, api, credentials)

@@ -17,7 +17,7 @@ from library.sources.beds import queries as beds
 from library.warehouse.queries.pages import fetch_page
 from library.web.kinds import Kind, sniff
 from service.api.bodies import UPLOAD, UPLOAD_OVERHEAD, uploaded_file
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.idempotent import Idempotent
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Day, Moment
@@ -29,13 +29,12 @@ from service.sources.beds import READ_BEDS, items
 from service.sources.beds.starts import EXCEL, ingest_workbook, ingest_workbook_from, land_workbook
 
 router = APIRouter(prefix="/nhs-data", tags=["beds"], route_class=Idempotent)
-Api = Annotated[Context, Depends(context)]
 
 _SUFFIXES: Mapping[Kind, str] = {"ole2": ".xls", "zip": ".xlsx"}
 _BYTES = "application/octet-stream"
 
 Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
-Quarter = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
+QuarterNumber = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
 Basis = Annotated[names.Basis | None, Query(description="Beds open overnight, or by day only.")]
 Sector = Annotated[names.Sector | None, Query()]
 Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
@@ -53,7 +52,7 @@ class Trigger(BaseModel):
 
 
 async def _editions(
-    year: Year = None, quarter: Quarter = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
+    year: Year = None, quarter: QuarterNumber = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
 ) -> beds.Editions:
     return beds.Editions(year, quarter, basis, as_of, known_at)
 
@@ -62,7 +61,7 @@ Editions = Annotated[beds.Editions, Depends(_editions)]
 
 
 @router.post("/upload", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, 415, body=UPLOAD))
-async def upload(request: Request, response: Response, api: Api, caller: Caller) -> Started:
+async def upload(request: Request, response: Response, api: ApiContext, caller: Caller) -> Started:
     """Upload a KH03 workbook; the answer says where its run can be followed."""
     async with uploaded_file(request, "workbook") as file:
         landed = await land_workbook(api.starter, file.path)
@@ -71,14 +70,14 @@ async def upload(request: Request, response: Response, api: Api, caller: Caller)
 
 
 @router.post("/trigger-pipeline", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413))
-async def trigger(wanted: Trigger, response: Response, api: Api, caller: Caller) -> Started:
+async def trigger(wanted: Trigger, response: Response, api: ApiContext, caller: Caller) -> Started:
     """Download a workbook from an allowed host and ingest it."""
     handle = await ingest_workbook_from(api.starter, wanted.url)
     return await accepted(api, caller, response, handle)
 
 
 @router.get("/status/{run_id}", **needs(Scope.OPERATE, 404))
-async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
+async def status(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
     """The run of a workbook."""
     return await as_it_is(api, run_id, caller)
 
@@ -86,7 +85,7 @@ async def status(run_id: str, api: Api, caller: Caller) -> RunAnswer:
 @router.get("/occupancy", **needs(READ_BEDS, items=items.OccupancyItem))
 async def occupancy(
     request: Request,
-    api: Api,
+    api: ApiContext,
     editions: Editions,
     sector: Sector = None,
     organisation: Code = None,
@@ -115,7 +114,7 @@ async def occupancy(
 @router.get("/occupancy-by-specialty", **needs(READ_BEDS, items=items.SpecialtyItem))
 async def occupancy_by_specialty(
     request: Request,
-    api: Api,
+    api: ApiContext,
     editions: Editions,
     specialty: Code = None,
     organisation: Code = None,
@@ -129,13 +128,13 @@ async def occupancy_by_specialty(
 
 
 @router.get("/available-periods", **needs(READ_BEDS, items=items.PeriodItem))
-async def available_periods(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
+async def available_periods(request: Request, api: ApiContext, limit: Limit = 1_000, after: After = None) -> Response:
     """Quarters, each with its editions."""
     return await listed(request, api.reader, catalogue.periods(), limit=limit, after=after)
 
 
 @router.get("/summary", **needs(READ_BEDS, items=items.SummaryItem))
-async def summary(request: Request, api: Api, limit: Limit = 1_000, after: After = None) -> Response:
+async def summary(request: Request, api: ApiContext, limit: Limit = 1_000, after: After = None) -> Response:
     """England by quarter: organisations, beds, rate."""
     return await listed(request, api.reader, catalogue.summary(), limit=limit, after=after)
 
@@ -143,7 +142,7 @@ async def summary(request: Request, api: Api, limit: Limit = 1_000, after: After
 @router.get("/organization/{code}", **needs(READ_BEDS, 404, items=items.OccupancyItem))
 async def organisation_history(
     request: Request,
-    api: Api,
+    api: ApiContext,
     code: Annotated[str, InPath(pattern=r"^[A-Za-z0-9]{1,10}$")],
     limit: Limit = 1_000,
     after: After = None,
@@ -158,7 +157,7 @@ async def organisation_history(
 @router.get("/organization-name/{text}", **needs(READ_BEDS, 404, items=items.OrganisationItem))
 async def organisations_called(
     request: Request,
-    api: Api,
+    api: ApiContext,
     text: Annotated[str, InPath(min_length=2, max_length=100, pattern=NO_NUL)],
     limit: Limit = 100,
     after: After = None,
@@ -171,13 +170,13 @@ async def organisations_called(
 
 
 @router.get("/editions", **needs(READ_BEDS, items=items.EditionItem))
-async def editions(request: Request, api: Api, limit: Limit = 100, after: After = None) -> Response:
+async def editions(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
     """Every edition, with its provenance and warnings."""
     return await listed(request, api.reader, catalogue.editions(), limit=limit, after=after)
 
 
 @router.get("/editions/{edition_id}", **needs(READ_BEDS, 404, model=items.EditionItem))
-async def edition(edition_id: UUID, api: Api) -> Response:
+async def edition(edition_id: UUID, api: ApiContext) -> Response:
     """One edition."""
     page = await fetch_page(api.reader, catalogue.edition(edition_id), limit=1)
     if page.items == b"[]":
@@ -192,7 +191,7 @@ async def edition(edition_id: UUID, api: Api) -> Response:
     response_class=StreamingResponse,
     **needs(READ_BEDS, 404, media_types=[*EXCEL.values(), _BYTES]),
 )
-async def workbook(edition_id: UUID, api: Api) -> StreamingResponse:
+async def workbook(edition_id: UUID, api: ApiContext) -> StreamingResponse:
     """The original file, as it was landed."""
     found = await catalogue.workbook_of(api.reader, edition_id)
     if found is None:

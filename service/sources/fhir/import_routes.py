@@ -4,7 +4,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
@@ -13,7 +13,7 @@ from library.contracts.runs import RunState
 from library.sources.fhir.contracts import FILE
 from library.sources.fhir.errors import PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.idempotent import Idempotent
 from service.api.problems import UnsupportedMediaType
 from service.api.runs import Started, accepted, started_by
@@ -22,7 +22,6 @@ from service.sources.fhir.starts import checked_zipcode, import_fhir, import_fhi
 from service.starts import RunHandle, run_id
 
 router = APIRouter(tags=["patients"], route_class=Idempotent)
-Api = Annotated[Context, Depends(context)]
 
 BULK = "/fhir/bulk"
 
@@ -80,7 +79,7 @@ class BulkTrigger(BaseModel):
 
 
 @router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, also=Scope.READ_PATIENTS))
-async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: Caller) -> ZipcodesStarted:
+async def import_zipcodes(body: Zipcodes, response: Response, api: ApiContext, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
     for number, zipcode in enumerate(body.zipcodes, start=1):
         checked_zipcode(api.settings.fhir, zipcode, field=f"zipcodes.{number}")
@@ -125,7 +124,7 @@ async def import_zipcodes(body: Zipcodes, response: Response, api: Api, caller: 
         },
     ),
 )
-async def import_bulk(request: Request, response: Response, api: Api, caller: Caller) -> Started:
+async def import_bulk(request: Request, response: Response, api: ApiContext, caller: Caller) -> Started:
     """Load NDJSON of patients and observations: a file that is uploaded, or an export that is downloaded."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":

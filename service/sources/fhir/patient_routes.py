@@ -10,7 +10,7 @@ from library.access.scopes import Scope
 from library.sources.fhir import queries
 from library.sources.fhir.datasets import search_name
 from library.warehouse.queries.pages import fetch_page
-from service.api.context import Context, context
+from service.api.context import ApiContext, Context
 from service.api.pages import After, Limit, listed
 from service.api.parameters import NO_NUL, Beginning, Day, Ending
 from service.api.patient_data import audited
@@ -21,7 +21,6 @@ from service.sources.fhir.items import LastImport, ObservationItem, PatientItem,
 from service.sources.fhir.starts import checked_zipcode
 
 router = APIRouter(tags=["patients"])
-Api = Annotated[Context, Depends(context)]
 
 
 class OnSeveralServers(ApiError):
@@ -50,7 +49,7 @@ To = Annotated[Ending | None, Query(description="Not after; a date, a month or a
 
 
 async def _zipcode(
-    api: Api, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None
+    api: ApiContext, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None
 ) -> str | None:
     return None if zipcode is None else checked_zipcode(api.settings.fhir, zipcode)
 
@@ -63,7 +62,11 @@ def _named(field: str, name: str | None) -> str | None:
 
 @router.get("/zipcodes/{zipcode}", **needs(Scope.READ_PATIENTS, 404))
 async def zipcode(
-    request: Request, api: Api, caller: Caller, zipcode: Annotated[str, InPath(max_length=40)], server: Server = None
+    request: Request,
+    api: ApiContext,
+    caller: Caller,
+    zipcode: Annotated[str, InPath(max_length=40)],
+    server: Server = None,
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
     checked = checked_zipcode(api.settings.fhir, zipcode)
@@ -92,7 +95,7 @@ async def zipcode(
 @router.get("/patients", **needs(Scope.READ_PATIENTS, items=PatientItem))
 async def patients(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     zipcode: Annotated[str | None, Depends(_zipcode)],
     family: Name = None,
@@ -121,7 +124,9 @@ async def patients(
 
 
 @router.get("/patients/{patient_id}", **needs(Scope.READ_PATIENTS, 404, 409, model=PatientItem))
-async def patient(request: Request, api: Api, caller: Caller, patient_id: PatientId, server: Server = None) -> Response:
+async def patient(
+    request: Request, api: ApiContext, caller: Caller, patient_id: PatientId, server: Server = None
+) -> Response:
     """One patient; the id of patients of two servers needs the server too."""
 
     async def reading() -> Response:
@@ -135,7 +140,7 @@ async def patient(request: Request, api: Api, caller: Caller, patient_id: Patien
 @router.get("/patients/{patient_id}/observations", **needs(Scope.READ_PATIENTS, 404, 409, items=ObservationItem))
 async def observations_of_patient(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     patient_id: PatientId,
     code: Code = None,
@@ -165,7 +170,7 @@ async def observations_of_patient(
 @router.get("/observations", **needs(Scope.READ_PATIENTS, 409, items=ObservationItem))
 async def observations(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     patient_id: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
     code: Code = None,

@@ -4,12 +4,12 @@ import json
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from library.access.scopes import Scope
 from library.sources.records import queries
 from library.warehouse.queries.conditions import INTEGER
-from service.api.context import Context, context
+from service.api.context import ApiContext
 from service.api.pages import After, Limit, listed
 from service.api.parameters import Beginning, Ending, Text
 from service.api.parts import ApiPart
@@ -19,7 +19,6 @@ from service.sources.records import SOURCE
 from service.sources.records.items import AdmissionRecord, LabResultRecord, PatientRecord, Statistics
 
 router = APIRouter(prefix="/records", tags=["records"])
-Api = Annotated[Context, Depends(context)]
 
 PatientId = Annotated[UUID | None, Query(description="Only of this patient.")]
 From = Annotated[
@@ -34,7 +33,7 @@ Ordinal = Annotated[int | None, Query(ge=1, le=INTEGER)]
 @router.get("/patients", **needs(Scope.READ_PATIENTS, items=PatientRecord))
 async def patients(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     patient_id: PatientId = None,
     gender: Text = None,
@@ -52,7 +51,7 @@ async def patients(
 @router.get("/admissions", **needs(Scope.READ_PATIENTS, items=AdmissionRecord))
 async def admissions(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     patient_id: PatientId = None,
     diagnosis: Annotated[Text, Query(description="Of the primary diagnosis: its ICD-10-CM code.")] = None,
@@ -69,7 +68,7 @@ async def admissions(
 @router.get("/lab-results", **needs(Scope.READ_PATIENTS, items=LabResultRecord))
 async def lab_results(
     request: Request,
-    api: Api,
+    api: ApiContext,
     caller: Caller,
     patient_id: PatientId = None,
     admission_id: Ordinal = None,
@@ -88,7 +87,7 @@ async def lab_results(
 
 
 @router.get("/statistics", **needs(Scope.READ_PATIENTS))
-async def statistics(request: Request, api: Api, caller: Caller) -> Statistics:
+async def statistics(request: Request, api: ApiContext, caller: Caller) -> Statistics:
     """Patients by gender and by language, the most frequent diagnosis, laboratory tests."""
     row = await audited(SOURCE, api, caller, request, queries.statistics(api.reader))
     return Statistics.model_validate(

@@ -12,7 +12,7 @@ import pytest_asyncio
 from config.settings import Settings
 from library.access.scopes import Scope
 from library.sources.records.apis import Api
-from library.streams.reader import Record
+from library.streams.reader import KafkaRecord
 from library.warehouse.pool import Pool
 from tests.support.kafka import Kafka
 from tests.support.records import MAKERS, Clinic, admission, clinic, lab_result, patient
@@ -42,7 +42,7 @@ async def headers(api: Clinic) -> dict[str, str]:
     return await api.user("clinic", *Api)
 
 
-async def stored(kafka: Kafka, topic: str) -> list[Record]:
+async def stored(kafka: Kafka, topic: str) -> list[KafkaRecord]:
     return await kafka.read_all(topic, dict.fromkeys(range(PARTITIONS), 0))
 
 

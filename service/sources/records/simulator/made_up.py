@@ -8,7 +8,7 @@ from uuid import UUID
 
 from library.sources.records.apis import Api
 
-type Record = dict[str, Any]
+type MadeUpRecord = dict[str, Any]
 
 _GENDERS = ("Female", "Male", "Other", "Unknown")
 _RACES = ("Blue", "Green", "Red", "Unknown")
@@ -25,7 +25,7 @@ _BEGIN = datetime(1990, 1, 1, tzinfo=UTC)
 _DAYS = 12_000
 
 
-def patient(patient_id: UUID, chance: Random) -> Record:
+def patient(patient_id: UUID, chance: Random) -> MadeUpRecord:
     """A made-up patient."""
     return {
         "patient_id": str(patient_id),
@@ -38,7 +38,7 @@ def patient(patient_id: UUID, chance: Random) -> Record:
     }
 
 
-def admission(patient_id: UUID, chance: Random) -> Record:
+def admission(patient_id: UUID, chance: Random) -> MadeUpRecord:
     """A made-up admission."""
     begin = _moment(chance)
     code, description = chance.choice(_DIAGNOSES)
@@ -52,7 +52,7 @@ def admission(patient_id: UUID, chance: Random) -> Record:
     }
 
 
-def lab_result(patient_id: UUID, chance: Random) -> Record:
+def lab_result(patient_id: UUID, chance: Random) -> MadeUpRecord:
     """A made-up laboratory result."""
     name, low, high, units = chance.choice(_TESTS)
     return {
@@ -65,14 +65,14 @@ def lab_result(patient_id: UUID, chance: Random) -> Record:
     }
 
 
-MAKERS: Mapping[Api, Callable[[UUID, Random], Record]] = {
+MAKERS: Mapping[Api, Callable[[UUID, Random], MadeUpRecord]] = {
     Api.PATIENT: patient,
     Api.ADMISSIONS: admission,
     Api.LAB_RESULTS: lab_result,
 }
 
 
-def broken(record: Record, chance: Random) -> Record:
+def broken(record: MadeUpRecord, chance: Random) -> MadeUpRecord:
     """Make a record invalid. It keeps its patient's id, so that one can check that it was not stored."""
     field = chance.choice([name for name in record if name != "patient_id"])
     spoilt = dict(record)
