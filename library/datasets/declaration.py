@@ -21,8 +21,8 @@ class Loaded(SQLModel):
 
     Attributes:
         load_id: the load that wrote the row last; `ingest.load` says where it came from.
-        reader_version: of the reader that produced the row: at equal order, the higher one wins.
-        filled_in: names of the first columns, where they are no reader's to say (see `Streamed`).
+        reader_version: the version of the reader that produced the row. At equal order, the higher version wins.
+        filled_in: names of the first columns, if no reader fills them in (see `Streamed`).
     """
 
     filled_in: ClassVar[tuple[str, ...]] = ()
@@ -42,7 +42,7 @@ class Action(StrEnum):
     WARN = "warn"
     """It is loaded, and counted."""
     QUARANTINE = "quarantine"
-    """It goes to `ingest.rejection` with the names of all that it failed."""
+    """The row goes to `ingest.rejection`, with the names of all expectations that it failed."""
     FAIL = "fail"
     """The whole load is refused."""
 
@@ -119,9 +119,9 @@ class Dataset:
     Attributes:
         model: the SQLModel of the table; the primary key is the dataset's key.
         row: the NamedTuple that a reader returns, with the names of the columns that it fills, in their order. Its
-            fields are cells, or whole columns where the reader returns many rows at once.
+            fields are cells, or whole columns if the reader returns many rows at once.
         strategy: how staged rows become stored rows.
-        expectations: conditions for each row, beside the types and the not-null columns of the model.
+        expectations: conditions for each row, in addition to the types and the not-null columns of the model.
         steps: statements after the merge. They need the strategy's exclusive lock.
     """
 

@@ -29,13 +29,14 @@ class Load(SQLModel, table=True):
     """The ledger: one row for each committed load. A load without a row was not loaded.
 
     Attributes:
-        id: derived from `identity`, so that a repeat of the same load has the same id.
-        identity: what makes a load the same load: source, sha256, reader version, and the counter of a `--reload`; of
-            a drain topic, partition, generation, and the offset at which its activity began.
-        scope: what else tells loads of a source apart: a server, a topic's partition.
-        object_key, object_sha256, object_size: of the landed object; of a drain there is none.
-        counts: by dataset: staged, rejected, repeated, inserted, updated, unchanged, deleted, warned by expectation.
-        report: what the reader said of the object as a whole.
+        id: derived from `identity`, so a retry of the same load has the same id.
+        identity: source, sha256, reader version, and the counter of `--reload`. For a drain: topic, partition,
+            generation, and the offset at which its activity began.
+        scope: a server, or a topic's partition; it also distinguishes loads of a source.
+        object_key, object_sha256, object_size: the landed object; null for a drain.
+        counts: for each dataset: staged, rejected, repeated, inserted, updated, unchanged, deleted, and warned by
+            expectation.
+        report: facts that the reader states about the whole object.
     """
 
     __tablename__ = "load"
@@ -63,13 +64,13 @@ class Load(SQLModel, table=True):
 
 
 class Rejection(SQLModel, table=True):
-    """A row that was refused, with everything that spoke against it and its raw form.
+    """A refused row, with all reasons and its raw form.
 
     Attributes:
-        object_key, line: the landed object that it is from, and the line in it, counted from 1.
-        topic, incarnation, partition, offset: of the record, where it is from a stream.
+        object_key, line: the landed object and the line in it, counted from 1.
+        topic, incarnation, partition, offset: the place of the record, if the row comes from a stream.
         reasons: names of expectations, or `column: what is wrong with it`, never the value.
-        raw: the row as it came, up to 64 KB; longer ones are found where it came from.
+        raw: the original form of the row, up to 64 KB. Longer rows can be found in the object or in the lake.
     """
 
     __tablename__ = "rejection"
@@ -105,9 +106,9 @@ class StoredRun(SQLModel, table=True):
         id: the first run id of the chain.
         subject: the run's subject for people: a file's name.
         result: the result of a completed run: `loaded`, or `already_loaded` if the ledger had it before.
-        phase: what it does now, or did last.
+        phase: the present or the last phase.
         error: type, message, advice.
-        one_load: whether one load is all of it; else its counts are the sums over its loads.
+        one_load: whether the run is one load. If not, its counts are the sums over its loads.
     """
 
     __tablename__ = "run"
@@ -142,16 +143,16 @@ class StreamOffset(SQLModel, table=True):
     """The offset to which a partition is drained. The transaction that loads records moves it.
 
     Attributes:
-        topic_id: Kafka's own id of the topic, which changes when it is made anew.
-        incarnation: counts how often it was, from 1.
-        generation: counts rewinds, from 1; rows, loads and this row itself carry it, so that a replay is neither taken
-            for done nor mixed up with a drain that does not know of the rewind yet.
+        topic_id: Kafka's id of the topic. It changes when the topic is deleted and created again.
+        incarnation: counts how often the topic was created, from 1.
+        generation: counts rewinds, from 1. Rows and loads have it too. So a replay is not taken for done, and a drain
+            that does not know about the rewind yet cannot disturb it.
         next_offset: the offset of the first record that is not loaded yet.
-        paused: drains leave it alone until it is resumed.
+        paused: drains do not load the partition until it is resumed.
         state: `stopped` means that the drain cannot continue until it is rewound.
-        reason: why it stopped, or what its drain fails with at present.
+        reason: why it stopped, or the present error of its drain.
         reached_at: the broker's timestamp of the last record that was loaded.
-        end_offset: where the partition ended when it was last looked at (`looked_at`).
+        end_offset: the partition's end offset at the last check (`looked_at`).
         updated_at: when the offset was last moved.
     """
 
@@ -182,7 +183,7 @@ class ArchivePosition(SQLModel, table=True):
     """The last reported offset of a partition in the lake. The lake's own table decides.
 
     Attributes:
-        incarnation: counts how often the topic was made anew, by the table's own count.
+        incarnation: counts how often the topic was created, as the table counts it.
         next_offset: the offset of the first record that is not in the table yet.
         reason: why it does not continue; `None` if it does.
     """

@@ -1,4 +1,4 @@
-"""Named rows: what a reader hands over, and how it makes many of them."""
+"""Named rows, which readers return, and a fast constructor for many of them."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -7,7 +7,7 @@ from typing import Any, cast
 def unchecked[**Cells, Row](row: Callable[Cells, Row]) -> Callable[Cells, Row]:
     """A constructor of a NamedTuple at two thirds of its cost, for readers of millions of rows.
 
-    All cells come by position. mypy counts them and checks their types; nothing does at run time.
+    Cells are positional. mypy checks their number and types; nothing is checked at run time.
     """
     make, kind = tuple.__new__, cast(Any, row)
 

@@ -16,9 +16,9 @@ class Upsert(Strategy):
     and version are compared too: with 10=A stored, 20=A skipped as unchanged and a late 15=B, the end would be B.
 
     Attributes:
-        order: columns, never null, that order the versions of one key: the greatest wins. Empty: the later load wins.
-        written_once: columns that say when a row first came, or where from: kept from the first load, never compared.
-        provenance: columns that say where a row is from: written whenever the row is, never compared.
+        order: columns, never null, that order the versions of one key. The greatest wins. Empty: the later load wins.
+        written_once: columns about the first load of a row. They are never changed or compared.
+        provenance: columns that name the origin of a row. They are written with the row, but never compared.
     """
 
     order: tuple[str, ...] = ()

@@ -16,9 +16,9 @@ class Streamed(Loaded):
     """Columns that a drain fills in, before the record's own.
 
     Attributes:
-        topic, partition, offset: of the record that the row is from.
-        event_at: when it happened, as the record says; where it does not, the broker's timestamp.
-        generation: of the partition: raised when it is rewound, so that a replay counts as newer.
+        topic, partition, offset: the place of the row's record.
+        event_at: the time of the event in the record; without one, the broker's timestamp.
+        generation: the partition's generation. A rewind raises it, so a replay counts as newer.
     """
 
     filled_in: ClassVar[tuple[str, ...]] = STREAMED

@@ -79,7 +79,7 @@ def upload(
         objects: where the files are stored.
         folder: with `{dataset}.csv` for each dataset, and `rejections.csv` if rows were refused.
         rows: the number of rows of each dataset's file.
-        identity: of the load. Its id is in the objects' keys, so no other load can remove them.
+        identity: the load's identity. Its id is in the objects' keys, so no other load can remove them.
         landed: the object that the rows were read from.
         run_id: the run that the load belongs to.
         report: what the reader states about the whole object.

@@ -1,14 +1,14 @@
-"""What is wrong with a record that was posted, or that a topic holds."""
+"""Errors of records that were posted or that a topic contains."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """What is wrong with a field; the text never quotes what was sent.
+    """An error of a field. The text never quotes the field's value.
 
     Attributes:
-        field: its name in snake_case, as sent where we do not know it; empty: the record as a whole.
+        field: its name in snake_case; an unknown name is as the sender wrote it; empty: the record as a whole.
     """
 
     field: str
@@ -21,10 +21,10 @@ class FieldError:
 
 
 class RecordRefused(ValueError):
-    """A record that is none.
+    """A record is not valid.
 
     Attributes:
-        errors: everything that speaks against it.
+        errors: all errors that were found.
     """
 
     def __init__(self, errors: list[FieldError]) -> None:

@@ -11,7 +11,7 @@ from library.staging.files import RAW_LIMIT
 
 type Cells = tuple[object, ...]
 type Decoded = tuple[datetime | None, tuple[NamedTuple | None, ...]]
-"""When it happened, if the record says so, and for each dataset of the feed its `row`, or none."""
+"""The time of the event, if the record has one, and a `row` or None for each dataset of the feed."""
 
 type Rejected = tuple[str, int, list[str], bytes | None]
 """Dataset, offset, reasons, raw form."""
@@ -23,10 +23,10 @@ _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Refused(Exception):
-    """A record that is no row.
+    """A record cannot become a row.
 
     Attributes:
-        reasons: everything that speaks against it; they name fields and never quote values.
+        reasons: all errors of the record. They name fields and never quote values.
     """
 
     def __init__(self, reasons: list[str]) -> None:
@@ -36,14 +36,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Feed:
-    """What a topic feeds.
+    """The declaration of a topic.
 
     Attributes:
         topic: its name in the cluster.
-        source: whose it is.
-        reader_version: of the decoder: raised whenever its output changes.
-        datasets: that its records become rows of; none: the topic goes to the lake alone.
-        decode: a record's value → its rows; raises `Refused`.
+        source: the source that it belongs to.
+        reader_version: the version of the decoder; raise it whenever the decoder's output changes.
+        datasets: the datasets of its rows. If there are none, the topic is only archived in the lake.
+        decode: returns the rows of a record's value; raises `Refused`.
     """
 
     topic: str
@@ -58,15 +58,15 @@ class Feed:
 
 
 class BatchRecord(Protocol):
-    """A record as Kafka has it."""
+    """A record of Kafka."""
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """The record's offset in the partition."""
 
     @property
     def timestamp(self) -> int:
-        """Milliseconds since 1970; -1 where there is none."""
+        """Milliseconds since 1970; -1: there is none."""
 
     @property
     def value(self) -> bytes | None:
@@ -75,7 +75,7 @@ class BatchRecord(Protocol):
 
 @dataclass(frozen=True)
 class DrainedPartition:
-    """A partition as its offsets and rows name it."""
+    """A partition, with the counters that its offsets and rows store."""
 
     topic: str
     partition: int
@@ -85,14 +85,14 @@ class DrainedPartition:
 
 @dataclass
 class Batch:
-    """What one transaction loads.
+    """The records of one transaction.
 
     Attributes:
-        first: the offset that has to be the partition's, or the batch is stale.
-        following: the offset that becomes the partition's: beyond the last record, and beyond what holds none
-            (compacted, aborted, marks of transactions).
-        end: where the partition ended when the batch was read.
-        rows: by dataset: its line (the record's offset), the columns of `Streamed`, its own columns.
+        first: the offset that the partition must have; if not, the batch is stale.
+        following: the next offset of the partition. It is after the last record, and after offsets without a record
+            (compacted or aborted records, markers of transactions).
+        end: the partition's end offset when the batch was read.
+        rows: the rows of each dataset: line (the record's offset), columns of `Streamed`, columns of the dataset.
         reached_at: the timestamp of the newest record.
     """
 
@@ -121,16 +121,16 @@ def decoded(
     end: int,
     most: int,
 ) -> Batch:
-    """Decode records; those that cannot be rows are among the rejected, and none stops the others.
+    """Decode records. A record that cannot become a row is rejected, and the others continue.
 
     Args:
-        feed: what the topic feeds.
+        feed: the declaration of the topic.
         place: the partition.
         records: in the order of their offsets.
         first: see `Batch`.
         following: see `Batch`.
         end: see `Batch`.
-        most: bytes that a record's value may have.
+        most: maximum size of a record's value in bytes.
     """
     decode = feed.decode
     if decode is None:

@@ -1,4 +1,4 @@
-"""Between COPY and MERGE: which staged rows stand. Nothing here touches a row that others can see."""
+"""Checks the staged rows between COPY and MERGE. Only temporary tables and rejections are changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from library.warehouse.pool import Connection
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows of a load are from, as `ingest.rejection` says it.
+    """The origin of a load's rows, as columns of `ingest.rejection`.
 
     Attributes:
-        place: its columns that name what was read, with what they hold.
-        position: its column that says where in there a row was.
+        place: the columns that name the object or the partition, with their values.
+        position: the column with the row's position in it.
     """
 
     load_id: UUID
@@ -65,7 +65,7 @@ class Tally:
 
 
 async def check(connection: Connection, origin: Origin, tally: Tally) -> None:
-    """Hold the staged rows against what the dataset expects, and move those that must not be loaded to the rejections.
+    """Check the expectations of a dataset, and move staged rows that must not be loaded to the rejections.
 
     Raises:
         ExpectationFailed: a row does not meet an expectation whose action is `fail`.

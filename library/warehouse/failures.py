@@ -21,7 +21,7 @@ DISCONNECTED = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def sqlstate(error: BaseException | None) -> str:
-    """The error's SQLSTATE, or an empty text where it has none."""
+    """The error's SQLSTATE, or an empty text if it has none."""
     return str(getattr(error, "sqlstate", None) or "")
 
 
@@ -31,7 +31,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def translate(error: Exception) -> WardflowError:
-    """The error as one of ours; texts of Postgres stay out of it where they could quote a row."""
+    """Translate an error of Postgres. Its text is left out if it could quote a row."""
     state = sqlstate(error)
     if is_transient(error):
         what = f"SQLSTATE {state}" if state else type(error).__name__

@@ -14,12 +14,12 @@ from library.warehouse.pool import Connection, Pool
 
 
 async def find(pool: Pool, load_id: UUID, *, run_id: str = "") -> LoadResult | None:
-    """The load as it was committed, or `None` if it was not.
+    """The committed load, or `None`.
 
     Args:
         pool: the warehouse.
-        load_id: of the load.
-        run_id: the asking run's: a load that this very run committed, and could not report, is its own.
+        load_id: the load's id.
+        run_id: the run that asks. A load that this run committed but could not report counts as its own.
     """
     row = await pool.fetchrow(
         "SELECT id, run_id, counts, report, committed_at FROM ingest.load WHERE id = $1",
@@ -66,9 +66,9 @@ async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
 
 
 async def loads_behind(pool: Pool, run_id: str, load_ids: Sequence[UUID | str] = ()) -> list[UUID]:
-    """Ids of the loads whose rows a run is about: its own, the given ones, and those of the same bytes.
+    """Ids of the loads whose rows belong to a run: its own, the given ones, and those of the same bytes.
 
-    Rows that did not change name the load that brought them first.
+    An unchanged row has the id of the load that first wrote it.
     """
     rows = await pool.fetch(
         "SELECT DISTINCT load.id FROM ingest.load JOIN ingest.load its USING (object_sha256, source, scope) "
@@ -80,9 +80,9 @@ async def loads_behind(pool: Pool, run_id: str, load_ids: Sequence[UUID | str] =
 
 
 async def completing_loads(pool: Pool, run_id: str) -> list[str]:
-    """Ids of the loads with which a run is done, however its workflow ended: those of a run that is one load.
+    """Ids of the committed load of a run that is one load. Such a run is complete, however its workflow ended.
 
-    Of a run with many loads none says that there would not have been more.
+    For a run with many loads the list is empty, since more loads could have followed.
     """
     rows = await pool.fetch(
         "SELECT load.id FROM ingest.load JOIN ingest.run ON run.id = load.run_id AND run.one_load "
@@ -93,7 +93,7 @@ async def completing_loads(pool: Pool, run_id: str) -> list[str]:
 
 
 async def claim(connection: Connection, request: LoadRequest, *, started_at: datetime) -> bool:
-    """Enter the load, so that no other can: waits for one that is under way, and says `False` if that one committed."""
+    """Insert the load. Waits for a running load with the same id; returns `False` if that one committed."""
     identity = request.identity
     claimed = await connection.fetchval(
         """
@@ -119,7 +119,7 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
 
 
 async def replace_rejections(connection: Connection, request: LoadRequest) -> None:
-    """Let one load's rejections stand for an object: this one's, unless a newer reader has loaded it before."""
+    """Keep only this load's rejections for an object, unless a newer reader has already loaded the object."""
     # The bytes' sha256 says nothing more than their key does, but has an index.
     await connection.execute(
         """
@@ -172,7 +172,7 @@ async def add_to(
     counts: dict[str, DatasetCounts],
     report: dict[str, JsonValue],
 ) -> None:
-    """Enter what a drain's activity has loaded, this batch included; the commit that follows makes it true."""
+    """Write the loads of a drain's activity, with this batch. It counts only after the commit that follows."""
     await connection.execute(
         """
         INSERT INTO ingest.load (id, identity, source, scope, reader_version, reload, run_id, counts, report,

@@ -78,7 +78,7 @@ class _BadCellError(Exception):
 
 
 class Loader:
-    """Brings staged objects into datasets."""
+    """Loads staged objects into datasets."""
 
     def __init__(self, pool: Pool, store: StagedObjects, catalogue: Catalogue, limits: LoadLimits) -> None:
         self._pool = pool
@@ -95,18 +95,18 @@ class Loader:
         beat: Beat = lambda: None,
         on_step: OnStep = lambda _: None,
     ) -> LoadResult:
-        """Bring one load into the warehouse, whole or not at all.
+        """Load one request into the warehouse, completely or not at all.
 
         Args:
-            request: what to load.
-            objects: where it was staged, if not in the store.
-            attempt: who loads: sessions of this owner's earlier attempts are ended first.
+            request: the load.
+            objects: the folder of the staged files, if they are not in the store.
+            attempt: the attempt. Sessions of the owner's earlier attempts are ended first.
             beat: called as the load makes progress.
             on_step: called with the name of each finished step: copied, checked, merged, committed.
 
         Raises:
-            LoadInterrupted: a repeat can succeed; nothing was loaded.
-            LoadRejected: a repeat cannot; nothing was loaded.
+            LoadInterrupted: a retry can succeed; nothing was loaded.
+            LoadRejected: a retry cannot succeed; nothing was loaded.
             ObjectMissing, ObjectDamaged, StoreUnavailable: the staged objects cannot be read.
         """
         load = _Load(request, objects or self._store, self._entries(request), attempt, beat, on_step, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The part of a load that others can meet: locks and MERGE, in a savepoint; one for files and streams."""
+"""Locks and MERGE of a load, in a savepoint. Files and streams both use it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from library.warehouse.pool import Connection
 from library.warehouse.steps import run_steps
 
 _MEETINGS = 4
-"""How often a load that met another one begins its merge again before it gives its connection back."""
+"""How often a load that conflicts with another one tries its merge before it gives up its connection."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LoadLimits:
     work_mem: str
 
     async def set(self, connection: Connection, session_name: str) -> None:
-        """Give them to the transaction, and a name by which its session is found."""
+        """Set them in the transaction, and the name by which its session is found."""
         await connection.execute(
             "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS limits (name, value)",
             [
@@ -51,11 +51,11 @@ class LoadLimits:
 
 
 async def repeated_alone[T](connection: Connection, merge: Callable[[bool], Awaitable[T]]) -> T:
-    """Merge in a savepoint: a load that meets another repeats this much, and not its COPY.
+    """Merge in a savepoint. After a conflict with another load, only the merge is repeated, not the COPY.
 
     Args:
         connection: in a transaction.
-        merge: told whether it has to have its datasets alone.
+        merge: gets whether it must lock its datasets exclusively.
     """
     alone = False
     for _ in range(_MEETINGS):
@@ -79,10 +79,10 @@ async def merge_staged(
     *,
     alone: bool = False,
 ) -> dict[str, DatasetCounts]:
-    """Bring the staged rows of datasets in, parents first, run the steps that follow, and count the rows.
+    """Merge the staged rows of datasets, parents first, run the steps, and count the rows.
 
-    Children whose parents are all new are inserted, since none of them can be stored: a third faster than a MERGE, and
-    nothing is looked for. Should the table say otherwise, the repetition (`alone`) merges them like all others.
+    If all parents are new, their children cannot be stored yet, so they are inserted. This is a third faster than a
+    MERGE. If a child is stored after all, the repetition (`alone`) merges them.
     """
     counts: dict[str, DatasetCounts] = {}
     new: set[str] = set()

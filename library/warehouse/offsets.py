@@ -137,9 +137,9 @@ class Offsets:
         return [StreamStatus.model_validate(dict(row)) for row in rows]
 
     async def rewind(self, topic: str, *, topic_id: str, to: Mapping[int, int]) -> list[StreamPosition]:
-        """Begin a new generation of partitions, each at an offset; drains of the old one cannot commit any more.
+        """Begin a new generation of partitions, each at an offset. Drains of the old one can no longer commit.
 
-        A topic that was made anew becomes a new incarnation by this.
+        If the topic was created again, this also begins a new incarnation.
         """
         rows = await self._pool.fetch(
             "UPDATE ingest.stream_offset SET generation = generation + 1, next_offset = target, "  # noqa: S608 - constants

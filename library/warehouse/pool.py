@@ -24,11 +24,11 @@ async def create_pool(
 
     Args:
         dsn: postgresql://…
-        size: connections at most; the first is opened now, so that a wrong address shows at once.
-        statement_timeout: seconds that a statement may take; `None`: as the server has it.
-        stateless: nothing that is done on the connections outlasts its statement (no settings, no session locks): then
-            none is cleaned when it comes back, which would cost a round trip each time.
-        application_name: as `pg_stat_activity` shows it while no load runs on the connection.
+        size: maximum number of connections. The first is opened now, so a wrong address fails at once.
+        statement_timeout: seconds that a statement may take; `None`: the server's setting.
+        stateless: the caller leaves no state on a connection (no settings, no session locks). Then a returned
+            connection is not reset, which saves a round trip.
+        application_name: the name in `pg_stat_activity` while no load runs on the connection.
     """
     return await asyncpg.create_pool(
         dsn,

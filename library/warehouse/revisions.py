@@ -60,7 +60,7 @@ def merge(message: str) -> Path:
     """Write a revision that follows all newest ones.
 
     Args:
-        message: what it brings together, in a few words; its file is named after it.
+        message: what it merges, in a few words; its file is named after it.
 
     Raises:
         NothingToMerge: there is one newest revision.

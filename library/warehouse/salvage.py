@@ -1,4 +1,4 @@
-"""The slow way to load a staged object that COPY refused: as text, cell by cell. One row never stops the others."""
+"""Loads a staged object as text, cell by cell, after COPY refused it. A bad row never stops the others."""
 
 import asyncio
 import csv
@@ -60,7 +60,7 @@ async def copy_salvaged(
     """
     columns = staged_columns(dataset)
     await connection.execute(create_staged(dataset))
-    # The text table stands beside the typed one, under a name that no dataset's can have.
+    # The text table needs a name that no dataset's table can have.
     await connection.execute(
         f"CREATE TEMP TABLE salvaged ({', '.join(f'{quote(column)} text' for column in columns)}) ON COMMIT DROP"
     )

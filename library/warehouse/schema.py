@@ -63,7 +63,7 @@ class Schemas:
         return (*self.readable, access.SCHEMA)
 
     def compares(self, name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG002 - the signature is Alembic's
-        """Whether Alembic compares what has this name: our schemas, and not its own table."""
+        """Whether Alembic compares a schema or table: our schemas, but not its own table."""
         return name in self.every if kind == "schema" else name != "alembic_version"
 
 
@@ -113,7 +113,7 @@ async def write_revision(dsn: str, schemas: Schemas, message: str) -> Path:
 
 
 async def revisions(dsn: str) -> tuple[str | None, str]:
-    """The warehouse's present revision (`None`: none yet), and the one that this program needs.
+    """The warehouse's present revision (`None`: none yet), and the revision that this program needs.
 
     Raises:
         SeveralHeads: this program has more than one newest revision.

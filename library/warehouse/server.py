@@ -5,7 +5,7 @@ import re
 from library.contracts.errors import WardflowError
 
 OLDEST = 18
-"""Major version: the stack brings it, and the tests run with no older one."""
+"""Major version. The stack installs it, and the tests use no older version."""
 
 
 class PostgresTooOld(WardflowError):

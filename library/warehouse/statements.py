@@ -1,4 +1,4 @@
-"""The SQL of a load up to its merge: staged tables, checks, rejections. The merge lies with the strategies."""
+"""The SQL of a load before its merge: staged tables, checks, rejections. The strategies have the merge."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,17 +9,17 @@ from library.staging.files import RAW_LIMIT
 
 
 def create_staged(dataset: Dataset) -> str:
-    """A table like the staged CSV, for one transaction; one that a stream kept on this connection gives way."""
+    """Make a table like the staged CSV, for one transaction. It replaces a table that a stream kept."""
     return f"DROP TABLE IF EXISTS {staged(dataset)}; CREATE TEMP TABLE {_staged_form(dataset)} ON COMMIT DROP"
 
 
 def keep_staged(dataset: Dataset) -> str:
-    """The same for many small loads: kept by the connection, empty after each commit, so that no catalog bloats."""
+    """The same for many small loads. The connection keeps the table, so the catalog does not grow."""
     return f"CREATE TEMP TABLE IF NOT EXISTS {_staged_form(dataset)} ON COMMIT DELETE ROWS"
 
 
 def keep_changed(dataset: Dataset) -> str:
-    """A table for the keys of the rows that a load writes; kept by the connection, empty after each commit."""
+    """Make a table for the keys that a load writes. The connection keeps it; it is empty after each commit."""
     key = [f"{quote(name)} {sql_type(dataset.table.columns[name])} NOT NULL" for name in dataset.key]
     form = f"{quote(changed_name(dataset.model))} ({', '.join(key)}, {quote(CHANGE)} text NOT NULL)"
     return f"CREATE TEMP TABLE IF NOT EXISTS {form} ON COMMIT DELETE ROWS"
@@ -32,7 +32,7 @@ def _staged_form(dataset: Dataset) -> str:
 
 
 def built_in_expectations(dataset: Dataset) -> tuple[Expectation, ...]:
-    """What the model itself says of a row: columns that may not be null."""
+    """The expectations of the model itself: columns that must not be null."""
     return tuple(
         Expectation(f"{column.name}: missing", f"{quote(column.name)} IS NOT NULL")
         for column in dataset.columns
@@ -52,7 +52,7 @@ def reject_failures(dataset: Dataset, expectations: Iterable[Expectation], origi
     Args:
         dataset: the dataset of the rows.
         expectations: the expectations that the rows must meet.
-        origin: columns of `ingest.rejection` that say where a row is from: the parameters $1, $2 and so on; the last
+        origin: columns of `ingest.rejection` for the origin of a row, with the parameters $1, $2 and so on. The last
             column has the row's line.
     """
     rules = [rule for rule in expectations if rule.action is Action.QUARANTINE]
@@ -115,7 +115,7 @@ def analyze(dataset: Dataset) -> str:
 
 
 def has_repeated_keys(dataset: Dataset) -> str:
-    """Whether any key stands twice among the staged rows."""
+    """Whether any key is repeated among the staged rows."""
     key = columns(dataset.key)
     if len(dataset.key) == 1:  # sorting one column beats hashing it: 0.2 against 0.75 s for a million integers in order
         return f"SELECT count(DISTINCT {key}) < count(*) FROM {staged(dataset)}"

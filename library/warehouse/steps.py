@@ -22,11 +22,11 @@ async def run_steps(connection: Connection, dataset: Dataset, counts: DatasetCou
 
     Args:
         connection: in the load's transaction, with the dataset's lock; the keys are in `changed`.
-        dataset: whose rows were written.
-        counts: of its rows in this load.
+        dataset: the dataset whose rows were written.
+        counts: the counts of its rows in this load.
 
     Raises:
-        StepFailed: a repeat cannot succeed. What can, such as a deadlock, is raised as it came.
+        StepFailed: a retry cannot succeed. Other errors, such as a deadlock, are raised unchanged.
     """
     written = counts.inserted + counts.updated + counts.deleted
     if not written:

@@ -28,7 +28,7 @@ def audit(actor: str | None, action: str | None, since: datetime | None) -> Quer
 
 
 def users() -> Query:
-    """Users, by name, with what they are granted; without passwords."""
+    """Users by name, with their grants; without passwords."""
     return Query(
         "SELECT u.*, array(SELECT g.api FROM access.api_grant g WHERE g.user_id = u.id ORDER BY g.api) AS grants, "
         "u.password IS NOT NULL AS has_password FROM access.api_user u",

@@ -1,13 +1,13 @@
 """Conditions of a query, from those filters that were given."""
 
 INTEGER = 2**31 - 1
-"""The greatest value of an `integer`; the driver refuses what is beyond."""
+"""The greatest value of an `integer`. The driver refuses greater ones."""
 BIGINT = 2**63 - 1
 """The greatest value of a `bigint`, likewise."""
 
 
 class Conditions:
-    """Collects conditions with their arguments: each filter that was given is one, and one that was not is none.
+    """Collects the conditions of the given filters, with their arguments.
 
     A condition like `$1 IS NULL OR …` would keep Postgres from using an index.
     """
@@ -17,7 +17,7 @@ class Conditions:
         self._conditions: list[str] = []
 
     def add(self, condition: str, value: object | None) -> None:
-        """Demand a condition of a value, whose place it has as `{}`; a value of `None` demands nothing."""
+        """Add a condition with `{}` in place of the value. A value of `None` adds nothing."""
         if value is not None:
             self.arguments.append(value)
             self._conditions.append(condition.replace("{}", f"${len(self.arguments)}"))

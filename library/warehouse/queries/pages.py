@@ -42,13 +42,13 @@ class Query:
     """A query whose rows can be paged.
 
     Attributes:
-        select: SQL without ORDER BY: what pages are cut from, and no more than that takes.
-        columns: what items show.
-        arguments: of the SQL's parameters.
-        order: columns of the rows that together are unique and never null: what pages are cut by.
-        descending: the direction of all of them.
-        joins: SQL that brings more to the rows of a page, which are `q`; each of them is joined once.
-        expressions: of columns that are not just one of `q`'s, by name.
+        select: SQL without ORDER BY, of which a page is a part. It should read only what the page's rows need.
+        columns: the columns of the items.
+        arguments: the arguments of the SQL's parameters.
+        order: the columns by which rows are sorted. Together they are unique and never null.
+        descending: the direction of all order columns.
+        joins: SQL that joins more columns to the rows of a page (`q`). A row is joined once.
+        expressions: SQL of columns that are not simply columns of `q`, by name.
     """
 
     select: str
@@ -61,7 +61,7 @@ class Query:
 
     @property
     def shown(self) -> str:
-        """The list of what items show."""
+        """The SQL list of the items' columns."""
         return ", ".join(f"{self.expressions.get(name, 'q.' + name)} AS {name}" for name in self.columns)
 
     @property
@@ -81,7 +81,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """Items as the bytes of a JSON list, and where the next page begins, if there is one."""
+    """Items as the bytes of a JSON list, and the cursor of the next page, if there is one."""
 
     items: bytes
     following: str | None
@@ -114,16 +114,16 @@ async def stream_csv(
     limit: int | None = None,
     gate: AbstractAsyncContextManager[object] | None = None,
 ) -> AsyncGenerator[bytes]:
-    """Rows as CSV with a header, streamed: a slow reader slows the query, and takes no memory.
+    """Stream rows as CSV with a header. A slow client slows the query and does not use memory.
 
     Args:
         pool: gives the connection.
-        query: which rows.
-        limit: so many at most; unless given, all.
-        gate: held for as long as a connection is.
+        query: the query of the rows.
+        limit: maximum number of rows; None: all.
+        gate: held as long as the connection.
 
     Raises:
-        DownloadStalled: the reader took nothing for `STALLED_AFTER`; its connection is free again.
+        DownloadStalled: the client read nothing for `STALLED_AFTER`; its connection is free again.
     """
     chunks: asyncio.Queue[bytearray | None] = asyncio.Queue(maxsize=8)
 

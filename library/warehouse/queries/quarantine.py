@@ -1,4 +1,4 @@
-"""Questions about what was refused."""
+"""Queries for refused rows."""
 
 import base64
 from collections.abc import Mapping
@@ -36,16 +36,16 @@ def rejections(
     offset: int | None = None,
     raw: bool = False,
 ) -> Query:
-    """Rejections, the newest first.
+    """Rejections, newest first.
 
     Args:
-        source: whose they are.
-        run_id: of the run that loaded the rest of their objects, or found that it was loaded already.
-        reason: what one of their reasons begins with: an expectation's name, or a column's.
-        topic: of the records that they are.
-        partition: of these records.
-        offset: of the record.
-        raw: whether their raw forms are wanted too.
+        source: the source of the rows.
+        run_id: the run that loaded the same objects, or found them already loaded.
+        reason: the beginning of one of their reasons: the name of an expectation or of a column.
+        topic: the topic of the records.
+        partition: the partition of the records.
+        offset: the offset of the record.
+        raw: whether to include their raw forms.
     """
     conditions = Conditions()
     conditions.add("source = {}", source)
@@ -56,14 +56,14 @@ def rejections(
     )
     conditions.add("EXISTS (SELECT FROM unnest(reasons) one WHERE starts_with(one, {}))", reason)
     conditions.add("topic = {}", topic)
-    # The index of records is of rows with a topic: only who asks for such rows can use it.
+    # The index of records has only rows with a topic. A query uses it only with this condition.
     conditions.add("topic IS NOT NULL AND partition = {}", partition)
     conditions.add('topic IS NOT NULL AND "offset" = {}', offset)
     return _query(conditions, raw)
 
 
 def rejection(rejection_id: int, *, raw: bool = False) -> Query:
-    """One of them."""
+    """One rejection."""
     conditions = Conditions()
     conditions.add("id = {}", rejection_id)
     return _query(conditions, raw)
@@ -82,7 +82,7 @@ def _query(conditions: Conditions, raw: bool) -> Query:
 
 
 def readable(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item with its raw form as text where that is one, else in base64; `raw_encoding` says which."""
+    """An item with its raw form as text, or in base64 if it is not text; `raw_encoding` says which."""
     if item[RAW] is None:
         return {**item, "raw_encoding": None}
     raw = bytes.fromhex(item[RAW])

@@ -8,12 +8,12 @@ from library.warehouse.queries.pages import Query
 
 
 def runs(states: Sequence[RunState] | None, source: str | None, sources: Sequence[str] | None = None) -> Query:
-    """Runs, the newest first.
+    """Runs, newest first.
 
     Args:
         states: only these.
-        source: only of this one.
-        sources: only of these, whatever else is asked for; `None`: of all.
+        source: only of this source.
+        sources: only of these sources, in addition to the other filters; `None`: of all.
     """
     conditions = Conditions()
     conditions.add("state = ANY ({}::text[])", [str(state) for state in states] if states else None)
