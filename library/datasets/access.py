@@ -42,7 +42,7 @@ class ApiUser(SQLModel, table=True):
 
 
 class GrantableApi(SQLModel, table=True):
-    """An API that users may be granted; `POST {path}` is its route."""
+    """An API that can be granted to users. Its route is `POST {path}`."""
 
     __tablename__ = "api"
     __table_args__ = ({"schema": SCHEMA},)

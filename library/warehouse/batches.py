@@ -107,7 +107,7 @@ class Batch:
 
     @property
     def filled(self) -> bool:
-        """Whether there is a row in it."""
+        """Whether the batch has rows."""
         return any(self.rows.values())
 
 
@@ -186,7 +186,7 @@ def _rejected(feed: Feed, record: BatchRecord, reasons: list[str]) -> Rejected:
 
 
 def _moment(milliseconds: int) -> datetime:
-    """A broker's timestamp; producers may set any number, and rows need one that can be compared."""
+    """A record's timestamp. Producers may set any number, but rows need a time that Postgres accepts."""
     try:
         return min(max(_EPOCH + timedelta(milliseconds=milliseconds), _EPOCH), _LATEST)
     except OverflowError:

@@ -33,21 +33,21 @@ class Origin:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that every rejection of the load has alike, and the one of the position."""
+        """The columns that are equal in all rejections of the load, and the column of the position."""
         return ("load_id", "source", *self.place, self.position)
 
     @property
     def values(self) -> tuple[object, ...]:
-        """What those columns hold, but for the position."""
+        """The values of these columns, without the position."""
         return (self.load_id, self.source, *self.place.values())
 
 
 @dataclass
 class Tally:
-    """What became of a dataset's rows so far.
+    """The counts of a dataset's rows so far.
 
     Attributes:
-        staged: rows that the reader gave, those that it refused among them.
+        staged: rows of the reader, including those that it refused.
         left: rows that are still in the temporary table.
     """
 
@@ -59,7 +59,7 @@ class Tally:
     warned: dict[str, int] = field(default_factory=dict)
 
     def refuse(self, rows: int) -> None:
-        """Rows have left the temporary table for the rejections."""
+        """Count rows that were moved from the temporary table to the rejections."""
         self.rejected += rows
         self.left -= rows
 
@@ -84,13 +84,13 @@ async def check(connection: Connection, origin: Origin, tally: Tally) -> None:
     if dataset.parent is not None:
         tally.refuse(await _reject(connection, origin, statements.reject_orphans(dataset, origin.columns)))
     warnings = [rule for rule in failed if rule.action is Action.WARN]
-    if warnings:  # counted anew, without the rows that were refused for something else
+    if warnings:  # counted again, without the rows that were refused for other reasons
         counts = await connection.fetchrow(statements.count_failures(dataset, warnings))
         tally.warned = {rule.name: count for rule, count in zip(warnings, counts, strict=True) if count}
 
 
 async def keep_last_of_each_key(connection: Connection, tallies: Sequence[Tally]) -> None:
-    """Drop rows whose key comes again in the load, newer or later, and the children of dropped parents.
+    """Drop rows if a newer or later row of the load has the same key, and the children of dropped parents.
 
     Args:
         connection: in the load's transaction.
@@ -110,7 +110,7 @@ async def keep_last_of_each_key(connection: Connection, tallies: Sequence[Tally]
 
 
 async def enter_readers_rejections(connection: Connection, request: LoadRequest, tallies: list[Tally]) -> None:
-    """Bring the reader's own rejections from their temporary table into `ingest.rejection`, and count them.
+    """Copy the reader's own rejections from their temporary table to `ingest.rejection`, and count them.
 
     Raises:
         StagedObjectMalformed: a rejection names a dataset that is not part of the load.

@@ -11,10 +11,10 @@ connection, resources, idle-in-transaction time-out, transaction time-out."""
 UNIQUE_VIOLATION = "23505"
 
 MET_ANOTHER_LOAD = (UNIQUE_VIOLATION, "40001", "40P01", "55P03")
-"""Two loads met: unique violation, serialization failure, deadlock, lock not available."""
+"""A conflict of two loads: unique violation, serialization failure, deadlock, lock not available."""
 
 BAD_CELL = "22"
-"""Class of data exceptions: the staged object holds what its columns cannot."""
+"""Class of data exceptions: a value does not fit its column."""
 
 DISCONNECTED = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """A lost or refused connection; asyncpg's own errors among them (the last: ended while this process was frozen)."""
@@ -26,7 +26,7 @@ def sqlstate(error: BaseException | None) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a repeat can succeed: a lost connection, a lock, a server that starts or stops."""
+    """Whether a retry can succeed: a lost connection, a lock, a server that starts or stops."""
     return isinstance(error, DISCONNECTED) or sqlstate(error).startswith(_RETRYABLE)
 
 

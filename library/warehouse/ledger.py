@@ -1,4 +1,4 @@
-"""The ledger of loads (`ingest.load`): the one answer to "is it loaded?"."""
+"""The ledger of loads (`ingest.load`): the only answer to "is it loaded?"."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ async def find(pool: Pool, load_id: UUID, *, run_id: str = "") -> LoadResult | N
 
 
 async def newest(pool: Pool, identity: LoadIdentity) -> LoadResult | None:
-    """The newest load of the same bytes by the same reader, whatever time they are as of."""
+    """The newest load of the same bytes by the same reader, for any `as_of`."""
     row = await pool.fetchrow(
         "SELECT id, run_id, counts, report, committed_at FROM ingest.load WHERE object_sha256 = $1 AND source = $2 "
         "AND scope = $3 AND reader_version = $4 AND reload = $5 ORDER BY committed_at DESC, id LIMIT 1",
@@ -43,7 +43,7 @@ async def newest(pool: Pool, identity: LoadIdentity) -> LoadResult | None:
 
 
 async def as_of(pool: Pool, identity: LoadIdentity) -> datetime | None:
-    """The time that has ordered what of the same bytes does not say when it was changed, by whatever reader."""
+    """The time that ordered the undated resources of the same bytes in earlier loads, by any reader."""
     time: datetime | None = await pool.fetchval(
         "SELECT max((report ->> 'as_of')::timestamptz) FROM ingest.load "
         "WHERE object_sha256 = $1 AND source = $2 AND scope = $3",
@@ -55,7 +55,7 @@ async def as_of(pool: Pool, identity: LoadIdentity) -> datetime | None:
 
 
 async def next_reload(pool: Pool, identity: LoadIdentity) -> int:
-    """The counter for loading the same bytes once more: one above the highest that was committed."""
+    """The counter for the next reload of the same bytes: one above the highest committed counter."""
     highest = await pool.fetchval(
         "SELECT max(reload) FROM ingest.load WHERE source = $1 AND scope = $2 AND object_sha256 = $3",
         identity.source,
@@ -120,7 +120,7 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
 
 async def replace_rejections(connection: Connection, request: LoadRequest) -> None:
     """Keep only this load's rejections for an object, unless a newer reader has already loaded the object."""
-    # The bytes' sha256 says nothing more than their key does, but has an index.
+    # The key would be enough, but only the sha256 has an index.
     await connection.execute(
         """
         WITH loads AS (SELECT id, reader_version FROM ingest.load
@@ -140,7 +140,7 @@ async def replace_rejections(connection: Connection, request: LoadRequest) -> No
 
 
 async def complete(connection: Connection, load_id: UUID, counts: dict[str, DatasetCounts]) -> LoadResult:
-    """Enter what came of it; the commit that follows makes it true."""
+    """Write the result of the load. It counts only after the commit that follows."""
     row = await connection.fetchrow(
         "UPDATE ingest.load SET counts = $2, committed_at = clock_timestamp() WHERE id = $1 "
         "RETURNING id, run_id, counts, report, committed_at",
@@ -194,7 +194,7 @@ async def add_to(
 
 
 async def forget_drains(pool: Pool, before: datetime) -> int:
-    """Remove rows of drains that ended before a moment; a topic has a thousand and more a day."""
+    """Remove rows of drains that ended before a time. A topic makes more than a thousand a day."""
     return affected(
         await pool.execute("DELETE FROM ingest.load WHERE object_key IS NULL AND committed_at < $1", before)
     )

@@ -1,4 +1,4 @@
-"""The loader: one for all datasets. One load is one transaction; no source and no dataset is named here.
+"""The loader of all datasets, for any source. One load is one transaction.
 
 Look in the ledger → COPY into temporary tables → check → keep the last row of each key → claim → lock → merge → commit.
 Any crash before the commit leaves nothing, any repeat after it changes nothing, and nothing that others wait for is
@@ -38,9 +38,9 @@ from library.warehouse.salvage import Salvaged, copy_salvaged, salvage
 from library.warehouse.sessions import Attempt, Beat, end_earlier_attempts, watched
 
 _FETCHED_AHEAD = 4 * 1024 * 1024
-"""Bytes up to which a staged object is fetched before its turn: of small ones, the way there costs more than they."""
+"""Staged objects up to this size are fetched before their turn, since the request costs more than their bytes."""
 
-type Fetched = Mapping[str, bytes]
+type FetchedObjects = Mapping[str, bytes]
 """Contents of objects, by their keys."""
 
 type OnStep = Callable[[str], None]
@@ -59,7 +59,7 @@ class _Load:
     on_step: OnStep
     started_at: datetime
 
-    async def chunks(self, ref: ObjectRef, ahead: Fetched) -> AsyncIterator[bytes]:
+    async def chunks(self, ref: ObjectRef, ahead: FetchedObjects) -> AsyncIterator[bytes]:
         """A staged object's bytes."""
         if ref.key in ahead:
             yield ahead[ref.key]
@@ -70,7 +70,7 @@ class _Load:
 
 
 class _AlreadyLoadedError(Exception):
-    """Another attempt committed this load while this one was at work; rolls the transaction back."""
+    """Another attempt has committed this load meanwhile. Rolls the transaction back."""
 
 
 class _BadCellError(Exception):
@@ -120,7 +120,7 @@ class Loader:
             except _BadCellError:
                 result = await self._by_cell(load)
         except (_AlreadyLoadedError, ObjectMissing):
-            # Staged objects go after the commit: one that is missing may mean that this load is done.
+            # Staged objects are removed after the commit, so a missing one may mean that the load is done.
             if done := await ledger.find(self._pool, load_id, run_id=request.run_id):
                 return done
             raise
@@ -180,8 +180,8 @@ class Loader:
                 load.on_step("merged")
                 return result
 
-    async def _fetch_ahead(self, load: _Load) -> Fetched:
-        """The small ones of the load's objects, side by side."""
+    async def _fetch_ahead(self, load: _Load) -> FetchedObjects:
+        """Fetch the small objects of the load at the same time."""
         refs = [entry.object for _, entry in load.entries]
         refs += [load.request.rejections] if load.request.rejections else []
         small = [ref for ref in refs if ref.size <= _FETCHED_AHEAD]
@@ -195,7 +195,7 @@ class Loader:
         dataset: Dataset,
         entry: StagedObject,
         salvaged: Salvaged | None,
-        ahead: Fetched,
+        ahead: FetchedObjects,
     ) -> Tally:
         if salvaged is not None:
             async with watched(self._pool, connection, load.beat):
@@ -211,7 +211,7 @@ class Loader:
         return Tally(dataset, staged=rows, rejected=rows - left, left=left)
 
     async def _copy_rejections(
-        self, connection: Connection, load: _Load, rejections: ObjectRef, ahead: Fetched
+        self, connection: Connection, load: _Load, rejections: ObjectRef, ahead: FetchedObjects
     ) -> None:
         await connection.execute(
             "CREATE TEMP TABLE staged_rejections (dataset text, line bigint, reasons text[], raw bytea) ON COMMIT DROP"
@@ -236,7 +236,7 @@ class Loader:
 
 
 async def copied(connection: Connection, table: str, columns: tuple[str, ...], chunks: AsyncIterator[bytes]) -> int:
-    """COPY staged CSV as it comes; returns how many rows."""
+    """COPY staged CSV as it arrives; returns the number of rows."""
     try:
         status = await connection.copy_to_table(table, source=chunks, format="csv", header="MATCH", columns=columns)
     except asyncpg.PostgresError as error:

@@ -158,7 +158,7 @@ class Offsets:
 
 
 async def advance(connection: Connection, batch: Batch) -> bool:
-    """Move a partition beyond a batch, so that no other can: waits for one that does, and says `False` if it did."""
+    """Move a partition's offset past a batch. Waits for another batch; returns `False` if that one moved it."""
     place = batch.place
     moved = await connection.fetchval(
         "UPDATE ingest.stream_offset SET next_offset = $5, reached_at = coalesce($6, reached_at), end_offset = $7, "

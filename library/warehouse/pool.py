@@ -38,7 +38,7 @@ async def create_pool(
         reset=_as_it_is if stateless else None,
         server_settings={
             "application_name": application_name,
-            # A client that vanished without a word (a pulled cable) is noticed within a minute, not two hours.
+            # A client that vanished (a pulled cable) is noticed within a minute, not two hours.
             "tcp_keepalives_idle": "30",
             "tcp_keepalives_interval": "10",
             "tcp_keepalives_count": "3",
@@ -49,7 +49,7 @@ async def create_pool(
 
 @asynccontextmanager
 async def transaction(connection: Connection) -> AsyncIterator[None]:
-    """A transaction whose commit a cancellation does not cut off: afterwards it is certain whether it happened."""
+    """A transaction whose commit is not cancelled. So afterwards it is known whether it was committed."""
     begun = connection.transaction()
     await begun.start()
     try:
@@ -66,7 +66,7 @@ async def transaction(connection: Connection) -> AsyncIterator[None]:
 
 
 async def _as_it_is(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
-    """Leave a connection that comes back as it is."""
+    """Do not reset a returned connection."""
 
 
 async def _prepare(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types

@@ -30,7 +30,7 @@ class NothingToMerge(WardflowError):
 def configuration() -> Config:
     """Alembic's configuration, without a file."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # configparser gives % a meaning
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # configparser would interpret %
     return config
 
 

@@ -126,7 +126,7 @@ class RunLog:
             WHERE id = $1 AND state = 'running'
             """,
             run_id,
-            # As the sums over loads have them: without an empty `warned`.
+            # In the same form as the sums over loads: without an empty `warned`.
             {name: entry.model_dump(exclude=None if entry.warned else {"warned"}) for name, entry in counts.items()},
             dict(report),
             pages,
@@ -171,7 +171,7 @@ class RunLog:
         return None if row is None else Run.model_validate(dict(row))
 
     async def find(self, id_prefix: str) -> list[Run]:
-        """Runs whose id, or workflow id, begins like this; ten at most, the newest first."""
+        """Runs whose id or workflow id begins like this; ten at most, newest first."""
         rows = await self._pool.fetch(
             f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608 - constants
             "ORDER BY started_at DESC, id LIMIT 10",
@@ -180,7 +180,7 @@ class RunLog:
         return [Run.model_validate(dict(row)) for row in rows]
 
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
-        """Open runs that began before a moment, and abandoned ones whose one load was committed after all."""
+        """Open runs that began before a time, and abandoned runs whose one load was committed after all."""
         rows = await self._pool.fetch(
             f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608 - constants
             "OR (error ->> 'type' = $3 AND one_load AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "

@@ -20,14 +20,14 @@ from library.warehouse.pool import Connection
 from library.warehouse.sessions import Beat
 from library.warehouse.statements import create_staged, raw_form
 
-csv.field_size_limit(2**31 - 1)  # a text may be as long as Postgres takes it
+csv.field_size_limit(2**31 - 1)  # a text may be as long as Postgres allows
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _BEAT_EVERY = 10_000
 
 
 @dataclass(frozen=True)
 class Salvaged:
-    """A staged object, parted into what can be text in Postgres and what cannot.
+    """A staged object, split into rows that can be text in Postgres and rows that cannot.
 
     Attributes:
         readable: a CSV file with the rows that can.
@@ -41,7 +41,7 @@ class Salvaged:
 
 
 async def salvage(objects: StagedObjects, dataset: Dataset, entry: StagedObject, folder: Path, beat: Beat) -> Salvaged:
-    """Part a staged object; before the transaction begins, which must not wait for a download."""
+    """Split a staged object. Do this before the transaction, which must not wait for a download."""
     loop, context = asyncio.get_running_loop(), copy_context()
 
     def beat_from_thread(_: int = 0) -> None:

@@ -59,7 +59,7 @@ class Schemas:
 
     @property
     def every(self) -> tuple[str, ...]:
-        """All of them."""
+        """All schemas."""
         return (*self.readable, access.SCHEMA)
 
     def compares(self, name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401, ARG002 - the signature is Alembic's

@@ -1,4 +1,4 @@
-"""Which PostgreSQL the warehouse needs."""
+"""The version of PostgreSQL that the warehouse needs."""
 
 import re
 
@@ -15,7 +15,7 @@ class PostgresTooOld(WardflowError):
 
 
 def check_version(version: str) -> None:
-    """Check the version of a server, as `SHOW server_version` says it: `18.1`, `19beta1`, `17.5 (Debian 17.5-1)`.
+    """Check the version of a server, in the form of `SHOW server_version`: `18.1`, `19beta1`, `17.5 (Debian 17.5-1)`.
 
     Raises:
         PostgresTooOld: it is older than `OLDEST`.

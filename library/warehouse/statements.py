@@ -77,7 +77,7 @@ def reject_orphans(dataset: Dataset, origin: Sequence[str]) -> str:
 
 
 def drop_orphans(dataset: Dataset) -> str:
-    """Remove the children of parents that came again, newer or later, in the same load."""
+    """Remove the children of parents that are repeated in the same load, newer or later."""
     return f"DELETE FROM {staged(dataset)} s WHERE NOT EXISTS ({_family(dataset).staged_parent()})"
 
 
@@ -105,11 +105,11 @@ def raw_form(dataset: Dataset) -> str:
 
 
 WORTH_ANALYZING = 20_000
-"""Rows of a temporary table from which a plan without statistics costs more than gathering them (0.2 s a million)."""
+"""With more rows than this, ANALYZE of a temporary table is worth its time (0.2 s for a million rows)."""
 
 
 def analyze(dataset: Dataset) -> str:
-    """Gather statistics of the staged columns that joins and sorts use; those of all columns take twice as long."""
+    """ANALYZE the staged columns that joins and sorts use. All columns would take twice as long."""
     places = (LINE, PARENT) if dataset.parent else ()
     return f"ANALYZE {staged(dataset)} ({columns([*places, *dataset.key, *dataset.order])})"
 

@@ -108,7 +108,7 @@ class WorkbookArchive:
     _hidden: dict[str, dict[str, HiddenContent]] = field(default_factory=dict, init=False, repr=False)
 
     def hidden_content(self, sheet: str, row: int, column: int) -> HiddenContent | None:
-        """What a cell that reads as empty holds: a formula without a result, an error, or nothing.
+        """What an empty cell really contains: a formula without a result, an error, or nothing.
 
         Raises:
             WorkbookDamaged: the sheet's XML is not well-formed, or declares entities.

@@ -31,10 +31,10 @@ SOURCE = "beds"
 
 
 class WorkbookRejected(FileRejected):
-    """A workbook that is not loaded. The message says where: the sheet, and row and column as Excel counts them.
+    """A workbook cannot be loaded. The message says where: the sheet, and row and column as Excel counts them.
 
     Attributes:
-        sheet: the sheet's name, where one is concerned.
+        sheet: the name of the sheet, if the error is in a sheet.
         row: counted from 1.
         column: the column's letters.
     """
@@ -109,7 +109,7 @@ class PeriodMissing(WorkbookRejected):
 
 
 class HeaderUnknown(WorkbookRejected):
-    """A header that the table needs is missing, stands twice or is not one of those known."""
+    """A header that the table needs is missing, repeated or unknown."""
 
     default_advice = "If the publisher has changed the layout, report it with the file: the reader has to learn it."
 
@@ -131,11 +131,11 @@ class CellUnreadable(WorkbookRejected):
 
 
 class OrganisationUnreadable(WorkbookRejected):
-    """A row has beds and no code that an organisation can have, or an organisation stands in one sheet alone."""
+    """A row has beds but no valid organisation code, or an organisation is in only one of the sheets."""
 
 
 class OrganisationRepeated(WorkbookRejected):
-    """An organisation code stands twice in a sheet."""
+    """An organisation code is repeated in a sheet."""
 
 
 class TotalsDisagree(WorkbookRejected):
@@ -147,12 +147,12 @@ CURRENT_EDITION = "current_edition"
 
 
 class IngestWorkbook(Contract):
-    """Input of the workflow `ingest-workbook`. The file's name stays out of it, as it may say more than it should.
+    """Input of the workflow `ingest-workbook`. It has no file name, since a name may tell too much.
 
     Attributes:
         workbook: the landed workbook; or
-        url: where it is to be downloaded from.
-        reload: above 0, the same bytes are loaded once more.
+        url: the URL to download it from.
+        reload: if above 0, the same bytes are loaded once more.
     """
 
     workbook: ObjectRef | None = None

@@ -1,10 +1,10 @@
 """Schema `beds`: NHS England's quarterly return KH03, bed availability and occupancy by organisation.
 
-Editions stand side by side: every workbook is one, and what it says is never changed by another. Which of them counts
-today is a question for the views (`beds.current_occupancy`), which the migrations make.
+Every workbook is an edition. Editions are stored side by side, and no edition changes another one. Views decide which
+edition counts today (`beds.current_occupancy`); the migrations make them.
 
-The loader writes an edition and its rows together or not at all, so no foreign key says it again: checking one for each
-row would take more than half of their merge. Queries come by edition, and find their rows by the keys.
+The loader writes an edition and its rows together or not at all, so there is no foreign key: checking it for each row
+would take more than half of the merge. Queries ask for editions, and find their rows by the keys.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Edition(Loaded, table=True):
 
     Attributes:
         id: derived from the workbook's sha256, so that a reload keeps it.
-        published, revised: as the workbook states them; null where it does not.
+        published, revised: the dates in the workbook; null if it has none.
         landed_at: when its bytes were first stored here.
     """
 
@@ -216,7 +216,7 @@ class SpecialtyNameRow(NamedTuple):
     named_on: date
 
 
-# Warnings, since such a number was published once (a specialty of Q4 2013-14), and it is in the totals that agree.
+# Warnings, since one such number was published (a specialty of Q4 2013-14), and its totals agree.
 _NO_NEGATIVE_BEDS = Expectation("no_negative_beds", "available >= 0 AND occupied >= 0", Action.WARN)
 _NO_NEGATIVE_OCCUPIED = Expectation("no_negative_beds", "occupied >= 0", Action.WARN)
 

@@ -19,13 +19,13 @@ _ITEMS = (
 OCCUPANCY_COLUMNS = (*_ITEMS, "sector", "available", "occupied", "rate", "warnings")
 SPECIALTY_COLUMNS = (*_ITEMS, "specialty_code", "specialty_name", "occupied")
 
-# Brought to the rows of a page alone: joined before the page is cut they took ten times as long as all the rest.
+# Joined only to the rows of a page. Joined before the LIMIT, they took ten times as long as all the rest.
 _NAMES = (
     "JOIN beds.edition_organisation org ON org.edition_id = q.edition_id "
     "AND org.organisation_code = q.organisation_code"
 )
 _NAMED = {"organisation_name": "org.name", "parent_code": "org.parent_code"}
-# As `beds.occupancy_of_edition` puts them together; the view behind the last part is asked for empty totals only.
+# In the same way as `beds.occupancy_of_edition`. The view of the last part is only queried for empty totals.
 _WARNINGS = """org.warnings || q.warnings || CASE WHEN q.sector = 'total' AND q.available = 0 THEN ARRAY(
     SELECT 'available beds fell to 0 from ' || round(z.available_before::numeric, 1) || ' in the quarter before'
     FROM beds.fallen_to_zero z WHERE z.edition_id = q.edition_id AND z.organisation_code = q.organisation_code
@@ -49,8 +49,8 @@ class Editions:
     Attributes:
         year: financial year, `2019-20`.
         quarter: 1 (April to June) to 4.
-        as_of: only what was published by this day.
-        known_at: only what had been landed here by this moment.
+        as_of: only editions that were published by this day.
+        known_at: only editions that had been landed here by this time.
     """
 
     year: str | None = None

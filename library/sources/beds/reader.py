@@ -1,7 +1,7 @@
-"""Read one workbook of the KH03 return: bytes in, rows out.
+"""Reads one workbook of the KH03 return as rows.
 
-Sheets, headers and rows are found by what they say, never by their place or by the file's name. What could be wrong
-without anybody seeing it is refused with a typed error; what is odd but as published is read and carries a warning.
+Sheets, headers and rows are found by their texts, never by their position or by the file's name. If the rows could be
+wrong, the workbook is refused with a typed error. Oddities of published workbooks are read, with a warning.
 """
 
 from library.sources.beds.checks import check_england, with_specialty_warnings
@@ -20,11 +20,11 @@ def read_workbook(data: bytes) -> WorkbookReading:
     """Read a workbook.
 
     Several equal tables of one kind (a copy of a sheet) are read once, with a warning; different ones are refused.
-    Hidden sheets count only where no visible one has the table. A workbook without a table by specialty is read, with a
-    warning.
+    Hidden sheets are used only if no visible sheet has the table. A workbook without a table by specialty is read, with
+    a warning.
 
     Raises:
-        WorkbookRejected: one of its types, which says what is wrong and where.
+        WorkbookRejected: a subclass, which says what is wrong and where.
     """
     grids = read_grids(data)
     sector, sector_warnings = _sector_table(grids)

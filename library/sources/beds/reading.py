@@ -1,4 +1,4 @@
-"""What a workbook says, once it was read."""
+"""The result of reading a workbook."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Specialty(NamedTuple):
 class SpecialtyOccupancy(NamedTuple):
     """Occupied beds by organisation and specialty, as columns: some 16,000 entries each.
 
-    A published 0 is an entry; an empty cell is none.
+    A published 0 is an entry; an empty cell is not.
     """
 
     rows: list[int]
@@ -60,7 +60,7 @@ class SpecialtyRow(NamedTuple):
     """Occupied beds of one organisation.
 
     Attributes:
-        occupied: under each of the specialties, in their order; `None` where the cell is empty.
+        occupied: for each of the specialties, in their order; `None` if the cell is empty.
     """
 
     row: int
@@ -69,7 +69,7 @@ class SpecialtyRow(NamedTuple):
 
 
 class EnglandTotal(NamedTuple):
-    """The published England row: what the organisations have to sum to."""
+    """The published England row. The organisations must sum to it."""
 
     sector: Sector
     available: float
@@ -84,10 +84,10 @@ class Edition:
         financial_year: `2019-20`, from April to March.
         quarter: 1 (April to June) to 4 (January to March).
         period_end: last day of the quarter.
-        basis: beds open overnight, or by day only; the title says so.
-        published: `None` where the workbook gives no date that can be read.
+        basis: beds open overnight, or only by day, as the title says.
+        published: `None` if the workbook has no readable date.
         revised: the latest revision that the workbook names.
-        data_quality: the rows of the notes on data quality, a text each.
+        data_quality: the rows of the notes on data quality, one text for each.
         warnings: sentences about the whole workbook; they may quote cells.
     """
 

@@ -46,7 +46,7 @@ GroupColumns = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True)
 class SectorTable:
-    """What the sheet by organisation and sector says.
+    """The content of the sheet by organisation and sector.
 
     Attributes:
         england_row: index of the England row, for errors about sums.
@@ -65,9 +65,9 @@ class SectorTable:
 
 
 def read_sector_table(grid: Grid) -> SectorTable | None:
-    """Read a sheet; `None` where it is not the table by organisation and sector.
+    """Read a sheet; `None` if it is not the table by organisation and sector.
 
-    A cell of beds that is empty is read as 0, with a warning on its row. That cannot hide a number: the organisations
+    An empty cell of beds is read as 0, with a warning on its row. That cannot hide a number: the organisations
     must sum to the England row.
 
     Raises:
@@ -122,7 +122,7 @@ def read_sector_table(grid: Grid) -> SectorTable | None:
 
 
 def _find_groups(grid: Grid, header_row: int) -> dict[int, str] | None:
-    """First column of each group, from the row that names them; `None` where no such row stands above the header."""
+    """First column of each group, from the row with their names; `None` if no such row is above the header."""
     for row in range(header_row - 1, max(-1, header_row - 1 - _GROUP_ROWS), -1):
         labels = {column: label(cell) for column, cell in enumerate(grid.rows[row]) if label(cell)}
         known = {column: _GROUP_HEADERS[name] for column, name in labels.items() if name in _GROUP_HEADERS}
@@ -202,7 +202,7 @@ def _read_row(grid: Grid, row: TableRow, columns: GroupColumns) -> list[Occupanc
 
 
 def _rate(cell: Cell) -> float | None:
-    """A published rate, which is only compared and never kept; `None` for the many ways to say "no rate"."""
+    """A published rate, which is only compared and not stored; `None` for the many forms of "no rate"."""
     if type(cell) is float:
         return cell if math.isfinite(cell) else None
     if isinstance(cell, str):

@@ -13,7 +13,7 @@ from library.sources.beds.table import Header, find_header_row, read_header, tab
 
 _SPECIALTY_HEADER = re.compile(r"(\d{3})\b\s*[-\u2013:.]?\s*(\S.*)")
 _SUM_HEADERS = frozenset({"total", "all specialties", "total occupied"})
-"""Columns that repeat what the others say; they are not read."""
+"""Columns that repeat others; they are not read."""
 _ENOUGH_SPECIALTIES = 5
 """Headers of the form `100 General Surgery` that make a table one by specialty; the publisher's have 70 and more."""
 _LOWEST = -1.0
@@ -23,7 +23,7 @@ _LOWEST = -1.0
 
 @dataclass(frozen=True, slots=True)
 class SpecialtyTable:
-    """What the sheet by organisation and specialty says.
+    """The content of the sheet by organisation and specialty.
 
     Attributes:
         sums: occupied beds of each organisation, all specialties together.
@@ -38,9 +38,9 @@ class SpecialtyTable:
 
 
 def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
-    """Read a sheet; `None` where it is not the table by organisation and specialty.
+    """Read a sheet; `None` if it is not the table by organisation and specialty.
 
-    A published 0 (or the dash that shows one) gives a row; an empty cell says nothing, and gives none.
+    A published 0 (or the dash that shows one) makes a row; an empty cell does not.
 
     Raises:
         HeaderUnknown, NumberExpected, FormulaWithoutValue, OrganisationRepeated, OrganisationUnreadable: the table

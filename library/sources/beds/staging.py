@@ -21,11 +21,11 @@ _NO_TABLE_KEEPS = "A cell holds what no table can keep, such as a NUL character.
 
 
 class StagedWorkbook(NamedTuple):
-    """What the reading process left in its folder.
+    """The files that the reading process left in its folder.
 
     Attributes:
-        rows: by dataset.
-        report: of the workbook as a whole; no cell of it, since it goes into histories.
+        rows: the number of rows of each dataset.
+        report: facts about the whole workbook. It goes into histories, so it must not quote cells.
         warnings: sentences for people; they may quote cells.
     """
 
@@ -35,20 +35,20 @@ class StagedWorkbook(NamedTuple):
 
 
 def workbook_identity(workbook: ObjectRef, *, reload: int = 0) -> LoadIdentity:
-    """What makes the load of a workbook the same load."""
+    """The identity of a workbook's load."""
     return LoadIdentity(source=SOURCE, sha256=workbook.sha256, reader_version=READER_VERSION, reload=reload)
 
 
 def edition_id(sha256: str) -> UUID:
-    """The edition's id: the first half of its workbook's sha256, so that every load of it has the same."""
+    """The edition's id: the first half of its workbook's sha256, so every load of it has the same id."""
     return UUID(hex=sha256[:32])
 
 
 def stage_in_child(source: Path, folder: Path, workbook: ObjectRef, limits: WorkbookSettings) -> StagedWorkbook:
-    """Read a workbook in a process of its own and leave a CSV file for each dataset in the folder.
+    """Read a workbook in a child process, and write a CSV file for each dataset to the folder.
 
     Raises:
-        WorkbookRejected: with what is wrong, and where.
+        WorkbookRejected: the workbook cannot be loaded; the error says what is wrong, and where.
     """
     said = run_in_child(
         stage_file,
@@ -81,7 +81,7 @@ def stage_file(source: str, folder: str, workbook_json: str) -> dict[str, JsonVa
     with Staging(Path(folder), beds.DATASETS) as staging:
 
         def keep(dataset: Dataset, row: NamedTuple, *, line: int = 1, parent: int | None = None) -> None:
-            # A workbook is whole or not at all: without one of its rows it no longer sums to England.
+            # A workbook is loaded completely or not at all: without one row, the sums no longer equal the England row.
             if not staging.add(dataset, row, line=line, parent=parent):
                 raise CellUnreadable(_NO_TABLE_KEEPS, row=line)
 

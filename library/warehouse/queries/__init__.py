@@ -1,1 +1,1 @@
-"""Questions to the warehouse, one module a source. Parameters only: no text of a caller is ever put into SQL."""
+"""Queries of the warehouse. A caller's text is always a parameter, never part of the SQL."""

@@ -1,4 +1,4 @@
-"""Questions about tokens, users, grants and the audit."""
+"""Queries for tokens, users, grants and the audit."""
 
 from datetime import datetime
 
@@ -11,12 +11,12 @@ AUDIT_COLUMNS = ("id", "at", "actor", "action", "subject", "detail")
 
 
 def tokens() -> Query:
-    """Tokens, the newest first, without themselves."""
+    """Tokens, newest first; without the secret."""
     return Query("SELECT * FROM access.token", TOKEN_COLUMNS, (), ("created_at", "id"), descending=True)
 
 
 def audit(actor: str | None, action: str | None, since: datetime | None) -> Query:
-    """The audit, the newest first."""
+    """The audit, newest first."""
     return Query(
         "SELECT * FROM access.audit WHERE ($1::text IS NULL OR actor = $1) AND ($2::text IS NULL OR action = $2) "
         "AND ($3::timestamptz IS NULL OR at >= $3)",
@@ -39,7 +39,7 @@ def users() -> Query:
 
 
 def grants() -> Query:
-    """Who may post what, by name."""
+    """Grants, by user name."""
     return Query(
         "SELECT u.name AS user_name, g.api, a.path, g.granted_at FROM access.api_grant g "
         "JOIN access.api_user u ON u.id = g.user_id JOIN access.api a ON a.name = g.api",

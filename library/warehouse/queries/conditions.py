@@ -1,4 +1,4 @@
-"""Conditions of a query, from those filters that were given."""
+"""Makes the conditions of a query from the given filters."""
 
 INTEGER = 2**31 - 1
 """The greatest value of an `integer`. The driver refuses greater ones."""
@@ -24,5 +24,5 @@ class Conditions:
 
     @property
     def where(self) -> str:
-        """All of them, as SQL."""
+        """The WHERE clause; empty without conditions."""
         return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""

@@ -1,4 +1,4 @@
-"""Keyset pages: a page begins after the last row of the one before, however many rows came in between."""
+"""Keyset pages: a page begins after the last row of the page before, even if rows were added since."""
 
 import asyncio
 import base64
@@ -15,24 +15,24 @@ from library.contracts.errors import WardflowError
 from library.warehouse.pool import Pool
 
 MOST = 1_000
-"""Rows of a JSON page at most."""
+"""Maximum number of rows of a JSON page."""
 
 _A_DOWNLOAD_MAY_TAKE = 3_600_000
-"""Milliseconds: a connection is not held for longer by who reads slowly."""
+"""Milliseconds. A slow client does not hold a connection for longer."""
 STALLED_AFTER = 60.0
-"""Seconds in which who reads a download has to take some of it."""
+"""Seconds after which a download ends if its client reads nothing."""
 
 _TYPES: dict[str, Sequence[str]] = {}
 
 
 class CursorInvalid(WardflowError):
-    """A cursor that this query did not give."""
+    """The cursor does not belong to this query."""
 
     default_advice = "Take the address of the next page from the `Link` header, as it is."
 
 
 class DownloadStalled(WardflowError):
-    """Nobody took more of a download."""
+    """The client of a download read nothing for too long."""
 
     default_advice = "Ask again, and read on; or ask page by page."
 
@@ -66,12 +66,12 @@ class Query:
 
     @property
     def ordering(self) -> str:
-        """ORDER BY for rows that are `q`."""
+        """ORDER BY for rows of `q`."""
         direction = " DESC" if self.descending else ""
         return "ORDER BY " + ", ".join(f"q.{name}{direction}" for name in self.order)
 
     def rows(self, shown: str, where: str = "", limit: int | None = None) -> str:
-        """Those rows in their order, with more joined to them once they are cut: before, Postgres would join all."""
+        """The rows of a page in their order, with `joins`. Joined before the LIMIT, Postgres would join all rows."""
         cut = self.select
         if where or limit is not None:
             most = "" if limit is None else f"LIMIT {limit:d}"
@@ -138,20 +138,20 @@ async def stream_csv(
         async with gate or nullcontext(), pool.acquire() as connection:
             try:
                 async with connection.transaction(readonly=True):
-                    # The time of a COPY is its reader's: what bounds a page would cut it off in the middle.
+                    # The client decides how long a COPY takes, so the time-out of pages must not end it.
                     await connection.execute(f"SET LOCAL statement_timeout = {_A_DOWNLOAD_MAY_TAKE}")
                     await connection.copy_from_query(
                         query.rows(query.shown, limit=limit), *query.arguments, output=put, format="csv", header=True
                     )
             except BaseException:
-                connection.terminate()  # it may be in the middle of a COPY, which nothing but its end gets it out of
+                connection.terminate()  # it may be in the middle of a COPY, which cannot be ended otherwise
                 raise
 
     copying = asyncio.create_task(copy())
     copying.add_done_callback(lambda _: asyncio.ensure_future(chunks.put(None)))
     try:
         while (chunk := await chunks.get()) is not None:
-            yield bytes(chunk)  # asyncpg hands out bytearrays
+            yield bytes(chunk)  # asyncpg returns bytearrays
         await copying
     finally:
         copying.cancel()

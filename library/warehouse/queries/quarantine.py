@@ -23,7 +23,7 @@ COLUMNS = (
     "run_id",
 )
 RAW = "raw"
-"""The row as it came, in hexadecimal digits; only in queries that ask for it."""
+"""The original form of the row, in hexadecimal digits; only in queries with `raw`."""
 
 
 def rejections(

@@ -1,4 +1,4 @@
-"""Questions about runs."""
+"""Queries for runs."""
 
 from collections.abc import Sequence
 
