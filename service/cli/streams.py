@@ -101,7 +101,7 @@ def resume(topic: Topic, as_json: Json = False) -> None:
     if as_json:
         print_json(resumed)
     else:
-        out.print(DONE, f"{topic} goes on.")
+        out.print(DONE, f"{topic} is resumed.")
 
 
 @app.command()
@@ -125,7 +125,7 @@ def rewind(
         print_json(rewound)
         return
     for each in rewound:
-        out.print(DONE, f"{topic}/{each.partition} goes on at {each.next_offset}, generation {each.generation}.")
+        out.print(DONE, f"{topic}/{each.partition} continues at {each.next_offset}, generation {each.generation}.")
 
 
 async def _overview(settings: Settings) -> tuple[list[StreamStatus], list[ArchiveStatus]]:

@@ -16,25 +16,25 @@ SOURCE = "fhir"
 NDJSON = "application/fhir+ndjson"
 """The media type of resources, one a line."""
 FILE = "file"
-"""The server of rows that came by files, unless one was named."""
+"""The server of rows from files, unless a server was named."""
 
 PATIENT_UNKNOWN = "patient_unknown"
-"""In a run's report: observations that it brought and whose patient was not here when it ended."""
+"""In a run's report: the number of its observations whose patient was not stored at the end of the run."""
 
 FAILURES = 5
-"""Searches that may fail before no further one begins: what fails them all, such as a token that has ended."""
+"""After this many failed searches no other begins, since the cause may fail all of them (an expired token)."""
 
 _EMPTY, _EXPIRED, _PAGES = 20, 5, 50_000
-"""What a search may have: pages without anything, one after the other; links that expire; pages in all."""
+"""Limits of a search: empty pages in a row, expired links, and pages in all."""
 _SEEN, _MARK = 1_000, 16
-"""How many marks of pages are kept, two a page, and their length: a state is carried when a workflow continues."""
+"""Marks of pages to keep (two for each page), and their length. They are in the input when a workflow continues."""
 
 
 class FetchPage(Contract):
     """Input of `fetch_patient_page`, `fetch_observation_page` and `read_patients`: one page of one search.
 
     Attributes:
-        search, patient, link: as in `Cursor`; `patient` only where the search asks for one at a time.
+        search, patient, link: as in `Cursor`. `patient` is set only if the search requests one patient at a time.
     """
 
     run_id: str
@@ -49,14 +49,14 @@ class FetchedPage(Contract):
     """A page that was fetched and landed.
 
     Attributes:
-        landed: its resources as NDJSON; `None` where it has none that are wanted.
-        at: when it was made, or else came: orders resources that do not say when they were changed.
-        staged: of pages that were fetched before staging moved into the load (0.1.0); none is made any more.
-        resources: how many it has.
-        content: first digits of the sha256 of its resources; empty where it has none.
-        next: object with the link of the next page; `None`: this was the last one.
-        server_time: as the page, or else its answer, states it.
-        alone: above 0: the server refuses to be asked for so many patients at once, and nothing was fetched.
+        landed: its resources as NDJSON; `None` if it has no needed ones.
+        at: the time when the page was made, or else received. It orders resources without a time of their own.
+        staged: only for pages that were fetched before staging moved into the load (0.1.0).
+        resources: the number of its resources.
+        content: first digits of the sha256 of its resources; empty if it has none.
+        next: the object with the link of the next page; `None`: this is the last page.
+        server_time: the server's time in the page, or else in its answer.
+        alone: if above 0, the server refused a search for so many patients, and nothing was fetched.
     """
 
     landed: ObjectRef | None = None
@@ -70,20 +70,20 @@ class FetchedPage(Contract):
 
 
 class Cursor(Contract):
-    """Where a search stands: everything that is needed to go on with its next page.
+    """The position of a search: all that is needed to continue with its next page.
 
     Attributes:
-        search: its number in the run's plan: `None` is the search for patients itself, below 0 a patient is read by id.
-        alone: how many patients it has, where the server refused to be asked for several at once; they are then asked
-            for one after the other.
-        patient: which of them is being asked for.
-        link: object with the link of the next page; `None`: the first page.
+        search: its number in the run's plan. `None`: the search for patients; below 0: a patient is read by id.
+        alone: the number of its patients, if the server refused a search for several. They are then requested one
+            after the other.
+        patient: the position of the patient that is requested now.
+        link: the object with the link of the next page; `None`: the first page.
         began: the server's time at the first page.
-        seen: of the latest pages: links and contents, as the first digits of their sha256.
-        pages: read so far.
-        empty: how many of the latest pages, one after the other, had nothing.
-        expired: how often it was begun again.
-        ended: nothing is left to be read.
+        seen: links and contents of the latest pages, as the first digits of their sha256.
+        pages: the number of pages read so far.
+        empty: the number of latest pages in a row that were empty.
+        expired: how often the search was begun again.
+        ended: whether all pages were read.
     """
 
     search: int | None
@@ -98,10 +98,10 @@ class Cursor(Contract):
     ended: bool = False
 
     def after(self, page: FetchedPage) -> "Cursor":
-        """Where the search stands with one page more.
+        """The position after one more page.
 
         Raises:
-            PageLoops: the page was there before, or nothing but empty pages comes.
+            PageLoops: the page was read before, or too many pages are empty.
         """
         if page.alone:
             return self.model_copy(update={"alone": page.alone})
@@ -122,17 +122,17 @@ class Cursor(Contract):
         return self.model_copy(update={**here, **(first if another else {"ended": True})})
 
     def again(self) -> "Cursor | None":
-        """From the first page on, after a link has expired; `None` where that was tried often enough."""
+        """The position at the first page, after a link has expired; `None` after too many tries."""
         if self.expired >= _EXPIRED:
             return None
         return self.model_copy(update={"link": None, "seen": (), "empty": 0, "expired": self.expired + 1})
 
 
 class CompleteSearch(Contract):
-    """A search whose pages are all fetched; it is complete once those before it in the batch are loaded.
+    """A search whose pages are all fetched. It is complete when the earlier pages of the batch are loaded.
 
     Attributes:
-        began: the server's time at its beginning: what its patients are complete through; `None` where it said none.
+        began: the server's time at its beginning; its patients are complete up to this time. `None`: it is unknown.
     """
 
     search: int
@@ -140,11 +140,11 @@ class CompleteSearch(Contract):
 
 
 class StageFhir(Contract):
-    """Input of the activity `stage_fhir`, whose result is `Staged`: landed NDJSON, a file's or a page's.
+    """Input of the activity `stage_fhir`: landed NDJSON of a file or a page. Its result is `Staged`.
 
     Attributes:
-        at: orders resources that do not say when they were changed; unless given, it is the time of landing.
-        exported: whether `at` is an export's own time: then exports may come in any order.
+        at: orders resources without a time of their own; `None`: the time of landing.
+        exported: whether `at` is the time of an export. Exports may come in any order.
     """
 
     run_id: str
@@ -156,12 +156,12 @@ class StageFhir(Contract):
 
 
 class LoadPages(Contract):
-    """Input of the activity `load_pages`: one transaction a page, then the searches that are complete with them.
+    """Input of the activity `load_pages`: loads each page in a transaction, then marks complete searches.
 
     Attributes:
-        landed: the pages that have something to load.
-        requests: as `FetchedPage.staged`.
-        pages: how many were fetched since the last time, those without anything among them.
+        landed: the pages with resources to load.
+        requests: like `FetchedPage.staged`.
+        pages: the number of pages fetched since the last call, also empty ones.
     """
 
     run_id: str
@@ -181,12 +181,12 @@ class PlanSearches(Contract):
 
 
 class Plan(Contract):
-    """What the run asks for after its patients.
+    """The searches of a run after it has found its patients.
 
     Attributes:
-        patients: found by the search.
-        missing: patients that the search found no more, to be read by id; they are numbered from -1 downwards.
-        searches: for observations, numbered from 0.
+        patients: the number of patients that the search found.
+        missing: the number of patients that the search no longer found, to read by id; numbered from -1 downwards.
+        searches: the number of searches for observations, numbered from 0.
     """
 
     patients: int
@@ -230,7 +230,7 @@ class Searches(Contract):
 
     @property
     def unfinished(self) -> bool:
-        """Whether there is more to be done than to say why not."""
+        """Whether searches are open, or others may still begin."""
         return bool(self.open) or (self.begin < self.end and self.failed < FAILURES)
 
 
@@ -238,9 +238,9 @@ class ImportZipcode(Contract):
     """Input of the workflow `import-zipcode`.
 
     Attributes:
-        patients: the search for patients, as far as it has come; `None` at the beginning and once it is done.
-        plan: once it is made.
-        searches: as far as they have come.
+        patients: the position of the search for patients; `None` at the beginning and at the end.
+        plan: the plan; `None` until it is made.
+        searches: the positions of the searches.
     """
 
     server: str
@@ -255,7 +255,7 @@ class ImportObservations(Contract):
     """Input of the workflow `import-observations`: a part of a large zip code's searches.
 
     Attributes:
-        run_id: of the run that it is a part of.
+        run_id: the run that it belongs to.
     """
 
     run_id: str

@@ -54,28 +54,28 @@ VALUE_KINDS = (
     "sampled_data",
     "none",
 )
-"""What an observation's or a component's value can be."""
+"""The kinds of values of an observation or a component."""
 
 KEY_LIMIT = 255
-"""Characters of a text that is part of an index; Postgres refuses index entries of more than some 2,700 bytes."""
+"""Maximum length of a text in an index. Postgres refuses index entries of more than about 2,700 bytes."""
 
 
 class Patient(Loaded, table=True):
-    """A patient as the newest version of the resource says.
+    """A patient, as in the newest version of the resource.
 
     Attributes:
-        version_number: the version id where it is a number, else -1.
-        last_updated: `meta.lastUpdated`, else when the export was made or the file landed.
-        family, given, name_text: of the official name, else the usual one, else the first.
-        search_names: all of the patient's names as `search_name` makes them.
-        birth_date: as given: a year, a month or a day, as `birth_date_precision` says.
-        birth_date_from: the first day that it can be.
-        deceased: that, or not; null where the resource does not say.
-        deceased_at, deceased_text: when, at the earliest, and as given.
-        address_lines, city, state, postal_code, country: of the first address.
-        postal_codes: of all addresses.
+        version_number: the version id if it is a number, else -1.
+        last_updated: `meta.lastUpdated`, else the time when the export was made or the file was landed.
+        family, given, name_text: from the official name, else the usual one, else the first.
+        search_names: all of the patient's names, in the form of `search_name`.
+        birth_date: the original text: a year, a month or a day, as `birth_date_precision` says.
+        birth_date_from: the first possible day.
+        deceased: whether the patient has died; null if the resource does not say.
+        deceased_at, deceased_text: the earliest possible time, and the original text.
+        address_lines, city, state, postal_code, country: from the first address.
+        postal_codes: from all addresses.
         race, ethnicity: the text of US Core's extensions, else the names of their categories.
-        language: the preferred one, else the first.
+        language: the preferred language, else the first one.
         object_key: the landed object that the row was read from.
     """
 
@@ -118,20 +118,20 @@ class Patient(Loaded, table=True):
 
 
 class Measured(Loaded):
-    """What an observation and a component of one have in common: what was looked at, and what came out.
+    """The columns that observations and their components share: the code and the value.
 
     Attributes:
         code_system, code, code_text: the first coding, and the concept's text, else the coding's.
-        value_kind: one of `VALUE_KINDS`; `none` where there is no value, or none of a kind that R4 has.
-        value_number: of a quantity or an integer.
-        value_low, value_high: of a range; of a ratio: numerator and denominator.
+        value_kind: one of `VALUE_KINDS`; `none` if there is no value, or one of a kind that R4 does not have.
+        value_number: the number of a quantity or an integer.
+        value_low, value_high: the limits of a range; numerator and denominator of a ratio.
         value_start, value_end: first and last moment of a period, a date, or a time of partial precision.
-        value_text: a text; a boolean, a date, a period (`start/end`) or a time as given; a concept's text; sampled
-            data as JSON.
-        value_code, value_code_system: of a concept.
-        unit, unit_code: of a quantity, range or ratio (`mg/dL` of its two).
-        interpretation: as HL7 abbreviates it (`H`), else as it is.
-        reference_low, reference_high: the range that is called normal, or not called anything.
+        value_text: a text; the original text of a boolean, a date, a period (`start/end`) or a time; a concept's
+            text; sampled data as JSON.
+        value_code, value_code_system: the code of a concept.
+        unit, unit_code: the unit of a quantity or a range; of a ratio both units (`mg/dL`).
+        interpretation: HL7's abbreviation (`H`), else the original text.
+        reference_low, reference_high: the range that is called normal, or that has no name.
         data_absent_reason: why there is no value.
     """
 
@@ -157,16 +157,17 @@ class Measured(Loaded):
 
 
 class Observation(Measured, table=True):
-    """An observation as the newest version of the resource says.
+    """An observation, as in the newest version of the resource.
 
     Attributes:
-        patient_id, encounter_id: what the references name; null where they lead to something else (a group, a device)
-            or into the resource itself.
-        category: the first one; `categories` has all of them, and is what a search looks at.
-        codes: the codes of all codings; what a search by code looks at.
-        effective_start, effective_end: of a period; the first and last moment of a partial date. A time has no end.
-        effective_text: as given; a period as `start/end`.
-        sort_time: `effective_start`, else `issued`, else the year 1: what lists are ordered by.
+        patient_id, encounter_id: the ids in the references; null if a reference is to something else (a group, a
+            device) or to a part of the resource itself.
+        category: the first category. `categories` has all of them; searches use it.
+        codes: the codes of all codings; searches use it.
+        effective_start, effective_end: the limits of a period, or the first and last moment of a partial date. A time
+            has no end.
+        effective_text: the original text; a period as `start/end`.
+        sort_time: `effective_start`, else `issued`, else the year 1. Lists are ordered by it.
         object_key: the landed object that the row was read from.
     """
 
@@ -207,10 +208,10 @@ class Observation(Measured, table=True):
 
 
 class ObservationComponent(Measured, table=True):
-    """A part of an observation with a value of its own: the two pressures of a blood pressure.
+    """A part of an observation with its own value, such as one of the two pressures of a blood pressure.
 
     Attributes:
-        position: among the observation's components, from 1.
+        position: the position among the observation's components, from 1.
     """
 
     __tablename__ = "observation_component"
@@ -268,10 +269,10 @@ class ImportPatient(SQLModel, table=True):
 
 
 def search_name(part: str, name: str) -> str:
-    """A name as searches see it: letters and digits only, without accents and case; `family_obrien` for O'Brien.
+    """A name in the form for searches: letters and digits only, without accents and case; `family_obrien` for O'Brien.
 
     A search for names that begin with some letters is
-    `array_to_tsvector(search_names) @@ (quote_literal($1) || ':*')::tsquery`, with what this makes of them as $1.
+    `array_to_tsvector(search_names) @@ (quote_literal($1) || ':*')::tsquery`, with the result of this function as $1.
 
     Args:
         part: `family` or `given`.
@@ -281,8 +282,8 @@ def search_name(part: str, name: str) -> str:
     return f"{part}_{''.join(letter for letter in letters if letter.isalnum())[:KEY_LIMIT]}"
 
 
-# R4 allows 64 letters, digits, hyphens and dots. Servers that do otherwise are told of, not refused. (The same with
-# `{1,64}` as one expression takes Postgres thirteen times as long: 3.7 s for 100,000 ids.)
+# R4 allows 64 letters, digits, hyphens and dots. Other ids get a warning and are not refused. (With `{1,64}` in one
+# expression, Postgres takes thirteen times as long: 3.7 s for 100,000 ids.)
 _ID_OF_FHIR = Expectation("id_of_fhir", "length(id) <= 64 AND id !~ '[^A-Za-z0-9.-]'", Action.WARN)
 _ID_PRESENT = Expectation("id_present", "id <> ''")
 _PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL", Action.WARN)

@@ -25,14 +25,14 @@ from library.contracts.errors import WardflowError
 
 
 class FhirError(WardflowError):
-    """A server, or a page of it, that cannot be read."""
+    """A server, or one of its pages, cannot be read."""
 
 
 class InvalidZipcode(FhirError):
-    """A text that is no zip code by the settings.
+    """The text is not a zip code, as the settings define it.
 
     Attributes:
-        field: where it stands in what was asked.
+        field: its field in the request.
     """
 
     default_advice = "Give a zip code of 5 digits, or 5 and 4; those of other countries are a setting (fhir.zipcode)."
@@ -46,7 +46,7 @@ class UnknownServer(FhirError):
     """No FHIR server of this name is in the settings.
 
     Attributes:
-        field: where it stands in what was asked.
+        field: its field in the request.
     """
 
     field = "server"
@@ -54,10 +54,10 @@ class UnknownServer(FhirError):
 
 
 class ServerBusy(FhirError):
-    """The server does not answer now: too many requests, a fault of its own, no connection.
+    """The server does not answer now: too many requests, an error of the server, or no connection.
 
     Attributes:
-        retry_after: seconds that the server asks to wait, bounded; `None` where it says nothing.
+        retry_after: seconds that the server asks to wait, up to a limit; `None` if it states none.
     """
 
     retryable = True
@@ -69,45 +69,45 @@ class ServerBusy(FhirError):
 
 
 class PageUnreadable(FhirError):
-    """An answer that is no JSON, or that was cut off on its way."""
+    """The answer is not JSON, or was cut off."""
 
     retryable = True
     default_advice = "Nothing to do if it was cut off: the call is repeated. Else look at what the server answers."
 
 
 class PageStaysUnreadable(PageUnreadable):
-    """An answer that was no JSON at any of several tries."""
+    """The answer was not JSON in any of several tries."""
 
     retryable = False
     default_advice = "Look at what the server, or a proxy before it, answers to such a call; then start the run again."
 
 
 class PageTooLarge(FhirError):
-    """A page that is larger than one may be, or nested more deeply."""
+    """A page is too large, or nested too deeply."""
 
     default_advice = "Ask for fewer resources a page (fhir.page_size), or allow more bytes (fhir.max_page_bytes)."
 
 
 class FileDamaged(FhirError):
-    """A file whose compression is damaged, or that was cut off."""
+    """A file's compression is damaged, or the file was cut off."""
 
     default_advice = "Send the file again, whole."
 
 
 class NotResources(FhirError):
-    """A file that is hardly one of resources: there is no end of lines that cannot be read."""
+    """The file does not contain resources: too many of its lines cannot be read."""
 
     default_advice = "Send NDJSON: a resource as JSON on each line."
 
 
 class NotABundle(FhirError):
-    """JSON, but no Bundle of search results."""
+    """The answer is JSON, but not a Bundle of search results."""
 
     default_advice = "Check that the server's base URL is the one of a FHIR R4 server."
 
 
 class ServerRefused(FhirError):
-    """The server answered with an OperationOutcome, or with a status that a repeat does not change.
+    """The server answered with an OperationOutcome, or with a status that a retry does not change.
 
     Attributes:
         status: the HTTP status.
@@ -129,12 +129,12 @@ class AnotherOrigin(FhirError):
 
 
 class PageLoops(FhirError):
-    """The pages of a search come again, or are empty without an end."""
+    """The pages of a search are repeated, or too many of them are empty."""
 
-    default_advice = "The server's paging is at fault: try another page size, and report it to whoever runs the server."
+    default_advice = "The server's paging is at fault: try another page size, and report it to the operator of the server."
 
 
 class SearchExpired(FhirError):
-    """The server does not know the link of a page any more."""
+    """The server no longer knows the link of a page."""
 
     default_advice = "The search is begun again a few times; a larger page size makes it shorter."

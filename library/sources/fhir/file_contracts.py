@@ -1,4 +1,4 @@
-"""What imports from NDJSON files send across boundaries."""
+"""Contracts of imports from NDJSON files."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,12 +11,12 @@ from library.sources.fhir.contracts import FILE
 
 
 class Manifest(Contract):
-    """What an export has made.
+    """The result of an export.
 
     Attributes:
-        object: the manifest itself; the files' addresses in it may say more than they should.
-        files: how many of its files have patients or observations.
-        at: what the export holds is as of then.
+        object: the manifest in the store, since the addresses of files in it may tell too much.
+        files: the number of its files with patients or observations.
+        at: the time of the exported data.
     """
 
     object: ObjectRef
@@ -28,11 +28,11 @@ class ImportFhir(Contract):
     """Input of the workflow `import-fhir`.
 
     Attributes:
-        server: whose the rows are; `file` unless one was named.
+        server: the server of the rows; `file` unless a server was named.
         landed: an NDJSON file; or
-        url: of an export's manifest, of its state, of an NDJSON file, or `$export` itself.
-        reload: above 0, the same file is loaded once more.
-        manifest, begin: once it is there, and its first file that was not begun yet.
+        url: the URL of an export's manifest, of its status, of an NDJSON file, or `$export` itself.
+        reload: if above 0, the same file is loaded once more.
+        manifest, begin: the manifest, when it was fetched, and the first of its files that has not begun.
         events: as in `Pace`.
     """
 
@@ -46,7 +46,7 @@ class ImportFhir(Contract):
 
 
 class BeginExport(Contract):
-    """Input of the activity `begin_export`; its result is the `ObjectRef` of a link to the export's state."""
+    """Input of the activity `begin_export`; its result is the `ObjectRef` of a link to the export's status."""
 
     run_id: str
     server: str
@@ -65,7 +65,7 @@ class DownloadExported(Contract):
     """Input of the activity `download_exported`; its result is the landed file's `ObjectRef`.
 
     Attributes:
-        number: of the file among those of the manifest that have patients or observations, from 0.
+        number: the file's number among the manifest's files with patients or observations, from 0.
     """
 
     run_id: str
@@ -75,7 +75,7 @@ class DownloadExported(Contract):
 
 
 class CountPatientUnknown(Contract):
-    """Input of the activity `count_patient_unknown`: a run that is one load, and that load, be it an earlier run's."""
+    """Input of the activity `count_patient_unknown`: a run that is one load, and this load, perhaps of another run."""
 
     run_id: str
     load_id: UUID

@@ -1,9 +1,9 @@
-"""Which load a page or a file of an export is, where its bytes were here before.
+"""Decides whether the bytes of a page or of an export's file are a new load, if they were loaded before.
 
-The ledger calls bytes loaded that were loaded once. Where resources do not say when they were changed, that holds as
-long as what they brought is still there. Where something else has taken its place, the source has gone back to what it
-was: then the same bytes are a load again, as of the later time. Exports say themselves as of when they are, and may be
-brought in in any order: of them, whatever is newer is a load.
+For the ledger, bytes that were loaded once are loaded. If their resources have no time of their own, this is right only
+as long as their rows are still stored. If other rows have replaced them, the source went back to an earlier state. Then
+the same bytes are a new load, as of the later time. Exports state their own time and may come in any order, so a newer
+export is always a new load.
 """
 
 from datetime import datetime
@@ -22,14 +22,14 @@ _DATASETS = ("fhir.patient", "fhir.observation")
 async def identity_as_of(
     pool: Pool, identity: LoadIdentity, at: datetime, *, in_any_order: bool = False
 ) -> LoadIdentity:
-    """The identity of a load of bytes that a source gave at a time, by its own clock.
+    """The identity of a load of bytes that a source sent at a time, by the source's clock.
 
     Args:
         pool: the warehouse.
-        identity: of the bytes, whenever they came.
-        at: orders what does not say itself when it was changed.
-        in_any_order: whether what is older than `at` may still come: then that the bytes hold as of `at` has to be
-            written, though they change nothing now.
+        identity: the identity of the bytes, without a time.
+        at: orders resources without a time of their own.
+        in_any_order: whether data older than `at` may still come. Then the bytes are loaded again as of `at`, even if
+            they change nothing now.
     """
     newest = await ledger.newest(pool, identity)
     if newest is None or "as_of" not in newest.report:
@@ -41,7 +41,7 @@ async def identity_as_of(
     again = identity.model_copy(update={"as_of": at.isoformat()})
     if in_any_order:
         return again
-    # What was unchanged had lost to something newer, and is not there either.
+    # An unchanged row had lost to a newer one, so it does not have this load's id either.
     found = [counts for name in _DATASETS if (counts := newest.counts.get(name))]
     brought = sum(counts.inserted + counts.updated + counts.unchanged for counts in found)
     if await pool.fetchval(_STILL_THERE, newest.load_id) == brought:

@@ -23,7 +23,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
     """The row of a patient.
 
     Raises:
-        Unreadable: with the place, and what is wrong there.
+        Unreadable: the patient cannot become a row; the error has the place and the reason.
     """
     name, address = _best_name(given.name or ()), next(iter(given.address or ()), None) or Address()
     born: Day | tuple[None, None, None] = _NO_DAY

@@ -65,17 +65,17 @@ _COMPONENTS = (
     "FROM fhir.observation_component WHERE observation_id = q.id AND server = q.server ORDER BY position) c))"
 )
 _LONGEST_SPAN = timedelta(days=366)
-"""Between the first and the last day that a birth date of partial precision can be."""
+"""The longest time between the first and the last possible day of a partial birth date."""
 
 
 @dataclass(frozen=True)
 class PatientFilters:
-    """Which patients are asked for.
+    """The filters of patients.
 
     Attributes:
-        zipcode: one of the patient's postal codes is this.
-        family, given: one of the patient's names begins so, whatever its case and accents.
-        born_from, born_to: the birth date, or the span that it stands for, reaches into these days.
+        zipcode: one of the patient's postal codes.
+        family, given: the beginning of one of the patient's names, in any case and with or without accents.
+        born_from, born_to: the birth date, or a part of its span, is in these days.
     """
 
     server: str | None = None
@@ -89,12 +89,12 @@ class PatientFilters:
 
 @dataclass(frozen=True)
 class ObservationFilters:
-    """Which observations are asked for.
+    """The filters of observations.
 
     Attributes:
-        code, category: one of the observation's is this.
-        begin, end: it began, or else was issued, not before and not after.
-        min_value, max_value: of its number, where it has one.
+        code, category: one of the observation's codes or categories.
+        begin, end: limits of the time at which it began, or else was issued.
+        min_value, max_value: limits of its number, if it has one.
     """
 
     server: str | None = None
@@ -117,7 +117,7 @@ def patients(filters: PatientFilters) -> Query:
         conditions.add("array_to_tsvector(search_names) @@ {}::tsquery", beginning)
     conditions.add("gender = {}", filters.gender)
     if filters.born_from is not None:
-        # What an index can find, and of that what is true.
+        # The first condition uses the index, and the second one is exact.
         earliest = max(filters.born_from.toordinal() - _LONGEST_SPAN.days, 1)
         conditions.add("birth_date_from >= {}", date.fromordinal(earliest))
         conditions.add(
@@ -126,7 +126,7 @@ def patients(filters: PatientFilters) -> Query:
             filters.born_from,
         )
     conditions.add("birth_date_from <= {}", filters.born_to)
-    # Postgres guesses that 2 % have a name that begins so, and would walk through all ids until a page is full.
+    # Postgres assumes that 2 % of the names match, and would read all ids in order until a page is full.
     by_name = "OFFSET 0" if filters.family or filters.given else ""
     return Query(
         select=f"SELECT * FROM fhir.patient {conditions.where} {by_name}",  # noqa: S608 - constants of the program
@@ -150,13 +150,13 @@ def patient(patient_id: str, server: str | None) -> Query:
 
 
 def observations(filters: ObservationFilters) -> Query:
-    """Observations with their components, the newest first."""
+    """Observations with their components, newest first."""
     conditions = Conditions()
     conditions.add("patient_id = {}", filters.patient_id)
     conditions.add("server = {}", filters.server)
     conditions.add("codes @> ARRAY[{}::text]", filters.code)
     conditions.add("categories @> ARRAY[{}::text]", filters.category)
-    # What has no time at all is sorted behind all others, and lies between no two times.
+    # An observation without any time is the last one, and is not between any two times.
     conditions.add("sort_time >= {} AND coalesce(effective_start, issued) IS NOT NULL", filters.begin)
     conditions.add("sort_time <= {} AND coalesce(effective_start, issued) IS NOT NULL", filters.end)
     conditions.add("value_number >= {}", filters.min_value)
@@ -172,13 +172,13 @@ def observations(filters: ObservationFilters) -> Query:
 
 
 async def servers_of_patient(pool: Pool, patient_id: str) -> tuple[str, ...]:
-    """Servers that have a patient with this id: all of them, where it is one at most."""
+    """All servers that have a patient with this id."""
     rows = await pool.fetch("SELECT server FROM fhir.patient WHERE id = $1 ORDER BY server", patient_id)
     return tuple(row["server"] for row in rows)
 
 
 async def servers_of_observations(pool: Pool, patient_id: str) -> tuple[str, ...]:
-    """Servers that have the patient, or observations of it; of more than two perhaps not all."""
+    """Servers that have the patient or its observations. If there are more than two, some may be missing."""
     rows = await pool.fetch(
         """
         SELECT server FROM fhir.patient WHERE id = $1

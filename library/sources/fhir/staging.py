@@ -41,23 +41,23 @@ _STRANGE = (
     (re.compile(rb"\{"), "It is JSON over several lines, or of something else."),
     (re.compile(rb""), "No line of it is one."),
 )
-"""What a file without any resource seems to be, by how its first line begins."""
+"""What a file without any resource seems to be, by the beginning of its first line."""
 _LINES_AT_ONCE = 100
 _BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _TYPES_LIMIT = 200
-"""R4 has 148 types of resources: names beyond that are no types."""
+"""Maximum number of type names to count. R4 has 148 types, so more names are not types."""
 
 
 class StagedResources(NamedTuple):
-    """What the reader left in its folder.
+    """The files that the reader left in its folder.
 
     Attributes:
-        rows: by dataset.
-        report: how many lines there were, and what was not for us: `skipped`, by type of resource; where resources do
-            not say when they were changed, the time that orders them (`as_of`).
-        strange: why it is no NDJSON of resources, where no line of it is one; else empty.
+        rows: the number of rows of each dataset.
+        report: the number of lines, and of unneeded resources by type (`skipped`). If resources have no time of their
+            own, `as_of` is the time that orders them.
+        strange: if no line is a resource, what the file seems to be; else empty.
     """
 
     rows: dict[str, int]
@@ -134,7 +134,7 @@ class _Reader:
     def read(self, file: BinaryIO) -> None:
         """Stage or refuse each line."""
         for lines in _some_at_once(_numbered_lines(file)):
-            # First some are decoded, then they become rows: in turns, each of the two takes longer.
+            # Decode a group, then make its rows. Doing both line by line takes longer (decision 64).
             decoded = [(number, line, self._decoded(line)) for number, line in lines]
             for number, line, found in decoded:
                 if isinstance(found, _Refusal):
@@ -144,7 +144,7 @@ class _Reader:
 
     @property
     def strange(self) -> str:
-        """What the file seems to be, where no line of it is a resource; else empty."""
+        """What the file seems to be, if no line of it is a resource; else empty."""
         if not self.lines or self._strangers < self.lines:
             return ""
         return next(what for beginning, what in _STRANGE if beginning.match(self._begins))
@@ -155,7 +155,7 @@ class _Reader:
             return _Refusal(self._latest, f"longer than {LINE_LIMIT:,} bytes")
         try:
             if not line.isascii():
-                line.decode()  # nothing else looks at the bytes of what is passed over
+                line.decode()  # no other code checks the bytes of skipped resources
             try:
                 resource: Resource = _decode(line)
             except msgspec.ValidationError:
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _may_be_a_resource(line: bytes) -> bool:
-    """Whether an unreadable line is meant to be a resource: such an object, perhaps cut off."""
+    """Whether an unreadable line seems to be a resource, perhaps cut off."""
     try:
         return _decode_any(line).resourceType != ""
     except msgspec.ValidationError:
@@ -237,7 +237,7 @@ def _reason(error: Exception) -> str:
     """The reason why a line cannot be a row. An unexpected error never stops other lines.
 
     Raises:
-        OSError, MemoryError: the error itself: it is no fault of the line.
+        OSError, MemoryError: the error itself, since the line is not its cause.
     """
     match error:
         case Unreadable():
@@ -263,7 +263,7 @@ def _refuse_nul(dataset: Dataset, cells: NamedTuple) -> None:
 
 
 def _some_at_once(lines: Iterator[tuple[int, bytes | None]]) -> Iterator[list[tuple[int, bytes | None]]]:
-    """Lines in their order, some hundred or some hundred kilobytes together."""
+    """Lines in their order, in groups of a hundred lines or 256 KB."""
     some: list[tuple[int, bytes | None]] = []
     size = 0
     for number, line in lines:

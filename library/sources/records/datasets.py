@@ -18,7 +18,7 @@ SOURCE = SCHEMA = "records"
 
 
 class Patient(Streamed, table=True):
-    """A patient, as last told."""
+    """A patient, as in the newest record."""
 
     __tablename__ = "patient"
     __table_args__ = (
@@ -86,7 +86,7 @@ class LabResult(Streamed, table=True):
     """One laboratory value.
 
     Attributes:
-        lab_units: null where the value has none.
+        lab_units: null if the value has none.
     """
 
     __tablename__ = "lab_result"

@@ -10,7 +10,7 @@ from library.warehouse.batches import Decoded, Feed, Refused
 
 
 def _record_of(kind: reading.RecordKind) -> Callable[[bytes], Decoded]:
-    """Decode one record. It has no time of its own: the later one on the topic counts."""
+    """Decode one record. Records have no time of their own, so the later one in the topic counts."""
     read = kind.read
 
     def decode(value: bytes) -> Decoded:

@@ -1,4 +1,4 @@
-"""Times as clinics write them."""
+"""Reads times in the forms that clinics use."""
 
 import re
 from datetime import UTC, datetime
@@ -9,12 +9,12 @@ _AFTER_DATE = ("", "T", " ")
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO 8601 (a space may stand for the T, the time may be missing), or a day as M/D/YYYY.
+    """A time in ISO 8601 (with T or a space, or without a time of day), or a day as M/D/YYYY.
 
     Without a zone it is UTC.
 
     Raises:
-        ValueError: none of these, or a time that calendar or clock do not have.
+        ValueError: it is none of these, or the time does not exist.
     """
     if text[4:5] != "-":
         return _american_day(text)

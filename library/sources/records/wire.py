@@ -1,7 +1,7 @@
-"""The three records as they are on the wire: names, types and limits, said once for stream and API.
+"""The fields, types and limits of the three records, for stream and API.
 
-A wrong type is never coerced: no text is a number, no fraction a whole number, no true a 1. Every field has to be
-there; null says that there is nothing to say, and only the end of an admission and the units of a value may say that.
+Types are never converted: a text is not a number, a fraction is not a whole number, and true is not 1. Every field must
+be present. Only the end of an admission and the units of a value may be null.
 """
 
 from typing import Annotated
@@ -27,7 +27,7 @@ Time = Annotated[
 
 
 class Fields(Struct, forbid_unknown_fields=True, gc=False):
-    """A record, as decoded: times are texts still, and `row` raises a ValueError where one is no time."""
+    """A decoded record. Its times are still texts, and `row` raises a ValueError if one is not a time."""
 
 
 class Patient(Fields):
