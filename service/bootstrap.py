@@ -50,7 +50,7 @@ _BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 
 
 async def migrate(settings: Settings) -> None:
-    """Make what must exist, in every server, or bring it up to date; `wardflow migrate` says what that is."""
+    """Create or update what must exist in every server; see the help of `wardflow migrate`."""
     if settings.encryption.enabled:
         if settings.environment == "production" and settings.encryption.key_ring is None:
             raise ConfigurationError(
@@ -84,7 +84,7 @@ async def migrate_embedded(settings: Settings) -> None:
 
 
 async def check(settings: Settings) -> list[str]:
-    """What is not as `migrate` would leave it; empty where all is well."""
+    """What `migrate` would create or change; empty if nothing."""
     problems = []
     try:
         present, needed = await schema.revisions(warehouse_dsn(settings))

@@ -52,7 +52,7 @@ class PostingApi:
 
     @property
     def path(self) -> str:
-        """The path of its route."""
+        """The path of the API's route."""
         return f"/api_{self.name}"
 
 

@@ -142,11 +142,11 @@ def _bucket(settings: Settings) -> _Bucket:
 
 
 def kafka_connection(settings: Settings) -> Connection:
-    """How to reach Kafka.
+    """The address and the credentials of Kafka.
 
     Raises:
-        KafkaTurnedOff: a setting says so, or the stack that runs here was started so.
-        ConfigurationError: its address is neither set nor known from a running stack.
+        KafkaTurnedOff: Kafka is turned off by a setting, or in the running stack.
+        ConfigurationError: the address is not in the settings, and no stack runs.
     """
     kafka = settings.kafka
     if not kafka.enabled:
@@ -167,7 +167,7 @@ def kafka_connection(settings: Settings) -> Connection:
 
 
 def source_feeds(settings: Settings) -> tuple[Feed, ...]:
-    """What the topics of all sources feed."""
+    """The feeds of all sources."""
     return tuple(feed for module in modules("topics") for feed in module.feeds(settings))
 
 

@@ -72,7 +72,7 @@ class Scheduled:
         )
 
         def update(present: ScheduleUpdateInput) -> ScheduleUpdate:
-            schedule.state = present.description.schedule.state  # a schedule that somebody has paused stays paused
+            schedule.state = present.description.schedule.state  # a paused schedule stays paused
             return ScheduleUpdate(schedule=schedule)
 
         handle = client.get_schedule_handle(self.id(settings))

@@ -35,12 +35,12 @@ from workflows.runs import SOURCE as SOURCE_ATTRIBUTE
 _log = structlog.get_logger(__name__)
 
 type RunHandle = WorkflowHandle[Any, Any]
-"""Its result is a `LoadResult`, or `RunTotals` where the run has many loads."""
+"""The handle of a run. Its result is a `LoadResult`, or `RunTotals` for a run of many loads."""
 
 
 @dataclass(frozen=True)
 class Starter:
-    """Lands objects and starts runs; what a source starts lies in its own `starts.py`."""
+    """Lands objects and starts runs. The `starts.py` of each source uses it."""
 
     settings: Settings
     client: Client
@@ -58,20 +58,20 @@ class Starter:
         object_key: str | None,
         one_load: bool = True,
     ) -> RunHandle:
-        """Start a workflow, or join the one that is open under its id, and enter its run.
+        """Start a workflow, or join the open one with its id, and insert its run.
 
         Args:
-            workflow: its name.
-            request: its input.
-            workflow_id: a business identity: the same work has the same id, and so happens once at a time.
-            source: whose run it is.
-            subject: what it is about, for people.
-            object_key: the landed object that it reads, if it is known already.
-            one_load: whether one load is all of it.
+            workflow: the workflow's name.
+            request: the workflow's input.
+            workflow_id: a business identity. The same work has the same id, so it runs once at a time.
+            source: the run's source.
+            subject: what the run loads, for people.
+            object_key: the landed object that it reads, if it is known.
+            one_load: whether the run is one load.
 
         Raises:
             TemporalUnavailable: Temporal does not answer.
-            TemporalRefused: it answers, and does not take the start.
+            TemporalRefused: Temporal refuses the start.
         """
         try:
             with waiting_for(temporal_server(self.settings), "it has not taken the run yet"):
@@ -109,8 +109,8 @@ class Starter:
         """Store an object.
 
         Args:
-            land: stores it, in a thread; called with `progress`.
-            progress: told how many bytes are sent.
+            land: stores the object, in a thread; it is called with `progress`.
+            progress: called with the number of sent bytes.
         """
         loop = asyncio.get_running_loop()
         with waiting_for(store_server(self.settings), "a file is prepared and sent to it") as waiting:

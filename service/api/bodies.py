@@ -83,10 +83,10 @@ async def uploaded_file(request: Request, what: str) -> AsyncIterator[Uploaded]:
 
 @asynccontextmanager
 async def uploaded(form: FormData, what: str) -> AsyncIterator[Uploaded]:
-    """The file of a form, as one that can be read by its path.
+    """The file of a form, as a file with a path.
 
     Raises:
-        Unprocessable: there is none.
+        Unprocessable: the form has no file.
     """
     file = form.get("file")
     if not isinstance(file, UploadFile):

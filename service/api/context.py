@@ -1,4 +1,4 @@
-"""What routes work with; made once when the API starts."""
+"""The resources of the routes, made once when the API starts."""
 
 import asyncio
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ from service.temporal import EncryptionCodec
 
 @dataclass(frozen=True)
 class Context:
-    """Everything that a route may need.
+    """The resources of the routes.
 
     Attributes:
-        reader: a pool of the read-only role, with a statement time-out: what queries use.
-        downloads: may hold half of a pool's connections: pages never wait for slow readers.
-        posts: brings records to Kafka; `None` where Kafka is turned off.
-        parts: what the API works with, by name: each is asked whether it is there.
-        codec: of Temporal's payloads; `None` where they are not encrypted.
-        web: asks the server of Temporal's Web UI.
+        reader: a pool of the read-only role for queries, with a statement time-out.
+        downloads: limits downloads to half of a pool's connections, so pages never wait for slow clients.
+        posts: sends records to Kafka; `None` if Kafka is turned off.
+        parts: probes of the servers that the API uses, by name.
+        codec: decodes Temporal's payloads; `None` if they are not encrypted.
+        web: the client for the server of Temporal's Web UI.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class Context:
 
 
 async def context(request: Request) -> Context:
-    """The API's context, for routes; a coroutine, since the framework calls functions in threads."""
+    """The API's context, for routes. It is a coroutine, since FastAPI calls functions in threads."""
     return context_of(request)
 
 

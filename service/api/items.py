@@ -1,4 +1,4 @@
-"""What answers hold, for the OpenAPI document: Postgres writes the rows as JSON, and no row becomes one of these."""
+"""The items of answers, for the OpenAPI document only. Postgres writes the rows as JSON."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ class Items[Item](BaseModel):
 
 
 ScopeName = Annotated[str, *one_of(SCOPES)]
-"""What a token can be given."""
+"""The scopes that a token can have."""
 
 
 class MadeToken(BaseModel):

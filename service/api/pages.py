@@ -1,4 +1,4 @@
-"""Lists: JSON by pages with a `Link` to the next one, or CSV of all rows, as the caller accepts."""
+"""Lists: pages of JSON with a `Link` to the next page, or CSV of all rows, as the caller accepts."""
 
 import re
 from http import HTTPStatus
@@ -28,7 +28,7 @@ After = Annotated[
 
 
 class TooManyDownloads(WardflowError):
-    """Downloads leave half of the connections to pages."""
+    """Too many downloads run. Half of the connections are reserved for pages."""
 
     retryable = True
     default_advice = "Ask again in a moment; or page by page, as JSON."
@@ -39,11 +39,11 @@ _REFUSED = re.compile(r"q=0(\.0{0,3})?")
 
 
 async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int, after: str | None) -> Response:
-    """The answer to a query: a page of JSON, or all rows as CSV, unless fewer are asked for.
+    """The answer to a query: a page of JSON, or as CSV all rows or at most `limit` rows.
 
     Raises:
-        TooManyDownloads: others have all of the connections that downloads may have.
-        Unprocessable: more items than a page of JSON has.
+        TooManyDownloads: other downloads use all connections for downloads.
+        Unprocessable: `limit` is larger than a page of JSON.
     """
     if wants_csv(request.headers.get("accept", "")):
         gate = context_of(request).downloads
@@ -59,7 +59,7 @@ async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int
 
 
 def link_to_next(request: Request, page: pages.Page) -> dict[str, str]:
-    """The header that says where the next page is, if there is one."""
+    """The header with the address of the next page, if there is one."""
     if page.following is None:
         return {}
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
@@ -67,7 +67,7 @@ def link_to_next(request: Request, page: pages.Page) -> dict[str, str]:
 
 
 def wants_csv(accept: str) -> bool:
-    """Whether the first acceptable type that we have is CSV."""
+    """Whether CSV is the first accepted type that we have."""
     for entry in accept.split(","):
         kind, *options = (part.strip().lower() for part in entry.split(";"))
         if any(_REFUSED.fullmatch(option) for option in options):

@@ -1,4 +1,4 @@
-"""Kinds of parameters."""
+"""Types of parameters."""
 
 import re
 from calendar import monthrange
@@ -12,10 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from service.api.problems import Unprocessable
 
 NO_NUL = r"^[^\x00]+$"
-"""What Postgres takes as a text that is not empty."""
+"""A text that is not empty and that Postgres accepts."""
 
 _NAME = 50
-"""Characters that are repeated of a parameter's name."""
+"""Maximum length of a parameter's name in an error text."""
 _BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_OR_PART = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _DATE_OR_TIME = {
@@ -29,7 +29,7 @@ _DATE_OR_TIME = {
 
 
 def _written(kind: str, example: str) -> BeforeValidator:
-    """Refuse numbers: pydantic takes them for seconds since 1970, so that 2024 would silently mean the year 1970."""
+    """Refuse numbers. pydantic reads them as seconds since 1970, so 2024 would mean the year 1970."""
 
     def check(given: object) -> object:
         if not (isinstance(given, str) and _BEGINS_WITH_A_DATE.match(given)):
@@ -49,7 +49,7 @@ def _with_a_zone(moment: datetime) -> datetime:
 
 
 def _edge(edge: Literal["start", "end"]) -> BeforeValidator:
-    """A date, a month or a year is a span, as it is where FHIR's data say one; this is its first or last moment."""
+    """The first or last moment of a date, a month or a year, which are spans as in FHIR's data."""
 
     def read(given: object) -> object:
         found = _DATE_OR_PART.fullmatch(given) if isinstance(given, str) else None
@@ -78,7 +78,7 @@ Moment = Annotated[
     _written("time", "2024-01-01T00:00:00Z"),
     AfterValidator(_with_a_zone),
 ]
-"""A time with its zone: what has none means another moment to each reader."""
+"""A time with its zone. Without a zone it would be another time for each reader."""
 Beginning = Annotated[Moment, _edge("start"), WithJsonSchema(_DATE_OR_TIME)]
 """A time with its zone; or a date, a month or a year: its first moment (UTC)."""
 Ending = Annotated[Moment, _edge("end"), WithJsonSchema(_DATE_OR_TIME)]
@@ -86,7 +86,7 @@ Ending = Annotated[Moment, _edge("end"), WithJsonSchema(_DATE_OR_TIME)]
 
 
 async def refuse_unknown(request: Request) -> None:
-    """Refuse query parameters that a route does not have, or has once and gets twice; one without any ignores all.
+    """Refuse unknown query parameters, and single ones that occur twice. Routes without parameters ignore all.
 
     A filter with a letter missing would otherwise be answered with all rows.
 

@@ -1,4 +1,4 @@
-"""What a source adds to the API, or what serves all sources."""
+"""The part of the API that a source adds, or that serves all sources."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

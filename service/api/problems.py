@@ -42,13 +42,13 @@ class Problem(BaseModel):
 
 
 class ApiError(WardflowError):
-    """An answer other than the one that was asked for.
+    """An error of a request.
 
     Attributes:
-        status: of the answer.
-        field: the parameter that is wrong.
-        headers: of the answer.
-        servers: those among which the caller has to choose.
+        status: the status of the answer.
+        field: the wrong parameter.
+        headers: headers of the answer.
+        servers: the servers among which the caller must choose.
     """
 
     status = HTTPStatus.BAD_REQUEST
@@ -69,13 +69,13 @@ class ApiError(WardflowError):
 
 
 class NotFound(ApiError):
-    """There is nothing under this id."""
+    """There is no object with this id."""
 
     status = HTTPStatus.NOT_FOUND
 
 
 class Unauthenticated(ApiError):
-    """No credentials, or none that count."""
+    """There are no valid credentials."""
 
     status = HTTPStatus.UNAUTHORIZED
     default_advice = "Send `Authorization: Bearer <token>`; `wardflow access token create` makes one."
@@ -88,13 +88,13 @@ class Forbidden(ApiError):
 
 
 class Unprocessable(ApiError):
-    """A parameter that cannot be understood."""
+    """A parameter is not valid."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class UnsupportedMediaType(ApiError):
-    """The body is not of a kind that the route takes."""
+    """The route does not accept this type of body."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
@@ -120,7 +120,7 @@ _STATUS: Mapping[type[WardflowError], HTTPStatus] = {
     NoSuchToken: HTTPStatus.NOT_FOUND,
     **{kind: status for source in SOURCES for kind, status in source.statuses.items()},
 }
-"""Of errors and of those below them; the nearest counts."""
+"""The status of error types and their subclasses. The nearest type counts."""
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -145,18 +145,18 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def misfit(kind: str, message: str, place: Sequence[object]) -> tuple[str, str]:
-    """The field that does not fit, and why, from an error of pydantic or of the framework.
+    """The wrong field and the reason, from an error of pydantic or FastAPI.
 
     Places in lists count from 1, as all that people count here: `zipcodes.2` is the second one.
     """
     if kind == "json_invalid":
         return "body", "no JSON, or cut off"
     field = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place) or "body"
-    return field, message.removeprefix("Value error, ")  # pydantic's, before what a validator of ours says
+    return field, message.removeprefix("Value error, ")  # pydantic's prefix for errors of our validators
 
 
 def problem_of(error: WardflowError) -> JSONResponse:
-    """The answer to an error of ours."""
+    """The answer to one of our errors."""
     if isinstance(error, ApiError):
         kind = type(error).__name__
         return problem(
@@ -165,7 +165,7 @@ def problem_of(error: WardflowError) -> JSONResponse:
     nearest = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
     status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else nearest
     headers = {}
-    # With Kafka turned off a repeat does not help before somebody changes the setting.
+    # With Kafka turned off, a retry does not help until an operator changes the setting.
     repeat_helps = not isinstance(error, KafkaTurnedOff)
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) and repeat_helps:
         headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"

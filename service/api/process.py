@@ -10,7 +10,7 @@ from service.resources import download_guard, object_store, warehouse_dsn
 
 _log = structlog.get_logger(__name__)
 _DRAIN = 10
-"""Seconds that requests get to end when the process is told to stop."""
+"""Seconds for running requests to end after SIGTERM or SIGINT."""
 
 
 def serve(settings: Settings) -> None:
@@ -20,13 +20,13 @@ def serve(settings: Settings) -> None:
         ConfigurationError: something that the API needs is not set.
     """
     warehouse_dsn(settings)
-    download_guard(settings, max_bytes=1)  # it says now what of the settings cannot be used
+    download_guard(settings, max_bytes=1)  # raises now if the settings are not valid
     object_store(settings).close()
     listening = listen(settings.api.host, settings.api.port)
     _log.info("api started", host=settings.api.host, port=listening.getsockname()[1])
     config = uvicorn.Config(
         create_app(settings),
-        http="h11",  # the other one takes headers without an end
+        http="h11",  # httptools accepts headers of any length (decision 60)
         log_config=None,
         access_log=False,
         server_header=False,

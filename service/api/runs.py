@@ -1,4 +1,4 @@
-"""Runs in answers: one that is asked for, and one that was started."""
+"""Answers with a run: of a query, or of a start."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -35,17 +35,17 @@ class Started(BaseModel):
 
 
 async def as_it_is(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id, after Temporal was asked what has become of open ones; raises what `as_stored` does."""
+    """The run with this id, after open runs were checked in Temporal. Raises the errors of `as_stored`."""
     await ask_temporal(api)
     return await as_stored(api, wanted, caller)
 
 
 async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
-    """The run with this id, as its row says.
+    """The run with this id, as it is stored.
 
     Raises:
-        NotFound: there is none.
-        Forbidden: it concerns patients, and the caller may not read of them.
+        NotFound: there is no such run.
+        Forbidden: it concerns patients, and the caller may not read patient data.
     """
     found = await api.runs.get(wanted) if "\0" not in wanted else None
     if found is None:
@@ -55,19 +55,19 @@ async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
 
 
 async def accepted(api: Context, caller: Principal, response: Response, handle: RunHandle) -> Started:
-    """The answer of what starts a run: 202, and where it can be followed. The audit has it then."""
+    """The answer to a start: 202 and the run's address. The start is written to the audit first."""
     await started_by(api, caller, handle)
     response.headers["Location"] = f"/runs/{run_id(handle)}"
     return Started(run_id=run_id(handle))
 
 
 async def started_by(api: Context, caller: Principal, handle: RunHandle) -> None:
-    """Enter into the audit who started a run."""
+    """Write to the audit who started a run."""
     await api.audit.record(str(caller.token_id), "start_run", handle.id)
 
 
 async def ask_temporal(api: Context) -> None:
-    """Close runs whose workflow has ended without a word; a Temporal that is away changes nothing."""
+    """Close runs whose workflow ended without closing them. If Temporal is away, nothing is changed."""
     now = datetime.now(UTC)
     if not await api.runs.doubtful(now, limit=1):
         return

@@ -25,7 +25,7 @@ _WHERE = {
     "sandbox": "",
     "simulate": "",
 }
-"""Commands, in the order of their help, and the module beside this one that has each; "": the sources have it."""
+"""Commands in the order of the help, with their modules in this package; "": the sources have the command."""
 
 
 class _Commands(TyperGroup):
@@ -57,7 +57,7 @@ def _groups() -> Any:  # noqa: ANN401 - a module
     return import_module(f"{__name__}.groups")
 
 
-# A trace of an unexpected error is printed as Python prints it: it goes into logs as it is.
+# The trace of an unexpected error is printed in Python's form, since it goes into logs.
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 

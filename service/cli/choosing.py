@@ -1,4 +1,4 @@
-"""What a person means: a run by its id or the beginning of one, a source by its name."""
+"""Finds a run by the beginning of its id, and a source by its name."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -46,10 +46,10 @@ SourceName = Annotated[
 
 
 async def chosen_run(log: RunLog, beginning: str) -> Run:
-    """The one run whose id, or workflow id, is this or begins like this.
+    """The only run whose id or workflow id begins like this.
 
     Raises:
-        NoSuchRun: there is none, or there are several; then the error lists them.
+        NoSuchRun: there is no such run, or there are several. The error lists them.
     """
     found = await log.find(beginning)
     # A whole workflow id can be the beginning of another one: `census-1` and `census-12`.

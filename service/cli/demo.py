@@ -1,4 +1,4 @@
-"""`wardflow demo`: the stack, sample data of every source, and what came of them beside what they say."""
+"""`wardflow demo`: starts the stack, loads sample data of every source, and compares the results."""
 
 import time
 from collections.abc import Iterator

@@ -1,19 +1,19 @@
-"""What a source's part of the demo is given, and what it answers."""
+"""Input and result of a source's part of the demo."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 type LookAt = Mapping[str, Sequence[str]]
-"""What to look at after the demo: lines to type, by title; `SQL` and `REST` are titles that sources share."""
+"""Lines to type after the demo, by title. Sources share the titles `SQL` and `REST`."""
 
 
 @dataclass(frozen=True)
 class Typed:
-    """What people type, as it has to be typed from where they are.
+    """Parts of the lines to type, for the present folder.
 
     Attributes:
         wardflow: the command.
-        api: URL of the API.
+        api: the URL of the API.
         token: the file with the administrator's token.
     """
 

@@ -1,4 +1,4 @@
-"""Groups of commands that sources bring: `wardflow ingest`, `import`, `sandbox`, `simulate`, and those of their own."""
+"""Groups of the sources' commands: `wardflow ingest`, `import`, `sandbox`, `simulate`, and groups of a source."""
 
 from importlib import import_module
 

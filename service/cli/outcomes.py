@@ -44,7 +44,7 @@ def show(followed: Sequence[RunEnd]) -> None:
 
 
 def show_errors(followed: Sequence[RunEnd]) -> None:
-    """Why those that failed did, and what to do."""
+    """Print the reasons of failed runs, and what to do."""
     for each in followed:
         if each.error:
             err.print(f"\n{each.name}: {each.error}", style="red")

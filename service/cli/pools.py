@@ -12,7 +12,7 @@ from service.waiting import waiting_for
 
 @asynccontextmanager
 async def open_warehouse(settings: Settings, *, size: int = 1) -> AsyncIterator[Pool]:
-    """A pool of connections; an answer that takes longer than two seconds is told of."""
+    """A pool of connections. A wait of more than two seconds is reported."""
     async with warehouse(settings, size=size) as pool:
         with waiting_for(postgres_server(settings), "its answer is not there yet", gives_way=True):
             yield pool

@@ -22,13 +22,13 @@ def health_app(
     *,
     optional: Collection[str] = (),
 ) -> FastAPI:
-    """The page.
+    """Make the app of the page.
 
     Args:
-        parts: what the worker uses, by name; each is probed for `/health/ready`.
-        running: whether the worker still polls; once it does not, it is not live.
-        sdk_metrics_url: where Temporal's SDK serves its own metrics; `/metrics` shows both.
-        optional: parts that it has work without.
+        parts: probes of what the worker uses, by name, for `/health/ready`.
+        running: whether the worker still polls. If not, it is not live.
+        sdk_metrics_url: the metrics of Temporal's SDK; `/metrics` shows them too.
+        optional: parts that the worker can work without.
     """
     app = FastAPI(title="Wardflow worker", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -55,7 +55,7 @@ def health_app(
 
 
 class HealthServer:
-    """Serves the page beside the worker, in the same event loop."""
+    """Serves the page in the event loop of the worker."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         self._server = SignallessServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))

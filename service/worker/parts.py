@@ -64,7 +64,7 @@ class Resources:
 
     @cached_property
     def loads(self) -> LoadActivities:
-        """Loads what was staged."""
+        """Loads staged objects."""
         return LoadActivities(self.pool, self.store, Loader(self.pool, self.store, CATALOGUE, self.limits), self.runs)
 
     def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
@@ -79,7 +79,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class WorkerPart:
-    """What a source adds to a worker, or what serves all sources.
+    """The part of a worker that a source adds, or that serves all sources.
 
     Attributes:
         workflows: the workflow classes.

@@ -1,4 +1,4 @@
-"""The worker process: opens what it needs, polls its queues, and ends in order when it is told to."""
+"""The worker process: opens what it needs, polls its queues, and stops in order after SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -26,10 +26,10 @@ _log = structlog.get_logger(__name__)
 
 
 _DRAINS_AT_ONCE = 4
-"""Batches whose transactions run side by side before others wait for a connection."""
+"""Number of batches whose transactions run at the same time, before others wait for a connection."""
 
 _LEAVING = 3.0
-"""Seconds that a worker gets beyond its graceful time to say good-bye to Temporal."""
+"""Seconds after the graceful time in which a worker must end its connection to Temporal."""
 
 
 async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
@@ -47,8 +47,8 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
     client = await connect(settings, runtime=_runtime(sdk_metrics))
     store = object_store(settings)
     await resolved(store_server(settings))
-    # A load holds a connection, and needs a second one to be watched by: one of all loads' would leave none for that.
-    # A drain holds one during a batch's transaction only.
+    # A load needs two connections: its own, and one that watches it. With one for each load, none would watch.
+    # A drain has a connection only during a batch's transaction.
     loads = (settings.worker.load_slots if LOAD in queues else 0) + (_DRAINS_AT_ONCE if STREAMS in queues else 0)
     connections = settings.postgres.pool_size + 2 * loads
     async with warehouse(settings, size=connections, name="wardflow worker") as pool:
@@ -59,7 +59,7 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
             parts(settings, pool, store, client, kafka=drains),
             lambda: not stop.is_set() and all(each.is_running for each in made),
             f"http://{sdk_metrics}/metrics",
-            optional=() if set(queues) == {STREAMS} else ("kafka",),  # other queues' work needs no Kafka
+            optional=() if set(queues) == {STREAMS} else ("kafka",),  # the other queues do not need Kafka
         )
         page = HealthServer(app, settings.worker.host, settings.worker.port)
         serving = asyncio.create_task(page.serve())
@@ -77,9 +77,9 @@ async def run_worker(settings: Settings, queues: Sequence[str]) -> None:
 
 
 async def _run_until(stop: asyncio.Event, serving: asyncio.Task[None], made: Iterable[Worker], seconds: float) -> None:
-    """Run workers until told to stop, or until one of them, or the health page, fails; leave within so many seconds.
+    """Run workers until the stop event, or until a worker or the health page fails. Stop within some seconds.
 
-    They are entered side by side and left side by side: each has the whole graceful time, not what others left of it.
+    All workers start at the same time and stop at the same time, so each has the whole graceful time.
     """
     running = [asyncio.create_task(_until(stop, each)) for each in made]
     told = asyncio.create_task(stop.wait())
@@ -87,7 +87,7 @@ async def _run_until(stop: asyncio.Event, serving: asyncio.Task[None], made: Ite
     stop.set()
     _, late = await asyncio.wait(running, timeout=seconds)
     if late:
-        # Temporal neither takes the results nor says that it does not: they are lost, and their steps run again.
+        # Temporal does not accept these results, and reports no error. They are lost, and their steps run again.
         _log.warning("worker left without having been let go", seconds=seconds)
         os._exit(0)
     for each in running:

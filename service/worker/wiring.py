@@ -58,7 +58,7 @@ def _streams(resources: Resources) -> ByQueue:
 
 
 def _stream_activities(resources: Resources) -> StreamActivities:
-    """Without Kafka they find nothing to do."""
+    """Activities of streams. Without Kafka they do nothing."""
     settings, pool = resources.settings, resources.pool
     starter = DrainStarter(resources.client, settings.worker.queue_prefix, WORKFLOWS)
     if not settings.kafka.enabled or settings.kafka.bootstrap_servers is None:
@@ -94,7 +94,7 @@ PARTS = (
     WorkerPart(
         (DrainTopicWorkflow, KeepDrainsWorkflow),
         _streams,
-        # What is posted is to be queryable a moment later, on the first minute too.
+        # Posted records must be queryable a moment later, also in the first minute.
         schedules=(Scheduled("keep-drains", KeepDrainsWorkflow.run, _MINUTE, wanted=_has_kafka, at_once=True),),
     ),
     WorkerPart(
@@ -104,11 +104,11 @@ PARTS = (
     ),
     *(module.PART for module in modules("worker")),
 )
-"""What serves every source, and what each brings."""
+"""The part of all sources, and the part of each source."""
 
 SCHEDULES = tuple(schedule for part in PARTS for schedule in part.schedules)
 RATES = {queue: rate for part in PARTS for queue, rate in part.rates.items()}
-"""By queue, activities a second at most."""
+"""For each queue, the maximum number of activities a second."""
 ALL_WORKFLOWS = tuple(workflow for part in PARTS for workflow in part.workflows)
 
 

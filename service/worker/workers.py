@@ -25,7 +25,7 @@ from service.worker.wiring import ALL_WORKFLOWS, RATES, activities_by_queue
 from workflows.policies import COMPUTE, FHIR, IO, LOAD, STREAMS, WORKFLOWS
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=2)
-"""How late a cancellation reaches an activity at most; the default is a minute."""
+"""Maximum delay of a cancellation until it reaches an activity. The default is a minute."""
 
 
 def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
@@ -70,9 +70,9 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
 
 
 def _tuner(options: WorkerSettings, slots: int) -> WorkerTuner:
-    """How many activities of a queue run at once.
+    """The number of activities of a queue that run at once.
 
-    The slots stay the bound where the machine decides too: connections and threads are made for so many.
+    The slots are also the limit if the machine's load decides, since connections and threads are made for this number.
     """
     if options.tuner == "slots":
         return WorkerTuner.create_fixed(activity_slots=slots)
@@ -86,7 +86,7 @@ def _tuner(options: WorkerSettings, slots: int) -> WorkerTuner:
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, with what holds no state passed through.
+    """The sandbox. Modules without state are passed through.
 
     Contracts are the same classes inside and outside; policies and what all runs share would be executed anew for
     each run.

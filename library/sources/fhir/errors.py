@@ -131,7 +131,9 @@ class AnotherOrigin(FhirError):
 class PageLoops(FhirError):
     """The pages of a search are repeated, or too many of them are empty."""
 
-    default_advice = "The server's paging is at fault: try another page size, and report it to the operator of the server."
+    default_advice = (
+        "The server's paging is at fault: try another page size, and report it to the operator of the server."
+    )
 
 
 class SearchExpired(FhirError):

@@ -1,1 +1,1 @@
-"""Routes that serve every source; a source's own lie in its room."""
+"""Routes that serve every source. The routes of a source are in its room."""

@@ -17,7 +17,7 @@ from service.api.parameters import NO_NUL, Moment, Text
 from service.api.security import Caller, needs
 from service.sources import SCOPES
 
-# Not idempotent by key: its answer would have to be kept, and a token is kept nowhere.
+# No idempotency keys: the answer would have to be stored, and tokens must not be stored.
 router = APIRouter(prefix="/access", tags=["access"])
 
 

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/codec", tags=["codec"])
 
 DECODE = "/codec/decode"
 HISTORY_PAGE = 16 * 1024 * 1024
-"""Bytes of a page of a history at most, which the Web UI wants decoded."""
+"""Maximum bytes of one request of the Web UI: a page of a history."""
 
 _EXAMPLE = {"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJyb3dzIjogMX0="}
 

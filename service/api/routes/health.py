@@ -1,4 +1,4 @@
-"""`/health`: public, and says nothing but which part is missing."""
+"""`/health`: public, so it only names the missing parts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`/quarantine`: what was refused, and why."""
+"""`/quarantine`: refused rows with their reasons."""
 
 import json
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from service.api.security import Caller, needs
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
 
 _MOST_RAW = 100
-"""Items of a page with their raw forms, of up to 64 KB each."""
+"""Maximum number of items of a page with raw forms, which have up to 64 KB each."""
 
 Raw = Annotated[
     bool, Query(description="With the raw forms: needs `read:patients`, and is audited. At most 100 a page, no CSV.")
@@ -89,7 +89,7 @@ def _refuse_unless_seen(caller: Principal) -> None:
 
 
 async def _shown(api: Context, caller: Principal, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rejections with their raw forms as people can read them; which ones is in the audit first."""
+    """Rejections with readable raw forms. They are written to the audit first."""
     ids = [item["id"] for item in items]
     await api.audit.record(str(caller.token_id), "read_raw_rejections", "/quarantine", rejections=ids)
     return [queries.readable(item) for item in items]

@@ -1,4 +1,4 @@
-"""`/runs`: every run, with or without a worker up."""
+"""`/runs`: every run. The routes need no worker."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -84,7 +84,7 @@ async def follow_run(
         await asyncio.sleep(_LOOK_EVERY)
         # A terminated workflow does not update its row, and without a worker nothing else does: ask Temporal.
         read = as_stored if look % _LOOKS_UNTIL_ASKED else as_it_is
-        # FastAPI ends a stream that fails as if it were complete, so a look that fails is repeated.
+        # FastAPI ends a failed stream as if it were complete, so a failed query is retried.
         with suppress(asyncpg.PostgresError, *DISCONNECTED):
             found = await read(api, found.id, caller)
 

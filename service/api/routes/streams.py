@@ -1,4 +1,4 @@
-"""`/streams`: how far topics are in the warehouse and in the lake; pause, resume and rewind drains."""
+"""`/streams`: positions of topics in the warehouse and in the lake; pause, resume and rewind drains."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self

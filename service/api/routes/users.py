@@ -1,4 +1,4 @@
-"""`/access/users` and `/access/grants`: who posts records, and what."""
+"""`/access/users` and `/access/grants`: the users who post records, and their grants."""
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -19,7 +19,7 @@ from service.api.pages import After, Limit, listed
 from service.api.security import Caller, needs
 from service.sources import POSTING_APIS
 
-# Not idempotent by key: answers would have to be kept, and a token is kept nowhere.
+# No idempotency keys: the answer would have to be stored, and tokens must not be stored.
 router = APIRouter(prefix="/access", tags=["access"])
 ApiName = Annotated[str, InPath(), *one_of(POSTING_APIS)]
 Name = Annotated[str, InPath(pattern=f"^{NAME}$", examples=["st-elsewhere"])]

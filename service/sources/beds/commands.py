@@ -22,14 +22,14 @@ app = typer.Typer()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The result of one file.
 
     Attributes:
-        run: its run's id; empty where none was started.
-        rows: that its load brought, in all datasets.
+        run: the id of its run; empty if none was started.
+        rows: the number of rows of its load, in all datasets.
         current_edition: the edition that counted for its quarter when the run ended.
-        note: what the run says of that to people; empty where its own edition counts.
-        error: why not, with its type; empty where all went well.
+        note: a sentence about that edition; empty if it is the file's own.
+        error: the reason of a failure, with its type; else empty.
     """
 
     file: str
@@ -69,7 +69,7 @@ def workbook(
 
 
 async def ingest_workbooks(settings: Settings, paths: Sequence[Path | str], *, quiet: bool = False) -> list[Outcome]:
-    """Land and ingest files side by side, with a bar for each; a file that fails stops no other."""
+    """Land and ingest files at the same time, with a bar for each. A failed file does not stop the others."""
     return [outcome_of(each) for each in await _follow(settings, paths, quiet=quiet)]
 
 
@@ -86,7 +86,7 @@ def _wanted(source: Path | str, *, reload: bool) -> RunToStart:
 
 
 def outcome_of(followed: RunEnd) -> Outcome:
-    """What a closed run says of its file."""
+    """The result of a file, from its closed run."""
     finished = followed.run
     report = finished.report if finished else {}
     return Outcome(
@@ -112,7 +112,7 @@ def _number(value: object) -> int:
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
-    """A line for each file, and below them why those that failed did."""
+    """Print a line for each file, then the reasons of failed files."""
     lines = table("file", "result", "period end", "organisations>", "rows>", "warnings>")
     for outcome in outcomes:
         failed = outcome.state != RunState.COMPLETED

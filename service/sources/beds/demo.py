@@ -1,4 +1,4 @@
-"""Eight real workbooks, and what came of them beside what was published."""
+"""The demo of beds: eight published workbooks, and the loaded figures beside the published ones."""
 
 import csv
 
@@ -23,10 +23,10 @@ WORKBOOKS = (
     "Beds-Open-Overnight-Web_File-Q1-2020-21-Final-1.xlsx",
     "Beds-Open-Overnight-Web_File-Q3-2025-26.xlsx",
 )
-"""One of each layout since 2010."""
+"""One workbook of each layout since 2010."""
 
 _TOLERANCE = 0.01
-"""Beds: what sums of published fractions may differ by."""
+"""Beds by which sums of rounded figures may differ."""
 
 _TOTALS = """
 SELECT e.financial_year, e.quarter, count(*) AS organisations,
@@ -37,7 +37,7 @@ WHERE e.id = ANY ($1::uuid[]) GROUP BY e.id ORDER BY e.period_end
 
 
 async def demonstrate(settings: Settings) -> Demonstrated:
-    """Ingest the workbooks and show England's beds as found and as published."""
+    """Ingest the workbooks, and show the loaded and the published beds of England."""
     paths = [DATA / "kh03" / name for name in WORKBOOKS]
     if missing := [path for path in paths if not path.exists()]:
         raise ConfigurationError(
@@ -52,7 +52,7 @@ async def demonstrate(settings: Settings) -> Demonstrated:
 
 
 def look_at(settings: Settings, typed: Typed) -> LookAt:  # noqa: ARG001 - each source is asked the same
-    """What to look at next."""
+    """Commands and routes to try next."""
     workbooks = path_to_type(DATA / "kh03")
     return {
         "SQL": (
@@ -68,7 +68,7 @@ def look_at(settings: Settings, typed: Typed) -> LookAt:  # noqa: ARG001 - each 
 
 
 async def _compare(pool: Pool, editions: list[str]) -> bool:
-    """Print England's beds as summed from the rows beside the published totals; whether they agree."""
+    """Print the sums of England's beds beside the published totals; returns whether they agree."""
     with (DATA / "england-totals.csv").open(newline="") as file:
         published = {
             (row["financial_year"], row["quarter"]): row for row in csv.DictReader(file) if row["folder"] == "kh03"

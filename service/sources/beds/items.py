@@ -1,4 +1,4 @@
-"""What answers about beds hold, for the OpenAPI document: no row becomes one of these."""
+"""The items of answers about beds, for the OpenAPI document only."""
 
 from datetime import date, datetime
 from uuid import UUID

@@ -205,7 +205,7 @@ async def workbook(edition_id: UUID, api: ApiContext) -> StreamingResponse:
         content_type=_BYTES,
     )
     chunks = api.starter.store.stream(ref)
-    # Before the answer begins: once it has, a store that is away, or has lost the object, could only cut it off.
+    # Read before the answer begins. Later, a missing store or object could only cut the answer off.
     first = await anext(chunks, b"")
     suffix = _SUFFIXES.get(sniff(first), "")
     headers = {"Content-Disposition": f'attachment; filename="{edition_id}{suffix}"', "Content-Length": str(ref.size)}

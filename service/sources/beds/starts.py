@@ -1,4 +1,4 @@
-"""Starting the runs of workbooks: no run without a stored object, or a URL that may be asked."""
+"""Starts the runs of workbooks. A run needs a stored object or an allowed URL."""
 
 import hashlib
 from functools import partial
@@ -23,10 +23,10 @@ EXCEL = {
 
 
 def workbook_guard(settings: Settings) -> Guard:
-    """What may be downloaded as a workbook.
+    """The rules of downloads of workbooks.
 
     Raises:
-        ConfigurationError: a host, origin or proxy of the settings cannot be one.
+        ConfigurationError: a host, origin or proxy of the settings is not valid.
     """
     return download_guard(settings, max_bytes=settings.workbook.max_bytes)
 
@@ -35,7 +35,7 @@ async def land_workbook(starter: Starter, path: Path, *, progress: Progress = la
     """Store a workbook's bytes.
 
     Raises:
-        WorkbookTooLarge: it has more bytes than a workbook may have; nothing was stored.
+        WorkbookTooLarge: the file is larger than the limit; nothing was stored.
     """
     if (size := path.stat().st_size) > (limit := starter.settings.workbook.max_bytes):
         raise WorkbookTooLarge(f"The file has {size:,} bytes; {limit:,} are allowed.")
@@ -44,13 +44,13 @@ async def land_workbook(starter: Starter, path: Path, *, progress: Progress = la
 
 
 async def ingest_workbook(starter: Starter, workbook: ObjectRef, *, subject: str, reload: bool = False) -> RunHandle:
-    """Start the run of a landed workbook, or join the one that is open.
+    """Start the run of a landed workbook, or join the open run.
 
     Args:
         starter: starts it.
         workbook: the landed bytes; their sha256 is the run's business identity.
-        subject: the file's name, for people; it is kept in `ingest.run` and stays out of Temporal.
-        reload: load it once more although the ledger has it.
+        subject: the file's name, for people. It is stored in `ingest.run`, and not sent to Temporal.
+        reload: load it once more although it is in the ledger.
     """
     number = await ledger.next_reload(starter.pool, workbook_identity(workbook)) if reload else 0
     return await starter.start(
@@ -64,10 +64,10 @@ async def ingest_workbook(starter: Starter, workbook: ObjectRef, *, subject: str
 
 
 async def ingest_workbook_from(starter: Starter, url: str) -> RunHandle:
-    """Start the run of a workbook that is to be downloaded, or join the one that is open.
+    """Start the run of a workbook to download, or join the open run.
 
     Raises:
-        UrlNotAllowed: the URL itself shows that it must not be asked for.
+        UrlNotAllowed: the rules of downloads do not allow the URL.
     """
     check_url(url, workbook_guard(starter.settings))
     return await starter.start(

@@ -1,4 +1,4 @@
-"""What the beds source brings to a worker."""
+"""The beds source's part of a worker."""
 
 from activities.beds import WorkbookActivities
 from library.sources.beds.catalogue import current_edition

@@ -30,7 +30,7 @@ app = typer.Typer()
 
 _DATASETS = ("fhir.patient", "fhir.observation")
 _TYPES = 5
-"""Types of resources that are named of those that were passed over."""
+"""Maximum number of types of skipped resources to name."""
 
 Server = Annotated[str | None, typer.Option(help="A FHIR server of the settings.", show_default=False)]
 
@@ -100,7 +100,7 @@ def _follow(wanted: Sequence[RunToStart], *, as_json: bool) -> None:
 
 
 async def _patient_unknown(settings: Settings, followed: Sequence[RunEnd]) -> str:
-    """Counted once all have ended: each by itself may have ended before the file that holds its patients."""
+    """Count these after all runs have ended, since patients may be in a file that is loaded later."""
     runs = [each.run for each in followed if each.run]
     try:
         async with open_warehouse(settings) as pool:
@@ -112,7 +112,7 @@ async def _patient_unknown(settings: Settings, followed: Sequence[RunEnd]) -> st
 
 
 def show(followed: Sequence[RunEnd]) -> None:
-    """A line for each run, and below them why those that failed did."""
+    """Print a line for each run, then the reasons of failed runs."""
     lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
     for each in followed:
         state = each.run.state if each.run else RunState.FAILED
@@ -136,7 +136,7 @@ def show(followed: Sequence[RunEnd]) -> None:
 
 
 def _passed_over(followed: RunEnd) -> str:
-    """What a file held that is neither a patient nor an observation; empty where there is nothing to tell."""
+    """The skipped resources of a file, as a text; empty if there are none."""
     report = followed.run.report if followed.run else {}
     skipped = report.get("skipped")
     if isinstance(skipped, dict) and skipped:
@@ -145,18 +145,18 @@ def _passed_over(followed: RunEnd) -> str:
         further = len(most) - _TYPES
         more = f" and {further} more type{'s' if further > 1 else ''}" if further > 0 else ""
         return f"passed over, since they are neither patients nor observations: {told}{more}."
-    # Of an export that was loaded before, the counts hold nothing either: only lines and files tell that it is empty.
+    # An export that was loaded before has no counts either. Only its lines and files show that it is empty.
     is_empty = 0 in (report.get("lines"), report.get("files"))
     return "holds no patient and no observation." if is_empty else ""
 
 
 def _source(run: Run) -> str:
-    """The run whose loads the figures are about: this one, or an earlier one."""
+    """The run that the figures belong to: this one, or an earlier one."""
     return str(run.report.get(FIGURES_OF, run.id))
 
 
 def _rows(followed: RunEnd, dataset: str, *kinds: str) -> int:
-    """Rows of a dataset (of patients and observations together, where none is named), by what became of them."""
+    """The counts of a dataset, or of patients and observations together if none is named."""
     counts = followed.run.counts if followed.run else {}
     found = (counts.get(name) for name in ([dataset] if dataset else _DATASETS))
     return sum(int(str(each.get(kind, 0))) for each in found if isinstance(each, dict) for kind in kinds)

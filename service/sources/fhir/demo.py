@@ -1,4 +1,4 @@
-"""The patients of a zip code from the sandbox, and what came of them beside what it has."""
+"""The demo of fhir: the patients of a zip code, as loaded and as the sandbox has them."""
 
 import json
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ class SandboxSilent(WardflowError):
 
 
 async def demonstrate(settings: Settings) -> Demonstrated:
-    """Import a zip code and show what was found beside what the server has."""
+    """Import a zip code, and show the loaded numbers beside those of the server."""
     base = settings.fhir.sandbox_url
     if base is None:
         out.print("No patients: the stack runs without its FHIR sandbox (WARDFLOW_STACK__FHIR_SANDBOX).")
@@ -50,7 +50,7 @@ async def demonstrate(settings: Settings) -> Demonstrated:
 
 
 def look_at(settings: Settings, typed: Typed) -> LookAt:
-    """What to look at next."""
+    """Commands and routes to try next."""
     if settings.fhir.sandbox_url is None:
         return {}
     return {
@@ -64,7 +64,7 @@ def look_at(settings: Settings, typed: Typed) -> LookAt:
 
 
 async def _served(base: str) -> tuple[int, int]:
-    """How many patients of the zip code the server has, and how many observations of theirs; asked of it directly."""
+    """Ask the server for the numbers of the zip code's patients and of their observations."""
     try:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
             patients = await _found(client, f"{base}/Patient?address-postalcode={ZIPCODE}&_count={_A_PAGE}")

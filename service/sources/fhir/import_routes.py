@@ -128,7 +128,7 @@ async def import_bulk(request: Request, response: Response, api: ApiContext, cal
     """Load NDJSON of patients and observations: a file that is uploaded, or an export that is downloaded."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        # Only here, after the caller is known, is the body read; the route's limit ends it while it streams in.
+        # The body is read only after the caller was authenticated, up to the route's limit.
         async with request.form(max_files=1, max_fields=10) as form:
             handle = await _upload(api, form)
     elif kind == "application/json":

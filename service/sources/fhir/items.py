@@ -1,4 +1,4 @@
-"""What answers about patients hold, for the OpenAPI document: Postgres writes the rows as JSON."""
+"""The items of answers about patients, for the OpenAPI document only. Postgres writes the rows as JSON."""
 
 from datetime import datetime
 from typing import Any, Literal

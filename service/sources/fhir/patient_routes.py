@@ -1,4 +1,4 @@
-"""`/zipcodes`, `/patients`, `/observations`: what was read from FHIR servers and files."""
+"""`/zipcodes`, `/patients`, `/observations`: data from FHIR servers and files."""
 
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ router = APIRouter(tags=["patients"])
 
 
 class OnSeveralServers(ApiError):
-    """An id that is not one patient's alone."""
+    """Patients of several servers have this id."""
 
     status = HTTPStatus.CONFLICT
     default_advice = "Say which server's, by the parameter `server`."
@@ -196,11 +196,11 @@ async def observations(
 
 
 async def _server_of_patient(api: Context, patient_id: str, server: str | None) -> str:
-    """The one server that has the patient, or the one that is asked for.
+    """The only server that has the patient, or the requested one.
 
     Raises:
-        NotFound: none has, or not this one.
-        OnSeveralServers: several have, and none was named.
+        NotFound: no server has the patient, or the requested one does not.
+        OnSeveralServers: several servers have it, and the request names none.
     """
     servers = await queries.servers_of_patient(api.reader, patient_id)
     candidates = servers if server is None else tuple(each for each in servers if each == server)

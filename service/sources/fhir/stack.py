@@ -14,7 +14,7 @@ NAME = "fhir_sandbox"
 
 
 def parts(settings: Settings) -> Mapping[str, MakeOwn]:
-    """What the settings want of it, by name."""
+    """The parts that the settings request, by name."""
     return {NAME: make} if settings.stack.fhir_sandbox else {}
 
 

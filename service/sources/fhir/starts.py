@@ -1,4 +1,4 @@
-"""Starting the imports of zip codes, NDJSON files and exports."""
+"""Starts the imports of zip codes, NDJSON files and exports."""
 
 import hashlib
 import math
@@ -26,19 +26,19 @@ from service.starts import RunHandle, Starter
 
 
 def file_guard(settings: Settings) -> Guard:
-    """What may be downloaded as a file of an export: larger than other downloads, and slower.
+    """The rules of downloads of an export's files, which are larger and slower than other downloads.
 
     Raises:
-        ConfigurationError: a host, origin or proxy of the settings cannot be one.
+        ConfigurationError: a host, origin or proxy of the settings is not valid.
     """
     return download_guard(settings, max_bytes=settings.fhir.max_file_bytes, deadline=FILES_MAY_TAKE)
 
 
 def checked_zipcode(settings: FhirSettings, text: str, field: str = "zipcode") -> str:
-    """Return the text if it is a zip code, as the settings say what one looks like.
+    """Return the text if it is a zip code, as the settings define it.
 
     Raises:
-        InvalidZipcode: it is none.
+        InvalidZipcode: it is not a zip code.
     """
     if not re.fullmatch(settings.zipcode, text):
         place = "" if field == "zipcode" else f"{field}: "
@@ -47,15 +47,15 @@ def checked_zipcode(settings: FhirSettings, text: str, field: str = "zipcode") -
 
 
 async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None = None) -> RunHandle:
-    """Start the import of a zip code's patients and observations, or join the one that is open.
+    """Start the import of a zip code's patients and observations, or join the open run.
 
     Args:
         starter: starts it.
-        zipcode: as patients' addresses have it.
-        server: a FHIR server of the settings; unless given, the default one.
+        zipcode: the zip code, as in patients' addresses.
+        server: a FHIR server of the settings; `None`: the default server.
 
     Raises:
-        InvalidZipcode: it is none.
+        InvalidZipcode: it is not a zip code.
         UnknownServer: there is none of this name.
     """
     fhir = starter.settings.fhir
@@ -75,13 +75,13 @@ async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None =
 
 
 async def land_fhir(starter: Starter, path: Path, *, progress: Progress = lambda _: None) -> ObjectRef:
-    """Store the lines of an NDJSON file, plain or gzip: what is stored, and loaded once, are the lines.
+    """Store an NDJSON file, plain or gzip. It is stored uncompressed.
 
-    It counts as landed when it was begun to be sent, though its bytes may have been here before.
+    It counts as landed when the upload began, even if its bytes had been stored before.
 
     Raises:
-        PageTooLarge: it has more bytes than a file may have; nothing was stored.
-        FileDamaged: it is compressed, and damaged.
+        PageTooLarge: the file is larger than the limit; nothing was stored.
+        FileDamaged: its compression is damaged.
     """
     limit, began = starter.settings.fhir.max_file_bytes, datetime.now(UTC)
     landed = await starter.land(partial(land_ndjson, starter.store, SOURCE, path, limit), progress)
@@ -91,14 +91,14 @@ async def land_fhir(starter: Starter, path: Path, *, progress: Progress = lambda
 async def import_fhir(
     starter: Starter, landed: ObjectRef, *, subject: str, server: str | None = None, reload: bool = False
 ) -> RunHandle:
-    """Start the import of a landed NDJSON file, or join the one that is open.
+    """Start the import of a landed NDJSON file, or join the open run.
 
     Args:
         starter: starts it.
         landed: the file's bytes.
-        subject: the file's name, for people; it stays out of Temporal.
-        server: whose patients these are; unless given, their server is `file`.
-        reload: load it once more although the ledger has it.
+        subject: the file's name, for people. It is not sent to Temporal.
+        server: the server of the patients; `None`: `file`.
+        reload: load it once more although it is in the ledger.
 
     Raises:
         UnknownServer: there is none of this name.
@@ -119,15 +119,15 @@ async def import_fhir(
 
 
 async def import_fhir_from(starter: Starter, url: str, *, server: str | None = None) -> RunHandle:
-    """Start the import of an export, or join the one that is open.
+    """Start the import of an export, or join the open run.
 
     Args:
         starter: starts it.
-        url: `$export` at a server of the settings, an export's manifest or state, or an NDJSON file.
-        server: whose patients these are; unless given, the server of the settings that the URL leads to, or `file`.
+        url: `$export` at a server of the settings, an export's manifest or status, or an NDJSON file.
+        server: the server of the patients; `None`: the server of the settings with this URL, or else `file`.
 
     Raises:
-        UrlNotAllowed: the URL itself shows that it must not be asked for.
+        UrlNotAllowed: the rules of downloads do not allow the URL.
         UnknownServer: there is none of this name.
     """
     fhir = starter.settings.fhir

@@ -1,4 +1,4 @@
-"""What the FHIR source brings to a worker."""
+"""The FHIR source's part of a worker."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,7 +24,7 @@ def _activities(resources: Resources) -> ByQueue:
     resources.at_end(clients.close)
     pages = FhirActivities(resources.store, resources.runs, clients, imports)
     files = FhirFileActivities(resources.stager, clients, file_guard(settings))
-    # Loads that stage never wait for the readers of files.
+    # These loads also stage, so they must not wait for the readers of files.
     stager = replace(resources.stager, threads=ThreadPoolExecutor(settings.worker.load_slots, "stage-page"))
     imported = FhirImportActivities(imports, stager, resources.loads, settings.fhir)
     return {

@@ -82,7 +82,7 @@ def records(
             finally:
                 with waiting_for(postgres_server(settings), "the users of the clinics are disabled"):
                     await clinics.close()
-            if not as_json:  # before all has been looked up, which takes its time
+            if not as_json:  # print this first, since the check takes some time
                 show(played)
             return played, await verified(settings, pool, played, began, within=within) if check else []
 
@@ -97,7 +97,7 @@ def records(
 async def verified(
     settings: Settings, pool: Pool, played: SimulationResult, since: datetime, *, within: float
 ) -> list[Verdict]:
-    """Look into the warehouse and into the lake."""
+    """Check the warehouse and the lake."""
     lake = in_lake(lake_storage(settings), topics(settings), since)
     what = "the accepted records to be in the {}"
     with waiting_for(what.format("warehouse"), seconds=within):
@@ -107,7 +107,7 @@ async def verified(
 
 
 def told(played: SimulationResult, verdicts: Sequence[Verdict]) -> dict[str, object]:
-    """What was posted, answered and found, for scripts; status 0: no answer."""
+    """The posts, the answers and the stored records, for scripts; status 0: no answer."""
     return {
         "posts": sum(played.counts.values()),
         "seconds": played.seconds,
@@ -122,7 +122,7 @@ def told(played: SimulationResult, verdicts: Sequence[Verdict]) -> dict[str, obj
 
 
 def show(played: SimulationResult) -> None:
-    """What was posted, and the answers."""
+    """Print the posts and the answers."""
     lines = table("posted", "outcome", "status>", "records>")
     for (kind, outcome, status), count in sorted(played.counts.items()):
         lines.add_row(str(kind), str(outcome), str(status or "none"), f"{count:,}")
@@ -136,7 +136,7 @@ def show(played: SimulationResult) -> None:
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """What is there."""
+    """Print the stored records."""
     lines = table("place", "found>", "missing>", "wrong>", "doubled>", "all there after>", "")
     for each in verdicts:
         mark = DONE if each.holds else FAILED

@@ -1,4 +1,4 @@
-"""Records that clinics post, each that was accepted queryable a moment later."""
+"""The demo of records: clinics post, and accepted records are queryable a moment later."""
 
 import httpx
 
@@ -17,7 +17,7 @@ _WITHIN = 30.0
 
 
 async def demonstrate(settings: Settings) -> Demonstrated:
-    """Post, drain, and look whether all is as the clinics were told."""
+    """Post records, drain them, and compare the stored rows with the answers."""
     if not settings.kafka.enabled:
         out.print("Records were left out: Kafka is turned off (WARDFLOW_KAFKA__ENABLED=false).")
         return Demonstrated(agrees=True)
@@ -41,7 +41,7 @@ async def demonstrate(settings: Settings) -> Demonstrated:
 
 
 def look_at(settings: Settings, typed: Typed) -> LookAt:
-    """What to look at next."""
+    """Commands and routes to try next."""
     if not settings.kafka.enabled:
         return {}
     return {

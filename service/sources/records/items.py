@@ -1,4 +1,4 @@
-"""What answers about records hold, for the OpenAPI document: Postgres writes the rows as JSON."""
+"""The items of answers about records, for the OpenAPI document only. Postgres writes the rows as JSON."""
 
 from datetime import datetime
 from uuid import UUID

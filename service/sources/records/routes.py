@@ -1,4 +1,4 @@
-"""`/records`: what was posted, as the warehouse has it."""
+"""`/records`: posted records, as they are in the warehouse."""
 
 import json
 from typing import Annotated

@@ -11,7 +11,7 @@ from service.posts import PostingApi
 
 
 def topics(settings: Settings) -> dict[Api, str]:
-    """The topic that each of the APIs posts to, by its name in the cluster."""
+    """The topic of each API, by its name in the cluster."""
     kafka = settings.kafka
     return {
         Api.PATIENT: kafka.patient_topic,
@@ -21,12 +21,12 @@ def topics(settings: Settings) -> dict[Api, str]:
 
 
 def feeds(settings: Settings) -> tuple[Feed, ...]:
-    """What each topic feeds."""
+    """The feeds of the topics."""
     return feeds_of_topics(topics(settings))
 
 
 def _patient_of(api: Api) -> Callable[[bytes], bytes]:
-    """Read a record's key, its patient: what concerns one patient stays in order."""
+    """The key of a record: its patient. So the records of one patient stay in order."""
     read = KINDS[api].read
 
     def key(value: bytes) -> bytes:
