@@ -38,7 +38,7 @@ from config.servers import (
     PostgresSettings,
     TemporalSettings,
 )
-from config.stack_file import SERVERS
+from config.stack_file import SERVERS, is_without_kafka
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
 
@@ -176,7 +176,7 @@ class _StackFileSource(_DependentSource):
             # If a setting has a server's address, take nothing of that server from the file: it would not match.
             if server.part in stack and not self._earlier_value(server.section, server.address):
                 found[server.section] = server.in_settings(stack)
-        if self._kafka_is_turned_off(stack):
+        if self._turns_kafka_off(stack):
             found["kafka"] = {"enabled": False}
         if "api" in stack and not self._earlier_value("api", "url"):
             found["api"] = {"url": stack["api"]["url"]}
@@ -184,8 +184,7 @@ class _StackFileSource(_DependentSource):
             found["fhir"] = sandbox
         return found
 
-    def _kafka_is_turned_off(self, stack: dict[str, Any]) -> bool:
+    def _turns_kafka_off(self, stack: dict[str, Any]) -> bool:
         """Whether the running stack has Kafka turned off, and no setting turns it on."""
-        is_up = stack.get("wardflow", {}).get("state") == "running"  # before that, the file is not complete
         set_values = (self._earlier_value("kafka", "enabled"), self._earlier_value("kafka", "bootstrap_servers"))
-        return is_up and "kafka" not in stack and set_values == (None, None)
+        return is_without_kafka(stack) and set_values == (None, None)

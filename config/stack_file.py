@@ -66,3 +66,9 @@ SERVERS = (
 def plain(value: Any) -> Any:  # noqa: ANN401 - a setting of whatever type
     """The text of a secret; any other value unchanged."""
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def is_without_kafka(stack: Mapping[str, Any]) -> bool:
+    """Whether a complete `stack.json` says that the stack runs with Kafka turned off."""
+    is_complete = stack.get("wardflow", {}).get("state") == "running"
+    return is_complete and "kafka" not in stack

@@ -1,4 +1,4 @@
-"""Time-outs, retries and task queues of all activities. Without a policy, Temporal would retry forever."""
+"""Task queues, and the time-outs and retries of activities. Without a policy, Temporal would retry forever."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,11 +62,6 @@ BOOKKEEPING: dict[str, Any] = {
 """Options of the local activities that write a row of `ingest.run`. A task of their own would cost a fifth of a
 workbook's run. They are retried for a day, so that a run is closed even if Postgres was away for hours."""
 
-IMPORT_BOOKS = ActivityPolicy(
-    queue=IO, attempt=timedelta(minutes=30), overall=timedelta(days=1), heartbeat=timedelta(seconds=30)
-)
-"""Plan and sum up an import in Postgres. Sends timed heartbeats."""
-
 DOWNLOAD = ActivityPolicy(
     queue=IO,
     attempt=timedelta(minutes=15),
@@ -91,33 +86,6 @@ LOAD_STAGED = ActivityPolicy(
     heartbeat=timedelta(seconds=30),
 )
 """COPY and MERGE. Sends a heartbeat with every chunk, and while Postgres works."""
-
-FETCH = ActivityPolicy(
-    queue=FHIR,
-    attempt=timedelta(minutes=10),
-    overall=timedelta(hours=6),
-    heartbeat=timedelta(seconds=20),
-    longest_retry=timedelta(minutes=1),
-)
-"""Fetch a page of a search. A call has its own time limit. Servers may state when to retry; retries last hours."""
-
-EXPORT = ActivityPolicy(
-    queue=FHIR,
-    attempt=timedelta(minutes=10),
-    overall=timedelta(hours=24),
-    heartbeat=timedelta(seconds=20),
-    longest_retry=timedelta(minutes=1),
-)
-"""Ask whether an export is ready. Large ones take hours."""
-
-EXPORTED_FILE = ActivityPolicy(
-    queue=FHIR,
-    attempt=timedelta(hours=1),
-    overall=timedelta(hours=6),
-    heartbeat=timedelta(minutes=2),
-    attempts=12,
-)
-"""Download a file of an export."""
 
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Runs once a minute, so a failure is not retried: the next run tries again."""

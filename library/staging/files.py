@@ -96,7 +96,7 @@ class Staging:
             Whether the row was staged.
         """
         if type(row) is not dataset.row:
-            raise _wrong_type(dataset, row)
+            raise _wrong_type(dataset, type(row))
         return self._add(dataset, row, line=line, parent=parent, raw=raw)
 
     def _add(self, dataset: Dataset, row: Sequence[object], *, line: int, parent: int | None, raw: bytes = b"") -> bool:
@@ -128,7 +128,7 @@ class Staging:
             parent: the line of the parent's row, for children of one parent.
         """
         if type(columns) is not dataset.row:
-            raise _wrong_type(dataset, columns)
+            raise _wrong_type(dataset, type(columns))
         file, _, encoders = self._writers[dataset.name]
         try:
             encoded = [
@@ -144,16 +144,31 @@ class Staging:
         self.rows[dataset.name] += len(lines)
         return True
 
-    def add_cells(self, dataset: Dataset, cells: NamedTuple, *, line: int, parent: int | None = None) -> None:
+    def add_cells(
+        self,
+        dataset: Dataset,
+        row: type[NamedTuple],
+        cells: Sequence[Cell],
+        *,
+        line: int,
+        parent: int | None = None,
+    ) -> None:
         """Stage a row whose cells are encoded already. The reader is responsible for correct cells.
 
         This is for readers of many wide rows, whose decoder has already checked types, UTF-8 and finite numbers.
         Encoding each cell again would take half of their time.
+
+        Args:
+            dataset: the dataset of the row.
+            row: the dataset's `row`; the cells have its order.
+            cells: one for each column.
+            line: see `add`.
+            parent: see `add`.
         """
+        if row is not dataset.row:
+            raise _wrong_type(dataset, row)
         _, writer, encoders = self._writers[dataset.name]
-        if type(cells) is not dataset.row:
-            raise _wrong_type(dataset, cells)
-        if len(cells) != len(encoders):  # `unchecked` does not count the cells
+        if len(cells) != len(encoders):
             raise ValueError(f"{dataset.name} has {len(encoders)} staged columns, not {len(cells)}")
         self.rows[dataset.name] += 1
         writer.writerow((line, *cells) if dataset.parent is None else (line, parent, *cells))
@@ -171,8 +186,8 @@ class Staging:
         return self._stack.enter_context((self._folder / name).open("w", encoding="utf-8", newline=""))
 
 
-def _wrong_type(dataset: Dataset, row: object) -> TypeError:
-    return TypeError(f"{dataset.name}: a row must be a {dataset.row.__name__}, not a {type(row).__name__}")
+def _wrong_type(dataset: Dataset, row: type) -> TypeError:
+    return TypeError(f"{dataset.name}: a row must be a {dataset.row.__name__}, not a {row.__name__}")
 
 
 class _CellRefused(ValueError):

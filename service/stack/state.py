@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from config.settings import Settings
-from config.stack_file import SERVERS, plain
+from config.stack_file import SERVERS, is_without_kafka, plain
 from service.stack.files import read_json, write_json
 from service.stack.part import Entry
 
@@ -71,8 +71,9 @@ def without_stale_addresses(settings: Settings, stale: State) -> Settings:
         if had == server.in_settings(stale).get(server.address):
             section = getattr(fresh, server.section)
             changed[server.section] = {name: getattr(section, name) for name in server.settings}
-    is_off_by_file = not settings.kafka.enabled and "kafka" not in stale and bool(stale)
-    if is_off_by_file:  # Kafka may have been turned off for the killed stack only
+    if not settings.kafka.enabled and is_without_kafka(
+        stale
+    ):  # Kafka may have been turned off for the killed stack only
         changed["kafka"] = changed.get("kafka", {}) | {"enabled": fresh.kafka.enabled}
     return _changed(settings, changed)
 

@@ -30,6 +30,7 @@ from library.warehouse.loader import Loader
 from library.warehouse.stream_loader import StreamLoader
 from service.worker import workers
 from workflows import policies
+from workflows.fhir import policies as of_fhir
 
 type Point = Literal["staging", "copy", "checked", "merged", "committed"]
 """`copy`: a COPY has got its first rows and waits for more; `merged`: only the commit is missing; `committed`: only the
@@ -107,12 +108,13 @@ def shorten_timeouts() -> None:
         "DRAIN": replace(policies.DRAIN, heartbeat=HEARTBEAT),
         "ARCHIVE": replace(policies.ARCHIVE, heartbeat=timedelta(seconds=10)),
         "STAGE": replace(policies.STAGE, heartbeat=timedelta(seconds=10)),
-        "FETCH": replace(policies.FETCH, heartbeat=HEARTBEAT),
         "BOOKKEEPING": policies.BOOKKEEPING | {"start_to_close_timeout": timedelta(seconds=5)},
     }.items():
         patch.object(policies, name, changed).start()
-    # Workflows see the changed policies only if the sandbox does not import the module anew.
-    passed = SandboxRestrictions.default.with_passthrough_modules("library.contracts", "workflows.policies")
+    patch.object(of_fhir, "FETCH", replace(of_fhir.FETCH, heartbeat=HEARTBEAT)).start()
+    # Workflows see the changed policies only if the sandbox does not import the modules anew.
+    shortened = (policies.__name__, of_fhir.__name__)
+    passed = SandboxRestrictions.default.with_passthrough_modules("library.contracts", *shortened)
     patch.object(workers, "workflow_runner", lambda: SandboxedWorkflowRunner(restrictions=passed)).start()
     quick = partial(Worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1))
     patch.object(workers, "Worker", quick).start()

@@ -2,7 +2,8 @@
 
 from temporalio import workflow
 
-from workflows.policies import EXPORT, EXPORTED_FILE, FETCH, IMPORT_BOOKS, STAGE
+from workflows.fhir.policies import EXPORT, EXPORTED_FILE, FETCH, IMPORT_BOOKS
+from workflows.policies import STAGE
 from workflows.runs import act, gather_or_cancel, loaded, recorded
 
 with workflow.unsafe.imports_passed_through():

@@ -7,7 +7,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from workflows.policies import FETCH, LOAD_STAGED
+from workflows.fhir.policies import FETCH
+from workflows.policies import LOAD_STAGED
 from workflows.runs import act, described, gather_or_cancel
 
 with workflow.unsafe.imports_passed_through():

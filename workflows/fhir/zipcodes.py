@@ -5,8 +5,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from workflows.fhir.policies import IMPORT_BOOKS
 from workflows.fhir.searches import SearchWindow, history_is_long
-from workflows.policies import IMPORT_BOOKS
 from workflows.runs import act, gather_or_cancel, recorded
 
 with workflow.unsafe.imports_passed_through():

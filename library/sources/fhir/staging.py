@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -21,7 +21,8 @@ from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
-from library.staging.files import Staging
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
+from library.staging.files import Cell, Staging
 
 READER_VERSION = 2
 """Raised whenever the rows that come out of the same bytes change."""
@@ -178,28 +179,30 @@ class _Reader:
         may_hold_nul = line.find(b"\\u0000") >= 0  # the only way in JSON; `in` takes 0.4 µs more
         try:
             if isinstance(resource, Patient):
-                self._write(PATIENT, patient_cells(resource, self._source), number, checked=may_hold_nul)
+                self._write(PATIENT, PatientRow, patient_cells(resource, self._source), number, checked=may_hold_nul)
                 return
             observation = self._observations.cells(resource)
             components = component_cells(resource, self._source) if resource.component else []
             for component in components if may_hold_nul else ():
                 _refuse_nul(OBSERVATION_COMPONENT, component)
-            self._write(OBSERVATION, observation, number, checked=may_hold_nul)
+            self._write(OBSERVATION, ObservationRow, observation, number, checked=may_hold_nul)
         except Exception as error:  # noqa: BLE001 - see `_reason`
             self._refuse(_dataset_of(resource), number, line, _reason(error))
             return
         for component in components:
-            self._staging.add_cells(OBSERVATION_COMPONENT, component, line=number, parent=number)
+            self._staging.add_cells(OBSERVATION_COMPONENT, ComponentRow, component, line=number, parent=number)
 
     def _refuse(self, dataset: Dataset, number: int, line: bytes | None, reason: str) -> None:
         if self._staging.refused == MOST_REFUSED:
             raise NotResources(f"More than {MOST_REFUSED:,} lines of the file cannot be read.")
         self._staging.refuse(dataset, [reason], line=number, raw=line)
 
-    def _write(self, dataset: Dataset, cells: NamedTuple, number: int, *, checked: bool) -> None:
+    def _write(
+        self, dataset: Dataset, row: type[NamedTuple], cells: Sequence[Cell], number: int, *, checked: bool
+    ) -> None:
         if checked:
             _refuse_nul(dataset, cells)
-        self._staging.add_cells(dataset, cells, line=number)
+        self._staging.add_cells(dataset, row, cells, line=number)
 
     def _is_of_another_type(self, line: bytes) -> bool:
         """Whether a resource is neither a patient nor an observation. If so, it is counted."""
@@ -256,7 +259,7 @@ def _reason(error: Exception) -> str:
             return f"the reader failed on it ({type(error).__name__})"
 
 
-def _refuse_nul(dataset: Dataset, cells: NamedTuple) -> None:
+def _refuse_nul(dataset: Dataset, cells: Sequence[Cell]) -> None:
     for column, cell in zip(dataset.columns, cells, strict=True):
         if isinstance(cell, str) and "\0" in cell:
             raise Unreadable(column.name, "holds a NUL character")

@@ -75,3 +75,12 @@ def test_the_row_of_a_stream_names_the_columns_of_the_record_alone() -> None:
 def test_a_row_of_another_dataset_is_refused(tmp_path: Path) -> None:
     with Staging(tmp_path, [BED]) as staging, pytest.raises(TypeError, match="must be a BedRow, not a WardRow"):
         staging.add(BED, WardRow("W1", None, 1), line=1)
+
+
+def test_cells_in_the_order_of_another_row_or_too_few_of_them_are_refused(tmp_path: Path) -> None:
+    with Staging(tmp_path, [BED]) as staging:
+        with pytest.raises(TypeError, match="must be a BedRow, not a WardRow"):
+            staging.add_cells(BED, WardRow, ["W1", 1, None], line=1)
+        with pytest.raises(ValueError, match="has 3 staged columns, not 2"):
+            staging.add_cells(BED, BedRow, ["W1", 1], line=1)
+        assert staging.rows[BED.name] == 0
