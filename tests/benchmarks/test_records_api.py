@@ -37,7 +37,7 @@ LIST = 1_000
 
 @dataclass(frozen=True)
 class Target:
-    """Where to post, and as whom."""
+    """The address and the credentials for posts."""
 
     url: str
     path: str

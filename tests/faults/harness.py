@@ -308,7 +308,7 @@ class Ward:
         return row[0], row[1]
 
     async def versions(self) -> list[tuple[str, ...]]:
-        """Which version of each row is stored: whoever writes a row, even with the same values, changes it."""
+        """The stored version of each row (`xmin`). Every write of a row changes it, even with equal values."""
         found = []
         for table in (*TABLES, "ingest.load"):
             rows = await self.pool.fetch(f"SELECT xmin::text, ctid::text FROM {table} ORDER BY ctid")

@@ -152,7 +152,7 @@ async def test_a_terminated_run_is_closed_as_abandoned_by_the_upkeep(workers: Wo
     assert run.error is not None
     assert (run.state, run.error.type) == (RunState.FAILED, "Abandoned")
     assert await close_abandoned(ward) == 0
-    await worker.loads(1)  # its heartbeat told it: the load was given up although nobody let it go on
+    await worker.loads(1)  # a heartbeat told the worker that the workflow has ended, so it gave the load up
     await assert_nothing_loaded(ward)
 
 

@@ -99,7 +99,7 @@ async def test_a_run_that_temporal_has_lost_is_started_again(
     async def start(starter: Starter, bar: Bar) -> RunHandle:
         landed = await bar.land(KH03[0], partial(land_workbook, starter))
         handles.append(await ingest_workbook(starter, landed, subject="lost", reload=bool(handles)))
-        if len(handles) == 1:  # of this one nobody will ever know
+        if len(handles) == 1:  # the command never learns about this run
             await handles[0].result()
             return starter.client.get_workflow_handle(
                 "lost", first_execution_run_id="00000000-0000-7000-8000-000000000000"

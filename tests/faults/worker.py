@@ -102,7 +102,7 @@ def serve(queues: Sequence[str]) -> None:
 
 
 def shorten_timeouts() -> None:
-    """Let lost attempts be noticed within seconds; how often, in what order and by whom they are repeated stays."""
+    """Shorten time-outs, so that lost attempts are noticed within seconds. Retries stay as they are."""
     for name, changed in {
         "LOAD_STAGED": replace(policies.LOAD_STAGED, heartbeat=HEARTBEAT),
         "DRAIN": replace(policies.DRAIN, heartbeat=HEARTBEAT),

@@ -136,7 +136,7 @@ def run_program(shell: Shell, before: str, program: Command, scratch: Path) -> P
 
 
 def shows_its_failure(following: list[Command]) -> bool:
-    """Whether the page goes on with the exit code of a command that failed."""
+    """Whether the page uses the exit code of a failed command."""
     return bool(following) and following[0].text == "echo $?" and following[0].answer not in (None, "", "0")
 
 

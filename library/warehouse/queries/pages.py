@@ -42,7 +42,7 @@ class Query:
     """A query whose rows can be paged.
 
     Attributes:
-        select: SQL without ORDER BY, of which a page is a part. It should read only what the page's rows need.
+        select: SQL without ORDER BY. A page is a part of its rows, so it should not join more than they need.
         columns: the columns of the items.
         arguments: the arguments of the SQL's parameters.
         order: the columns by which rows are sorted. Together they are unique and never null.

@@ -1,4 +1,4 @@
-"""Slow readers of CSV keep nobody from reading pages."""
+"""Slow downloads of CSV do not block pages."""
 
 import asyncio
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from tests.faults.harness import until_async
 from tests.support.processes import api_process
 
 ROWS, BYTES = 30_000, 2_000
-"""More than what sockets and queues hold of a download that nobody reads."""
+"""Larger than the sockets' and queues' buffers of a download that is not read."""
 
 
 async def test_a_download_that_nobody_reads_leaves_connections_to_pages(settings: Settings, pool: Pool) -> None:

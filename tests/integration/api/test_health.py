@@ -1,4 +1,4 @@
-"""`/health/ready` names Kafka where it is used; without it, whatever else a process does goes on."""
+"""`/health/ready` names Kafka if it is used. Without Kafka, the other work of a process continues."""
 
 import time
 from collections.abc import AsyncIterator

@@ -22,7 +22,7 @@ NO_PARTS = ("0000", "2024-13", "2024-02-30", "24", "02024")
 
 @pytest_asyncio.fixture
 async def http(settings: Settings, pool: Pool) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who may do everything, at an API with every route; nobody is where it looks for Kafka."""
+    """A caller with all scopes, at an API with every route. At its address of Kafka is no server."""
     kafka = settings.kafka.model_copy(update={"enabled": True, "bootstrap_servers": "127.0.0.1:1"})
     _, token = await Tokens(pool).create("test", [Scope.ADMIN])
     async with api_here(settings.model_copy(update={"kafka": kafka}), token=token) as made:

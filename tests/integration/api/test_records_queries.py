@@ -36,7 +36,7 @@ RECORDS: dict[str, list[dict[str, Any]]] = {
 
 @pytest_asyncio.fixture
 async def reader(api: Client, pool: Pool) -> dict[str, str]:
-    """Headers of somebody who may read of patients, of whom some are there."""
+    """Headers of a caller who may read patient data. Some patients are stored."""
     for topic, records in RECORDS.items():
         drained = Drained(pool, topic)
         await drained.load(await drained.batch(Rec(place, encoded(each)) for place, each in enumerate(records)))

@@ -1,4 +1,4 @@
-"""A run whose workflow was terminated in Temporal's Web UI has ended for whoever asks, though no worker is up."""
+"""A run whose workflow was terminated in Temporal's Web UI is shown as ended, also without a worker."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.integration.api.conftest import TWO, Client
 
 @dataclass(frozen=True)
 class Open:
-    """A run that nobody works on."""
+    """A run without a worker."""
 
     api: Client
     settings: Settings

@@ -1,4 +1,4 @@
-"""`--json` where a script would want it: what was made, and what goes on from where."""
+"""`--json` of commands that make or change something: the created object, or the new positions."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress

@@ -136,7 +136,7 @@ async def test_a_bar_on_a_terminal_has_its_name(commands: Commands, name: str, s
         shown = b""
         with subprocess.Popen(words, env=environment, stdin=its_end, stdout=its_end, stderr=its_end):  # noqa: S603 - ours
             os.close(its_end)
-            with suppress(OSError):  # Linux says so where nobody writes any more
+            with suppress(OSError):  # Linux raises this when the other end is closed
                 while some := os.read(terminal, 65_536):
                     shown += some
         os.close(terminal)

@@ -118,7 +118,7 @@ async def test_of_two_archives_of_one_snapshot_the_second_is_refused_and_nothing
     await asyncio.to_thread(quicker.append, reader.topic_id, rows, {0: (0, batch.end)})
     with pytest.raises(LakeOvertaken):
         await asyncio.to_thread(zombie.append, reader.topic_id, rows, {0: (0, batch.end)})
-    # And the one that was quicker goes on from its own append.
+    # The quicker archive continues after its own append.
     await asyncio.to_thread(
         quicker.append, reader.topic_id, [as_rows(topic, 1, rest.records)], {0: (rest.first, rest.end)}
     )

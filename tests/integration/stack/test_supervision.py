@@ -156,7 +156,7 @@ def pid_of_tiny(folder: Path) -> int | None:
 
 
 async def until_async(condition: Callable[[], bool]) -> None:
-    """Wait for the condition while the event loop goes on."""
+    """Wait for the condition without blocking the event loop."""
     import asyncio
 
     await asyncio.to_thread(until, condition)

@@ -1,4 +1,4 @@
-"""A cluster that takes nobody without TLS and a password: Kafka's own broker, with settings as an operator has them."""
+"""A cluster that requires TLS and a password: Kafka's own broker, with the settings of an operator."""
 
 import ipaddress
 import shutil
@@ -34,7 +34,7 @@ MODULE = "org.apache.kafka.common.security"
 
 @dataclass(frozen=True)
 class Secured:
-    """Where the broker is, and whom to trust."""
+    """The broker's address, and the authority to trust."""
 
     port: int
     ca_file: Path

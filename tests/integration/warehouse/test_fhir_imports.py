@@ -20,7 +20,7 @@ async def planned(pool: Pool, reader_version: int, run_id: str, *patients: str) 
 
 
 async def imported(pool: Pool, reader_version: int, began: datetime, *patients: str) -> list[tuple[set[str], object]]:
-    """Import patients completely; whom the searches asked for, and from when on."""
+    """Import patients completely; returns the patients of the searches, and their start times."""
     run_id = f"run {reader_version} {began} {patients}"
     searches = await planned(pool, reader_version, run_id, *patients)
     done = [CompleteSearch(search=number, began=began) for number in range(len(searches))]

@@ -51,7 +51,7 @@ async def test_a_reader_that_leaves_gives_its_connection_back_and_leaves_nobody_
                 while not await pool.fetchval(WAITS_FOR_ITS_READER):  # noqa: ASYNC110 - only Postgres knows
                     await asyncio.sleep(0.01)
             assert await one.fetchval("SELECT 1") == 1
-            while asyncio.all_tasks() - before:  # noqa: ASYNC110 - a task that ends tells nobody
+            while asyncio.all_tasks() - before:  # noqa: ASYNC110 - the end of a task sends no event
                 await asyncio.sleep(0.01)
     finally:
         await one.close()

@@ -1,4 +1,4 @@
-"""The migrations make just what the models declare, once, whoever runs them."""
+"""The migrations make exactly what the models declare, also when several processes run them."""
 
 import asyncio
 import secrets

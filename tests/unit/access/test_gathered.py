@@ -1,4 +1,4 @@
-"""A look-up that a server does not answer ends for who waits, and goes on for who comes later."""
+"""A look-up without an answer times out for waiting callers. Later callers get the next answer."""
 
 import asyncio
 from collections.abc import Sequence

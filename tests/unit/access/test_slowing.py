@@ -1,4 +1,4 @@
-"""Whoever fails to sign in repeatedly waits longer each time; whoever sends too much waits until it fits."""
+"""After each failed sign-in a user waits longer. A caller over its rate waits until the amount fits."""
 
 from uuid import uuid4
 

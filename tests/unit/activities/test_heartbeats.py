@@ -1,4 +1,4 @@
-"""What goes on beside a step."""
+"""Tasks that run at the same time as a step, and steps that begin one ahead."""
 
 import asyncio
 from contextlib import aclosing

@@ -73,7 +73,7 @@ def behind(data: bytes, sheet: str = "A", row: int = 1, column: int = 2) -> str 
 
 
 def without_numbers_beside_errors(data: bytes) -> tuple[bytes, int]:
-    """A workbook of which each number goes that stands, in another sheet, where an error stands; how many went."""
+    """A workbook without the numbers that have the position of an error in another sheet; and their count."""
     errors = {found[1] for found in ERRORS.finditer(data)}
     numbers = [found.start() for found in NUMBERS.finditer(data) if found[1] in errors]
     changed = bytearray(data)
