@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from library.contracts.web import AddressNotAllowed, DownloadUnavailable
-from library.web.hosts import Address
+from library.web.hosts import IpAddress
 from library.web.names import LOOK_AGAIN_AFTER, NAMES
 
 type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -28,7 +28,7 @@ _LOOK_UP_MAY_TAKE = 10.0
 _METADATA = ip_address("fd00:ec2::254")  # a cloud's metadata server; it is in a private range
 
 
-def address_allowed(address: Address, *, private: bool) -> bool:
+def address_allowed(address: IpAddress, *, private: bool) -> bool:
     """Whether a download may connect to an address.
 
     Args:
@@ -49,7 +49,7 @@ def address_allowed(address: Address, *, private: bool) -> bool:
     return address in _GLOBAL_UNICAST and address.is_global and not address.is_multicast
 
 
-def checked_addresses(host: str, answers: Sequence[str], *, private: bool) -> list[Address]:
+def checked_addresses(host: str, answers: Sequence[str], *, private: bool) -> list[IpAddress]:
     """All addresses of a host, each of them checked.
 
     One private address among public ones refuses the host, since any of them could be used.

@@ -14,7 +14,7 @@ import httpcore
 from library.contracts.errors import ConfigurationError
 from library.contracts.web import AddressNotAllowed, DownloadRefused, DownloadUnavailable
 from library.web.guard import Guard
-from library.web.hosts import Address
+from library.web.hosts import IpAddress
 from library.web.urls import CheckedUrl
 
 _FAILURES = (
@@ -33,7 +33,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
     TLS still checks the name, since only the address of the socket is replaced.
     """
 
-    def __init__(self, url: CheckedUrl, addresses: Sequence[Address], inner: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, url: CheckedUrl, addresses: Sequence[IpAddress], inner: httpcore.AsyncNetworkBackend) -> None:
         self._url = url
         self._addresses = addresses
         self._inner = inner

@@ -3,7 +3,7 @@
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-type Address = IPv4Address | IPv6Address
+type IpAddress = IPv4Address | IPv6Address
 
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:(?!-)[a-z0-9_-]{1,63}(?<!-)\.)*(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _NUMBER = re.compile(r"0x[0-9a-f]*\Z|[0-9]+\Z")
@@ -46,7 +46,7 @@ def split_place(text: str) -> tuple[str, int | None]:
     return canonical_host(found["six"] or found["name"]), port
 
 
-def literal_address(host: str) -> Address | None:
+def literal_address(host: str) -> IpAddress | None:
     """The address if a canonical host is one, or `None` for a name."""
     try:
         return ip_address(host)

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from library.contracts.web import UrlNotAllowed
 from library.web.addresses import address_allowed
 from library.web.guard import Guard, place_text
-from library.web.hosts import Address, literal_address, split_place
+from library.web.hosts import IpAddress, literal_address, split_place
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LONGEST = 4_096
@@ -34,7 +34,7 @@ class CheckedUrl:
     port: int
     target: str
     private: bool
-    address: Address | None
+    address: IpAddress | None
 
     @property
     def place(self) -> str:

@@ -13,7 +13,7 @@ from service.api.context import Context
 from service.api.pages import wants_csv
 from service.api.problems import Forbidden
 from service.sources import WITHOUT_PATIENTS
-from service.sources.source import Parameters, Source
+from service.sources.source import AuditedParameters, Source
 
 
 async def audited[T](
@@ -33,7 +33,7 @@ async def audited[T](
     return found
 
 
-def told(parameters: Parameters, given: Mapping[str, str]) -> dict[str, Any]:
+def told(parameters: AuditedParameters, given: Mapping[str, str]) -> dict[str, Any]:
     """The parameters of a request, as the audit stores them."""
     detail: dict[str, Any] = {name: given[name] for name in parameters.kept if name in given}
     if filters := [name for name in parameters.named if name in given]:

@@ -14,13 +14,13 @@ from library.contracts.errors import ConfigurationError
 from library.contracts.runs import Run, RunState
 from workflows.runs import described
 
-type Step = dict[str, Any]
+type HistoryStep = dict[str, Any]
 """`step`: the step's name with `←` (input), `→` (result), `✗` (error) or `…` (running); `payload`: the decoded data."""
 
 
-async def steps_of(client: Client, found: Run) -> list[Step]:
+async def steps_of(client: Client, found: Run) -> list[HistoryStep]:
     """The run's input, its steps in order, the running steps, and the result. Child workflows are shown by name."""
-    steps: list[Step] = []
+    steps: list[HistoryStep] = []
     link: str | None = found.id
     while link:
         history = _History(client)
@@ -55,7 +55,7 @@ class _History:
         self._names: dict[int, str] = {}
         self.continued_as: str | None = None
 
-    async def steps(self, event: HistoryEvent) -> AsyncIterator[Step]:
+    async def steps(self, event: HistoryEvent) -> AsyncIterator[HistoryStep]:
         """The step of an event, if it belongs to one."""
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
@@ -84,7 +84,7 @@ class _History:
                 completed = event.workflow_execution_completed_event_attributes
                 yield {"step": "result", "payload": await self._plain(completed.result.payloads)}
 
-    async def pending(self, workflow_id: str, link: str) -> list[Step]:
+    async def pending(self, workflow_id: str, link: str) -> list[HistoryStep]:
         """Steps that run or wait for a retry, with their last failure."""
         now = await self._client.get_workflow_handle(workflow_id, run_id=link).describe()
         return [
@@ -103,7 +103,7 @@ class _History:
         """The reason of a failure, as a sentence."""
         return (await self._why(failure))["message"]
 
-    async def _failed(self, scheduled: int, failure: Failure) -> Step:
+    async def _failed(self, scheduled: int, failure: Failure) -> HistoryStep:
         return {"step": f"{self._names[scheduled]} ✗", "payload": await self._why(failure)}
 
     async def _last(self, failure: Failure) -> dict[str, str]:

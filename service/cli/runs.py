@@ -21,7 +21,7 @@ from library.warehouse.queries.pages import fetch_page
 from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, temporal_server
 from service.cli.choosing import SourceName, chosen_run
-from service.cli.history import Step, steps_of
+from service.cli.history import HistoryStep, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, say, table
 from service.cli.pools import open_warehouse
 from service.cli.step_watcher import StepWatcher
@@ -82,11 +82,11 @@ def list_runs(
 def show(run_id: RunId, as_json: Json = False) -> None:
     """Show a run, with the decoded inputs and results of its steps."""
 
-    async def main(settings: Settings) -> tuple[Run, list[Step], str | None]:
+    async def main(settings: Settings) -> tuple[Run, list[HistoryStep], str | None]:
         async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
             found = await chosen_run(RunLog(pool), run_id)
-        steps: list[Step] = []
+        steps: list[HistoryStep] = []
         try:
             client = await connect(settings)
             with waiting_for(temporal_server(settings), "the run's history is not there yet"):

@@ -14,7 +14,7 @@ from library.contracts.errors import WardflowError
 from service.cli.output import DONE, FAILED, errors_as_sentences, load_settings
 from service.cli.output import out as console
 from service.stack.detach import StackFailed, WriteLine, end_running, ensure_running
-from service.stack.part import Progress
+from service.stack.part import StackEvent
 
 app = typer.Typer(add_completion=False)
 
@@ -97,21 +97,21 @@ class _ProgressLines:
         self._status = status
         self._awaited: list[str] = []
 
-    def __call__(self, progress: Progress) -> None:
-        if progress.state == "starting":
-            self._awaited.append(progress.subject)
-        elif progress.state not in ("fetching", "moved") and progress.subject in self._awaited:
-            self._awaited.remove(progress.subject)
-        self._update_status(progress)
-        if progress.state != "starting" or not console.is_terminal:
-            mark = MARKS.get(progress.state, "·")
-            console.print(mark, f"{progress.subject}: {progress.state} {progress.detail}")
+    def __call__(self, event: StackEvent) -> None:
+        if event.state == "starting":
+            self._awaited.append(event.subject)
+        elif event.state not in ("fetching", "moved") and event.subject in self._awaited:
+            self._awaited.remove(event.subject)
+        self._update_status(event)
+        if event.state != "starting" or not console.is_terminal:
+            mark = MARKS.get(event.state, "·")
+            console.print(mark, f"{event.subject}: {event.state} {event.detail}")
 
-    def _update_status(self, progress: Progress) -> None:
-        match progress:
-            case Progress("stack", "running" | "ended"):
+    def _update_status(self, event: StackEvent) -> None:
+        match event:
+            case StackEvent("stack", "running" | "ended"):
                 self._status.stop()
-            case Progress("stack", "ending"):
+            case StackEvent("stack", "ending"):
                 self._awaited.clear()
                 self._status.update("Ending the stack")
                 self._status.start()

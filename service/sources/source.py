@@ -9,7 +9,7 @@ from library.datasets.declaration import Dataset
 
 
 @dataclass(frozen=True)
-class Parameters:
+class AuditedParameters:
     """How the audit stores the parameters of a route that reads patient data.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source:
     fetching: tuple[str, ...] = ()
     stack_parts: tuple[str, ...] = ()
     statuses: Mapping[type[WardflowError], HTTPStatus] = field(default_factory=dict)
-    parameters: Parameters = Parameters()
+    parameters: AuditedParameters = AuditedParameters()
 
 
 MODULES: Mapping[str, str] = {

@@ -13,7 +13,7 @@ def _secret() -> str:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class StackCredentials:
     """The passwords and keys of clients, and `s3_internal_key`, which the parts of SeaweedFS use among themselves."""
 
     postgres_owner_password: str = field(default_factory=_secret, repr=False)
@@ -23,7 +23,7 @@ class Credentials:
     s3_internal_key: str = field(default_factory=_secret, repr=False)
 
     @classmethod
-    def load_or_make(cls, file: Path) -> "Credentials":
+    def load_or_make(cls, file: Path) -> "StackCredentials":
         """Read the file, or create it.
 
         Raises:

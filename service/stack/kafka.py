@@ -16,7 +16,7 @@ from library.streams.cluster import Cluster
 from library.streams.connection import Connection
 from service.stack import jars
 from service.stack.files import make_empty_folder
-from service.stack.part import Health, OnProgress, Progress, StackPart, server_environment
+from service.stack.part import Health, OnProgress, StackEvent, StackPart, server_environment
 from service.stack.ports import Ports
 from service.stack.processes import CommandFailed, run_to_end
 
@@ -109,7 +109,7 @@ async def _class_path(settings: Settings, stack: Path, on_progress: OnProgress) 
     locked = await asyncio.to_thread(jars.locked)
     if missing := await asyncio.to_thread(jars.missing, folder, locked):
         detail = f"{len(missing)} jars of Apache Kafka {jars.VERSION} into {folder}, once (45 MB in total)"
-        on_progress(Progress("kafka", "fetching", detail))
+        on_progress(StackEvent("kafka", "fetching", detail))
         repository = [settings.stack.maven_repository] if settings.stack.maven_repository else []
         command = (sys.executable, "-P", "-m", "service.stack.jars", str(folder), *repository)
         try:

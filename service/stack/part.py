@@ -60,7 +60,7 @@ class StackPart:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StackEvent:
     """An event while the stack starts, runs or ends.
 
     Attributes:
@@ -86,7 +86,7 @@ class Progress:
     detail: str = ""
 
 
-type OnProgress = Callable[[Progress], None]
+type OnProgress = Callable[[StackEvent], None]
 
 type MakePart = Callable[[], Awaitable[StackPart]]
 """Prepares a part: data, ports, command. It is called before each start until the part was healthy once."""

@@ -12,7 +12,7 @@ import psutil
 from config.servers import MEBIBYTE
 from config.settings import Settings
 from library.contracts.errors import ConfigurationError
-from service.stack.credentials import Credentials
+from service.stack.credentials import StackCredentials
 from service.stack.identity import Identity, hand_over
 from service.stack.part import Health, StackPart, server_environment
 from service.stack.plain_path import at_plain_path
@@ -57,7 +57,7 @@ def sizes(memory: int) -> dict[str, str]:
 
 
 async def make(
-    settings: Settings, folder: Path, credentials: Credentials, ports: Ports, identity: Identity
+    settings: Settings, folder: Path, credentials: StackCredentials, ports: Ports, identity: Identity
 ) -> StackPart:
     """Create the cluster if it is missing, choose the port, and return how to start the server."""
     data = folder / "postgres"
@@ -104,7 +104,7 @@ async def health(url: str) -> Health:
         return Health(problem=f"Postgres does not answer: {str(error) or type(error).__name__}")
 
 
-async def _make_cluster(data: Path, identity: Identity, credentials: Credentials) -> None:
+async def _make_cluster(data: Path, identity: Identity, credentials: StackCredentials) -> None:
     """Create a cluster in another folder, and move it to its place when it is complete.
 
     The superuser `postgres` has no password, so no login as this user is possible. The owner may create roles and

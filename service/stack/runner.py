@@ -15,10 +15,10 @@ from config.settings import Settings
 from library.contracts.errors import WardflowError
 from service.sources import STACK_PARTS, modules
 from service.stack import kafka, lock, own, postgres, s3, temporal
-from service.stack.credentials import Credentials
+from service.stack.credentials import StackCredentials
 from service.stack.files import make_private_folder
 from service.stack.identity import OURSELVES, Identity, choose
-from service.stack.part import MakePart, OnProgress, Progress
+from service.stack.part import MakePart, OnProgress, StackEvent
 from service.stack.ports import Ports
 from service.stack.preflight import Needs, check
 from service.stack.processes import end_leftovers
@@ -42,7 +42,7 @@ def of_sources(settings: Settings) -> dict[str, own.MakeOwn]:
     return {name: make for module in modules("stack") for name, make in module.parts(settings).items()}
 
 
-def ignore_progress(_: Progress) -> None:
+def ignore_progress(_: StackEvent) -> None:
     """Ignore the progress."""
 
 
@@ -64,7 +64,7 @@ class Stack:
         self._folder = folder
         self._stack_file = stack_file
         self._identity = identity
-        self._credentials = Credentials.load_or_make(folder / "credentials.json")
+        self._credentials = StackCredentials.load_or_make(folder / "credentials.json")
         self._ports = Ports(folder / "ports.json", on_moved=self._report_moved)
         self._failure: Exception | None = None
         self._supervisors: list[Supervisor] = []
@@ -91,11 +91,11 @@ class Stack:
         }
         external = elsewhere(self.settings)
         if "kafka" in names and not self.settings.kafka.enabled:
-            self.on_progress(Progress("kafka", "turned off", "by WARDFLOW_KAFKA__ENABLED"))
+            self.on_progress(StackEvent("kafka", "turned off", "by WARDFLOW_KAFKA__ENABLED"))
             names = tuple(name for name in names if name != "kafka")
         for name in names:
             if name in external:
-                self.on_progress(Progress(name, "elsewhere", "named by its setting"))
+                self.on_progress(StackEvent(name, "elsewhere", "named by its setting"))
         await self.supervise({name: makers[name] for name in names if name not in external})
 
     async def supervise(self, makers: dict[str, MakePart]) -> None:
@@ -118,7 +118,7 @@ class Stack:
 
     def announce(self) -> None:
         """Report that the stack runs, also in `stack.json`."""
-        self.on_progress(Progress("stack", "running", str(self._folder / "stack.json")))
+        self.on_progress(StackEvent("stack", "running", str(self._folder / "stack.json")))
         self._stack_file.become("running")  # last, since `up --detach` prints the log until it sees this
 
     def raise_failure(self) -> None:
@@ -129,16 +129,16 @@ class Stack:
     async def end(self) -> None:
         """End every part in reverse order."""
         self._stack_file.become("ending")
-        self.on_progress(Progress("stack", "ending"))
+        self.on_progress(StackEvent("stack", "ending"))
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for supervisor in reversed(self._supervisors):
             await supervisor.end()
-        self.on_progress(Progress("stack", "ended"))
+        self.on_progress(StackEvent("stack", "ended"))
 
     def _report_moved(self, name: str, sentence: str) -> None:
-        self.on_progress(Progress(name, "moved", sentence))
+        self.on_progress(StackEvent(name, "moved", sentence))
 
     async def _keep(self, supervisor: Supervisor) -> None:
         try:
@@ -222,9 +222,9 @@ async def _bring_up(stack: Stack, bootstrap: Callable[[Settings], Awaitable[obje
     source_parts = asyncio.create_task(stack.start(*of_sources(stack.settings)))
     try:
         await stack.start(*SERVERS)
-        stack.on_progress(Progress("bootstrap", "starting"))
+        stack.on_progress(StackEvent("bootstrap", "starting"))
         await bootstrap(stack.settings)
-        stack.on_progress(Progress("bootstrap", "done"))
+        stack.on_progress(StackEvent("bootstrap", "done"))
         if with_worker:
             await stack.start(*OWN)
         await source_parts

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 
 from config.settings import Settings
-from service.stack.credentials import Credentials
+from service.stack.credentials import StackCredentials
 from service.stack.files import make_empty_folder
 from service.stack.part import Health, StackPart, server_environment
 from service.stack.ports import Ports
@@ -18,7 +18,7 @@ GRPC_OFFSET = 10_000
 """The difference of their gRPC ports. It must not be changed, since some servers expect the others there."""
 
 
-async def make(settings: Settings, folder: Path, credentials: Credentials, ports: Ports) -> StackPart:
+async def make(settings: Settings, folder: Path, credentials: StackCredentials, ports: Ports) -> StackPart:
     """Choose the ports, and return how to start the server."""
     port = ports.choose("s3", settings.stack.s3_port)
     data = folder / "s3"

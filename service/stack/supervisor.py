@@ -8,7 +8,7 @@ from pathlib import Path
 
 from library.contracts.errors import WardflowError
 from service.stack.files import tail
-from service.stack.part import MakePart, OnProgress, Progress, StackPart
+from service.stack.part import MakePart, OnProgress, StackEvent, StackPart
 from service.stack.processes import end, start
 from service.stack.state import StackFile
 
@@ -60,7 +60,7 @@ class Supervisor:
         """
         deaths: deque[float] = deque(maxlen=DEATHS)
         settled = False
-        self._on_progress(Progress(self.name, "starting"))
+        self._on_progress(StackEvent(self.name, "starting"))
         while True:
             if self._part is None or not settled:
                 # Repeated until the part was healthy, since another process may take the port before the server does.
@@ -74,14 +74,14 @@ class Supervisor:
                 raise _keeps_dying(self._part, reason)
             recent = sum(deaths[-1] - death < WITHIN_SECONDS for death in deaths)
             pause = min(FIRST_PAUSE * 2 ** (recent - 1), LONGEST_PAUSE)
-            self._on_progress(Progress(self.name, "died", f"{reason}; it will be started again in {pause:.1f} s"))
+            self._on_progress(StackEvent(self.name, "died", f"{reason}; it will be started again in {pause:.1f} s"))
             await asyncio.sleep(pause)
 
     async def end(self) -> None:
         """End the process."""
         if self._part is not None and self._process is not None:
             await end(self._process, self._part)
-            self._on_progress(Progress(self.name, "ended"))
+            self._on_progress(StackEvent(self.name, "ended"))
         self.healthy.clear()
 
     def report(self) -> str:
@@ -104,7 +104,7 @@ class Supervisor:
                 was_healthy = True
                 self.healthy.set()
                 took = time.monotonic() - began
-                self._on_progress(Progress(self.name, "healthy", f"{part.address} ({took:.1f} s)"))
+                self._on_progress(StackEvent(self.name, "healthy", f"{part.address} ({took:.1f} s)"))
             await asyncio.sleep(0.1 if was_healthy else 0.03)
         self.healthy.clear()
         self._write(part, pid=None)

@@ -35,8 +35,8 @@ _BYTES = "application/octet-stream"
 
 Year = Annotated[str | None, Query(pattern=r"^20\d\d-\d\d$", description="Financial year.", examples=["2019-20"])]
 QuarterNumber = Annotated[int | None, Query(ge=1, le=4, description="1: April to June.")]
-Basis = Annotated[names.Basis | None, Query(description="Beds open overnight, or by day only.")]
-Sector = Annotated[names.Sector | None, Query()]
+BasisFilter = Annotated[names.Basis | None, Query(description="Beds open overnight, or by day only.")]
+SectorFilter = Annotated[names.Sector | None, Query()]
 Code = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9]{1,10}$", examples=["RJ1"])]
 AsOf = Annotated[Day | None, Query(description="Only what was published by this day.")]
 KnownAt = Annotated[Moment | None, Query(description="Only what had been landed here by this moment (with a zone).")]
@@ -52,7 +52,11 @@ class Trigger(BaseModel):
 
 
 async def _editions(
-    year: Year = None, quarter: QuarterNumber = None, basis: Basis = None, as_of: AsOf = None, known_at: KnownAt = None
+    year: Year = None,
+    quarter: QuarterNumber = None,
+    basis: BasisFilter = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
 ) -> beds.Editions:
     return beds.Editions(year, quarter, basis, as_of, known_at)
 
@@ -87,7 +91,7 @@ async def occupancy(
     request: Request,
     api: ApiContext,
     editions: Editions,
-    sector: Sector = None,
+    sector: SectorFilter = None,
     organisation: Code = None,
     region: Code = None,
     min_rate: Annotated[float | None, Query(ge=0, le=1_000, allow_inf_nan=False)] = None,

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from library.sources.fhir import contracts, datasets
 from library.sources.fhir.errors import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
-from service.sources.source import Parameters, Source
+from service.sources.source import AuditedParameters, Source
 
 SOURCE = Source(
     name=contracts.SOURCE,
@@ -28,7 +28,7 @@ SOURCE = Source(
         UnknownServer: HTTPStatus.UNPROCESSABLE_ENTITY,
         FhirError: HTTPStatus.BAD_GATEWAY,
     },
-    parameters=Parameters(
+    parameters=AuditedParameters(
         kept=("server", "zipcode"),
         named=(
             "birth_date_from",

@@ -2,7 +2,7 @@
 
 from library.sources.records import datasets
 from library.sources.records.apis import Api
-from service.sources.source import Parameters, Source
+from service.sources.source import AuditedParameters, Source
 
 SOURCE = Source(
     name=datasets.SOURCE,
@@ -10,7 +10,7 @@ SOURCE = Source(
     datasets=datasets.DATASETS,
     posting_apis=tuple(str(api) for api in Api),
     commands={"simulate": "commands"},
-    parameters=Parameters(
+    parameters=AuditedParameters(
         named=(
             "admission_id",
             "diagnosis",

@@ -5,7 +5,7 @@ import signal
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from service.stack.part import Progress
+from service.stack.part import StackEvent
 from service.stack.runner import run_stack
 
 
@@ -13,7 +13,7 @@ async def bootstrap(settings: Settings) -> None:
     """Nothing: what tests need, they make."""
 
 
-def show(progress: Progress) -> None:
+def show(progress: StackEvent) -> None:
     """One line each, into the log."""
     print(progress.subject, progress.state, progress.detail, flush=True)  # noqa: T201 - it is the log
 

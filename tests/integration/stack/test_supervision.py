@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from service.stack.lock import AlreadyRunning
-from service.stack.part import Health, Progress, StackPart
+from service.stack.part import Health, StackEvent, StackPart
 from service.stack.processes import leftovers
 from service.stack.runner import claimed, embedded_stack
 from service.stack.supervisor import PartKeepsDying
@@ -34,7 +34,7 @@ def tiny(folder: Path, code: str, **more: Any) -> StackPart:
 
 
 async def test_a_part_that_dies_five_times_in_a_minute_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
-    happened: list[Progress] = []
+    happened: list[StackEvent] = []
 
     async def make() -> StackPart:
         return tiny(tmp_path, "raise SystemExit('the disk is made of cheese')")

@@ -77,7 +77,7 @@ class FhirCall:
         return str(self.request.path_params.get(name, ""))
 
 
-type Handler = Callable[[FhirCall], Response | Awaitable[Response]]
+type CallHandler = Callable[[FhirCall], Response | Awaitable[Response]]
 
 
 class Sandbox:
@@ -95,7 +95,7 @@ class Sandbox:
         """The FHIR routes."""
         base = self.options.base_path
 
-        def route(path: str, kind: str, handler: Handler, *methods: str) -> Route:
+        def route(path: str, kind: str, handler: CallHandler, *methods: str) -> Route:
             return Route(base + path or "/", partial(self._endpoint, kind, handler), methods=methods or ("GET",))
 
         status, files = f"/{exports.STATUS}", f"/{exports.FILES}/{{job}}/{{file}}"
@@ -115,7 +115,7 @@ class Sandbox:
         ]
         return [*made, route("/", "page", self._page)] if base else made
 
-    async def _endpoint(self, kind: str, handler: Handler, request: Request) -> Response:
+    async def _endpoint(self, kind: str, handler: CallHandler, request: Request) -> Response:
         query = request.url.query
         parameters = bundle.query_parameters(query)
         if request.method == "POST" and request.headers.get("content-type", "").startswith(_FORM):
@@ -135,7 +135,7 @@ class Sandbox:
         finally:
             self.calls.end(recorded, status)
 
-    async def _answer(self, call: FhirCall, handler: Handler, recorded: RecordedCall) -> Response:
+    async def _answer(self, call: FhirCall, handler: CallHandler, recorded: RecordedCall) -> Response:
         faults, drawn = self.player.faults, call.drawn
         seconds = faults.latency if self.player.concerns(call.kind) else 0.0
         seconds += faults.slow_seconds if drawn.play("slow") else 0.0
