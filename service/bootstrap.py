@@ -18,10 +18,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.access.encryption import KeyRing
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
 from library.access.users import enter_apis
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.scopes import Scope
 from library.contracts.streams import TopicMissing
 from library.streams.cluster import Cluster, NewTopicSpec
 from library.warehouse import schema

@@ -11,9 +11,9 @@ from prometheus_client import Counter
 from config.sections import LARGEST_POST, LONGEST_POST
 from config.settings import Settings
 from library.access.rates import Rates
-from library.access.scopes import post_to
 from library.access.tokens import Principal
 from library.contracts.errors import WardflowError
+from library.contracts.scopes import post_to
 from library.contracts.streams import KafkaRefused, KafkaUnavailable, TopicMissing
 from library.reading.records import FieldError, RecordRefused
 from library.streams.producer import Outgoing, Producer

@@ -25,9 +25,9 @@ from library.sources.fhir.file_contracts import (
     Manifest,
 )
 from library.sources.fhir.links import read_link, store_link
+from library.sources.fhir.lookups import patient_unknown
 from library.sources.fhir.manifest import manifest_of_one, read_manifest
 from library.sources.fhir.ndjson import SUFFIXES, land_ndjson
-from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.web.download import download
 from library.web.guard import Guard

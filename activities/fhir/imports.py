@@ -26,7 +26,7 @@ from library.sources.fhir.errors import NotResources
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.links import LINKS
 from library.sources.fhir.loads import identity_as_of
-from library.sources.fhir.queries import patient_unknown
+from library.sources.fhir.lookups import patient_unknown
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse import ledger
 from library.warehouse.pool import Pool

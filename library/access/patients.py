@@ -1,6 +1,7 @@
 """Names of patients in the audit."""
 
 import hashlib
+from collections.abc import Iterable
 
 
 def pseudonym(patient_id: str) -> str:
@@ -10,3 +11,9 @@ def pseudonym(patient_id: str) -> str:
     read the audit.
     """
     return hashlib.sha256(f"patient {patient_id}".encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def row_pseudonym(dataset: str, key: Iterable[object]) -> str:
+    """The hash of a row's key, which may contain the id of a patient."""
+    text = " ".join((dataset, *map(str, key)))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

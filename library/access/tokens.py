@@ -9,24 +9,39 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, cast, func, or_, select
+from sqlmodel import col
 
 from library.access.gathered import BatchedLookup
-from library.access.scopes import POST, Scope
 from library.contracts.errors import WardflowError
+from library.contracts.scopes import POST, Scope
+from library.datasets.access import ApiGrant, ApiUser, Token
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
+from library.warehouse.queries.statement import Statement
 
 _PREFIX = "wf_"
 _BYTES = 32
 _QUERY_TIMEOUT = 5.0
 """Seconds to wait for Postgres when a token is checked. Every request waits for this."""
 
-GRANTS = "ARRAY(SELECT g.api FROM access.api_grant g WHERE g.user_id = u.id) AS grants"
-_PRINCIPALS = (
-    f"SELECT t.digest, t.id, t.name, t.scopes, t.user_id, {GRANTS} "  # noqa: S608 - made of constants; values are parameters
-    "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id WHERE {} AND t.revoked_at IS NULL "
-    "AND (t.expires_at IS NULL OR t.expires_at > now()) AND u.disabled_at IS NULL"
+GRANTS = func.array(
+    select(col(ApiGrant.api)).where(col(ApiGrant.user_id) == col(ApiUser.id)).correlate(ApiUser).scalar_subquery()
+).label("grants")
+"""The APIs that a user may post to."""
+
+_VALID = (
+    select(col(Token.digest), col(Token.id), col(Token.name), col(Token.scopes), col(Token.user_id), GRANTS)
+    .select_from(Token)
+    .outerjoin(ApiUser, col(ApiUser.id) == col(Token.user_id))
+    .where(
+        col(Token.revoked_at).is_(None),
+        or_(col(Token.expires_at).is_(None), col(Token.expires_at) > func.now()),
+        col(ApiUser.disabled_at).is_(None),
+    )
 )
+_BY_ID = Statement(_VALID.where(col(Token.id) == bindparam("token_id")))
+_BY_DIGEST = Statement(_VALID.where(col(Token.digest) == any_(cast(bindparam("digests"), ARRAY(LargeBinary)))))
 
 
 class AccessUnknown(WardflowError):
@@ -139,14 +154,14 @@ class Tokens:
         Raises:
             AccessUnknown: Postgres does not answer.
         """
-        return next(iter((await self._found("t.id = $1", token_id)).values()), None)
+        return next(iter((await self._found(_BY_ID, token_id=token_id)).values()), None)
 
     async def _bearers(self, digests: Sequence[bytes]) -> Mapping[bytes, Principal]:
-        return await self._found("t.digest = ANY ($1::bytea[])", digests)
+        return await self._found(_BY_DIGEST, digests=digests)
 
-    async def _found(self, condition: str, value: object) -> Mapping[bytes, Principal]:
+    async def _found(self, statement: Statement, **values: object) -> Mapping[bytes, Principal]:
         try:
-            rows = await self._pool.fetch(_PRINCIPALS.format(condition), value, timeout=_QUERY_TIMEOUT)
+            rows = await statement.fetch(self._pool, within=_QUERY_TIMEOUT, **values)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             raise AccessUnknown(f"The token cannot be looked up ({type(error).__name__}).") from error
         return {row["digest"]: _principal(row) for row in rows}

@@ -7,14 +7,18 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
+from sqlalchemy import ARRAY, Text, any_, bindparam, cast, select
+from sqlmodel import col
 
 from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, hashed
 from library.access.slowing import FailureCounter, Slowing
 from library.access.tokens import GRANTS, AccessUnknown, Principal
 from library.contracts.errors import WardflowError
+from library.datasets.access import ApiUser
 from library.warehouse.failures import DISCONNECTED
 from library.warehouse.pool import Pool
+from library.warehouse.queries.statement import Statement
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 """The allowed names. They need no escaping in a URL or in HTTP Basic."""
@@ -241,7 +245,7 @@ class SignIns:
 
     async def _rows(self, names: Sequence[str]) -> Mapping[str, _UserRow]:
         try:
-            rows = await self._pool.fetch(_USERS, names, timeout=_QUERY_TIMEOUT)
+            rows = await _BY_NAME.fetch(self._pool, within=_QUERY_TIMEOUT, names=names)
         except (asyncpg.PostgresError, *DISCONNECTED) as error:
             raise AccessUnknown(f"The user cannot be looked up ({type(error).__name__}).") from error
         return {
@@ -252,9 +256,10 @@ class SignIns:
         }
 
 
-_USERS = (
-    f"SELECT u.id, u.name, u.password, {GRANTS} FROM access.api_user u "  # noqa: S608 - made of constants; values are parameters
-    "WHERE u.name = ANY ($1::text[]) AND u.disabled_at IS NULL"
+_BY_NAME = Statement(
+    select(col(ApiUser.id), col(ApiUser.name), col(ApiUser.password), GRANTS).where(
+        col(ApiUser.name) == any_(cast(bindparam("names"), ARRAY(Text))), col(ApiUser.disabled_at).is_(None)
+    )
 )
 
 

@@ -20,6 +20,7 @@ Exception
     │   ├── KafkaTurnedOff
     │   └── PortBusy
     ├── CursorInvalid
+    ├── DatasetUnknown
     ├── DownloadRefused
     ├── DownloadStalled
     ├── DownloadTooLarge
@@ -43,9 +44,11 @@ Exception
     │   └── StepFailed
     ├── MachineLacks
     ├── NoSuchRejection
+    ├── NoSuchRow
     ├── NoSuchRun
     ├── NoSuchToken
     ├── NoSuchUser
+    ├── NotAKey
     ├── NotAName
     ├── NotAPassword
     ├── NotRecords
@@ -60,6 +63,7 @@ Exception
     ├── PostgresTooOld
     ├── QueryRefused
     ├── ReaderUnavailable (retryable)
+    ├── RecordNotInLake
     ├── RecordsRefused
     ├── SeveralHeads
     ├── SignInsBusy (retryable)

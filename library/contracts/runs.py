@@ -89,20 +89,32 @@ class RunTotals(Contract):
 class Run(Contract):
     """One row of `ingest.run`."""
 
-    id: str
-    workflow_id: str
-    workflow: str
-    source: str
-    subject: str
-    state: RunState
-    result: LoadOutcome | None
-    phase: str
-    object_key: str | None
-    counts: dict[str, JsonValue]
-    report: dict[str, JsonValue]
-    warnings: list[str]
-    error: RunError | None
-    load_ids: list[str]
-    started_at: datetime
-    finished_at: datetime | None
-    one_load: bool = True
+    id: str = Field(
+        description="The first run id of the chain of executions.", examples=["019ac2f0-5d7e-7c3b-9f11-2b8f0c6a4d10"]
+    )
+    workflow_id: str = Field(description="The id of the workflow in Temporal.", examples=["workbook-8a3fba491baf"])
+    workflow: str = Field(description="The type of the workflow.")
+    source: str = Field(description="The name of the source.", examples=["beds"])
+    subject: str = Field(
+        description="The run's subject for people: a file's name.", examples=["Beds-Open-Overnight.xlsx"]
+    )
+    state: RunState = Field(description="Whether it still runs, or how it ended.")
+    result: LoadOutcome | None = Field(
+        description="`loaded`, or `already_loaded` if the ledger had it before; null before the end."
+    )
+    phase: str = Field(description="The present or the last phase.", examples=["done"])
+    object_key: str | None = Field(
+        description="The landed object, if the run is of one.", examples=["landed/beds/8a3f…"]
+    )
+    counts: dict[str, JsonValue] = Field(
+        description="For each dataset, how many rows were inserted, updated, rejected and so on."
+    )
+    report: dict[str, JsonValue] = Field(description="Facts about the run as a whole.")
+    warnings: list[str] = Field(description="What people should know about the run.")
+    error: RunError | None = Field(description="Why it failed: type, message and advice.")
+    load_ids: list[str] = Field(description="Its loads in the ledger.")
+    started_at: datetime = Field(description="When it began.", examples=["2026-11-21T10:15:30+00:00"])
+    finished_at: datetime | None = Field(description="When it ended.", examples=["2026-11-21T10:15:34+00:00"])
+    one_load: bool = Field(
+        default=True, description="Whether one load is all of it; else its counts are sums over its loads."
+    )

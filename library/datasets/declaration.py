@@ -10,7 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Column, Dialect, SmallInteger, Table
 from sqlalchemy.dialects import postgresql
-from sqlmodel import Field, SQLModel
+from sqlmodel import SQLModel
+
+from library.datasets.fields import field, table_of
 
 IDENTIFIER_LIMIT = 63
 """Bytes of an identifier. Postgres cuts longer ones silently, so two names could be equal."""
@@ -20,15 +22,22 @@ class Loaded(SQLModel):
     """Columns that the loader fills in each row of each dataset.
 
     Attributes:
-        load_id: the load that wrote the row last; `ingest.load` says where it came from.
-        reader_version: the version of the reader that produced the row. At equal order, the higher version wins.
-        filled_in: names of the first columns, if no reader fills them in (see `Streamed`).
+        filled_in: names of the first columns, if the reader does not fill them in (see `Streamed`).
     """
 
     filled_in: ClassVar[tuple[str, ...]] = ()
 
-    load_id: UUID = Field(nullable=False, index=False)
-    reader_version: int = Field(nullable=False, sa_type=SmallInteger)
+    load_id: UUID = field(
+        "The load that wrote the row last. `ingest.load` has its origin.",
+        "65009f02-689c-5c5e-8604-6ba18afdb58c",
+        nullable=False,
+        index=False,
+    )
+    reader_version: int = field(
+        "The version of the reader that made the row. At equal order, the higher one wins.",
+        nullable=False,
+        sa_type=SmallInteger,
+    )
 
 
 LOADER_COLUMNS = ("load_id", "reader_version")
@@ -123,6 +132,7 @@ class Dataset:
         strategy: how staged rows become stored rows.
         expectations: conditions for each row, in addition to the types and the not-null columns of the model.
         steps: statements after the merge. They need the strategy's exclusive lock.
+        patient: the column with the id of the patient whom a row is about. The audit has its pseudonym.
     """
 
     model: type[Loaded]
@@ -130,6 +140,7 @@ class Dataset:
     strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
     steps: tuple[Step, ...] = ()
+    patient: str | None = None
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -143,6 +154,8 @@ class Dataset:
             raise ValueError(f"{self.name}: steps need the dataset's lock alone, and {kind} shares it")
         if len({step.name for step in self.steps}) < len(self.steps):
             raise ValueError(f"{self.name}: two steps have the same name")
+        if self.patient is not None and self.patient not in self.table.c:
+            raise ValueError(f"{self.name}: it has no column {self.patient} with a patient's id")
 
     def _check_row(self) -> None:
         columns, filled = tuple(column.name for column in self.columns), self.model.filled_in
@@ -162,7 +175,7 @@ class Dataset:
     @cached_property
     def table(self) -> Table:
         """The SQLAlchemy table of the model."""
-        return cast(Table, cast(Any, self.model).__table__)
+        return table_of(self.model)
 
     @cached_property
     def name(self) -> str:

@@ -20,24 +20,16 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import SQLModel
+
+from library.contracts.runs import Run
+from library.datasets.fields import field
 
 SCHEMA = "ingest"
 
 
 class Load(SQLModel, table=True):
-    """The ledger: one row for each committed load. A load without a row was not loaded.
-
-    Attributes:
-        id: derived from `identity`, so a retry of the same load has the same id.
-        identity: source, sha256, reader version, and the counter of `--reload`. For a drain: topic, partition,
-            generation, and the offset at which its activity began.
-        scope: a server, or a topic's partition; it also distinguishes loads of a source.
-        object_key, object_sha256, object_size: the landed object; null for a drain.
-        counts: for each dataset: staged, rejected, repeated, inserted, updated, unchanged, deleted, and warned by
-            expectation.
-        report: facts that the reader states about the whole object.
-    """
+    """The ledger: one row for each committed load. A load without a row was not loaded."""
 
     __tablename__ = "load"
     __table_args__ = (
@@ -47,31 +39,34 @@ class Load(SQLModel, table=True):
         {"schema": SCHEMA},
     )
 
-    id: UUID = Field(primary_key=True)
-    identity: str = Field(sa_type=Text, unique=True)
-    source: str = Field(sa_type=Text)
-    scope: str = Field(sa_type=Text)
-    object_key: str | None = Field(default=None, sa_type=Text)
-    object_sha256: str | None = Field(default=None, sa_type=Text)
-    object_size: int | None = Field(default=None, sa_type=BigInteger)
-    reader_version: int = Field(sa_type=SmallInteger)
-    reload: int = Field(sa_type=SmallInteger)
-    run_id: str = Field(sa_type=Text)
-    counts: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    report: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    started_at: datetime = Field(sa_type=DateTime(timezone=True))
-    committed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    id: UUID = field("Derived from `identity`, so a retry of the same load has the same id.", primary_key=True)
+    identity: str = field(
+        "What makes a load the same: source, sha256, reader version and the counter of reloads; for a drain: "
+        "topic, partition, generation, and the offset at which its activity began.",
+        sa_type=Text,
+        unique=True,
+    )
+    source: str = field("The name of the source.", sa_type=Text)
+    scope: str = field("A server, or a topic's partition; it also distinguishes loads of a source.", sa_type=Text)
+    object_key: str | None = field("The landed object; null for a drain.", default=None, sa_type=Text)
+    object_sha256: str | None = field("The landed object; null for a drain.", default=None, sa_type=Text)
+    object_size: int | None = field("The landed object; null for a drain.", default=None, sa_type=BigInteger)
+    reader_version: int = field("The version of the reader that made the rows.", sa_type=SmallInteger)
+    reload: int = field("Counts the reloads of the same object, from 0.", sa_type=SmallInteger)
+    run_id: str = field("The run that made the load.", sa_type=Text)
+    counts: dict[str, Any] = field(
+        "For each dataset: staged, rejected, repeated, inserted, updated, unchanged, deleted, and warned.",
+        sa_column=Column(JSONB, nullable=False),
+    )
+    report: dict[str, Any] = field(
+        "Facts that the reader states about the whole object.", sa_column=Column(JSONB, nullable=False)
+    )
+    started_at: datetime = field("When it began.", sa_type=DateTime(timezone=True))
+    committed_at: datetime = field("When its rows became visible.", sa_type=DateTime(timezone=True))
 
 
 class Rejection(SQLModel, table=True):
-    """A refused row, with all reasons and its raw form.
-
-    Attributes:
-        object_key, line: the landed object and the line in it, counted from 1.
-        topic, incarnation, partition, offset: the place of the record, if the row comes from a stream.
-        reasons: names of expectations, or `column: what is wrong with it`, never the value.
-        raw: the original form of the row, up to 64 KB. Longer rows can be found in the object or in the lake.
-    """
+    """A row that was refused, with all reasons and the row as it came."""
 
     __tablename__ = "rejection"
     __table_args__ = (
@@ -82,34 +77,39 @@ class Rejection(SQLModel, table=True):
         {"schema": SCHEMA},
     )
 
-    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    load_id: UUID
-    source: str = Field(sa_type=Text)
-    dataset: str = Field(sa_type=Text)
-    object_key: str | None = Field(default=None, sa_type=Text)
-    line: int | None = Field(default=None, sa_type=BigInteger)
-    topic: str | None = Field(default=None, sa_type=Text)
-    incarnation: int | None = Field(default=None, sa_type=Integer)
-    partition: int | None = Field(default=None, sa_type=Integer)
-    offset: int | None = Field(default=None, sa_type=BigInteger)
-    reasons: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    raw: bytes | None = Field(default=None, sa_type=LargeBinary)
-    rejected_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    id: int = field(
+        "Counts rejections.", 17, default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    load_id: UUID = field("The load that refused the row.", "65009f02-689c-5c5e-8604-6ba18afdb58c")
+    source: str = field("The name of the source.", "beds", sa_type=Text)
+    dataset: str = field("The dataset that the row was for.", sa_type=Text)
+    object_key: str | None = field("The landed object that holds the row.", default=None, sa_type=Text)
+    line: int | None = field("The line in the object, from 1.", 12, default=None, sa_type=BigInteger)
+    topic: str | None = field("The topic, if the row is a record of a stream.", None, default=None, sa_type=Text)
+    incarnation: int | None = field("Counts how often the topic was made, from 1.", None, default=None, sa_type=Integer)
+    partition: int | None = field("The record's partition.", None, default=None, sa_type=Integer)
+    offset: int | None = field("The record's offset.", None, default=None, sa_type=BigInteger)
+    reasons: list[str] = field(
+        "Names of expectations, or a column and what is wrong with it; never the value.",
+        ["birthDate: not a date"],
+        sa_column=Column(ARRAY(Text), nullable=False),
+    )
+    raw: bytes | None = field("The row as it came, up to 64 KB.", default=None, sa_type=LargeBinary)
+    rejected_at: datetime = field(
+        "When the row was refused.",
+        "2026-11-21T10:15:30+00:00",
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")),
     )
 
 
-class StoredRun(SQLModel, table=True):
-    """A run: one workflow execution, or the chain of executions that continue-as-new makes.
+def _as_told(name: str, **options: Any) -> Any:  # noqa: ANN401 - as `field` itself
+    """A field with the description and the example of the contract."""
+    info = Run.model_fields[name]
+    return field(info.description or "", (info.examples or [...])[0], **options)
 
-    Attributes:
-        id: the first run id of the chain.
-        subject: the run's subject for people: a file's name.
-        result: the result of a completed run: `loaded`, or `already_loaded` if the ledger had it before.
-        phase: the present or the last phase.
-        error: type, message, advice.
-        one_load: whether the run is one load. If not, its counts are the sums over its loads.
-    """
+
+class StoredRun(SQLModel, table=True):
+    """A run: one workflow execution, or the chain of executions that continue-as-new makes."""
 
     __tablename__ = "run"
     __table_args__ = (
@@ -120,41 +120,34 @@ class StoredRun(SQLModel, table=True):
         {"schema": SCHEMA},
     )
 
-    id: str = Field(sa_type=Text, primary_key=True)
-    workflow_id: str = Field(sa_type=Text)
-    workflow: str = Field(sa_type=Text)
-    source: str = Field(sa_type=Text)
-    subject: str = Field(sa_type=Text)
-    state: str = Field(sa_type=Text)
-    result: str | None = Field(default=None, sa_type=Text)
-    phase: str = Field(sa_type=Text)
-    object_key: str | None = Field(default=None, sa_type=Text)
-    counts: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    report: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
-    error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True)))
-    load_ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
-    started_at: datetime = Field(sa_type=DateTime(timezone=True))
-    finished_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    one_load: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="true"))
+    id: str = _as_told("id", sa_type=Text, primary_key=True)
+    workflow_id: str = _as_told("workflow_id", sa_type=Text)
+    workflow: str = _as_told("workflow", sa_type=Text)
+    source: str = _as_told("source", sa_type=Text)
+    subject: str = _as_told("subject", sa_type=Text)
+    state: str = _as_told("state", sa_type=Text)
+    result: str | None = _as_told(
+        "result",
+        default=None,
+        sa_type=Text,
+    )
+    phase: str = _as_told("phase", sa_type=Text)
+    object_key: str | None = _as_told("object_key", default=None, sa_type=Text)
+    counts: dict[str, Any] = _as_told("counts", sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    report: dict[str, Any] = _as_told("report", sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    warnings: list[str] = _as_told("warnings", sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
+    error: dict[str, Any] | None = _as_told("error", default=None, sa_column=Column(JSONB(none_as_null=True)))
+    load_ids: list[UUID] = _as_told("load_ids", sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
+    started_at: datetime = _as_told("started_at", sa_type=DateTime(timezone=True))
+    finished_at: datetime | None = _as_told("finished_at", default=None, sa_type=DateTime(timezone=True))
+    one_load: bool = _as_told(
+        "one_load",
+        sa_column=Column(Boolean, nullable=False, server_default="true"),
+    )
 
 
 class StreamOffset(SQLModel, table=True):
-    """The offset to which a partition is drained. The transaction that loads records moves it.
-
-    Attributes:
-        topic_id: Kafka's id of the topic. It changes when the topic is deleted and created again.
-        incarnation: counts how often the topic was created, from 1.
-        generation: counts rewinds, from 1. Rows and loads have it too. So a replay is not taken for done, and a drain
-            that does not know about the rewind yet cannot disturb it.
-        next_offset: the offset of the first record that is not loaded yet.
-        paused: drains do not load the partition until it is resumed.
-        state: `stopped` means that the drain cannot continue until it is rewound.
-        reason: why it stopped, or the present error of its drain.
-        reached_at: the broker's timestamp of the last record that was loaded.
-        end_offset: the partition's end offset at the last check (`looked_at`).
-        updated_at: when the offset was last moved.
-    """
+    """The offset to which a partition is drained. The transaction that loads records moves it."""
 
     __tablename__ = "stream_offset"
     __table_args__ = (
@@ -162,40 +155,52 @@ class StreamOffset(SQLModel, table=True):
         {"schema": SCHEMA},
     )
 
-    topic: str = Field(sa_type=Text, primary_key=True)
-    partition: int = Field(sa_type=Integer, primary_key=True)
-    topic_id: str = Field(sa_type=Text)
-    incarnation: int = Field(sa_type=Integer)
-    generation: int = Field(sa_type=Integer)
-    next_offset: int = Field(sa_type=BigInteger)
-    paused: bool = Field(sa_column=Column(Boolean, nullable=False, server_default="false"))
-    state: str = Field(sa_column=Column(Text, nullable=False, server_default="draining"))
-    reason: str | None = Field(default=None, sa_type=Text)
-    reached_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    end_offset: int | None = Field(default=None, sa_type=BigInteger)
-    looked_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    updated_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    topic: str = field("The topic's name.", sa_type=Text, primary_key=True)
+    partition: int = field("The partition's number.", sa_type=Integer, primary_key=True)
+    topic_id: str = field(
+        "Kafka's id of the topic. It changes when the topic is deleted and created again.", sa_type=Text
+    )
+    incarnation: int = field("Counts how often the topic was created, from 1.", sa_type=Integer)
+    generation: int = field(
+        "Counts rewinds, from 1. Rows and loads have it too. So a replay is not taken for done, and a drain that "
+        "does not know about the rewind yet cannot disturb it.",
+        sa_type=Integer,
+    )
+    next_offset: int = field("The offset of the first record that is not loaded yet.", sa_type=BigInteger)
+    paused: bool = field(
+        "Drains do not load the partition until it is resumed.",
+        sa_column=Column(Boolean, nullable=False, server_default="false"),
+    )
+    state: str = field(
+        "`stopped` means that the drain cannot continue until it is rewound.",
+        sa_column=Column(Text, nullable=False, server_default="draining"),
+    )
+    reason: str | None = field("Why it stopped, or the present error of its drain.", default=None, sa_type=Text)
+    reached_at: datetime | None = field(
+        "The broker's timestamp of the last record that was loaded.", default=None, sa_type=DateTime(timezone=True)
+    )
+    end_offset: int | None = field(
+        "The partition's end offset at the last check (`looked_at`).", default=None, sa_type=BigInteger
+    )
+    looked_at: datetime | None = field("When `end_offset` was read.", default=None, sa_type=DateTime(timezone=True))
+    updated_at: datetime = field(
+        "When the offset was last moved.",
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")),
     )
 
 
 class ArchivePosition(SQLModel, table=True):
-    """The last reported offset of a partition in the lake. The lake's own table decides.
-
-    Attributes:
-        incarnation: counts how often the topic was created, as the table counts it.
-        next_offset: the offset of the first record that is not in the table yet.
-        reason: why it does not continue; `None` if it does.
-    """
+    """The last reported offset of a partition in the lake. The lake's own table decides."""
 
     __tablename__ = "archive_position"
     __table_args__ = ({"schema": SCHEMA},)
 
-    topic: str = Field(sa_type=Text, primary_key=True)
-    partition: int = Field(sa_type=Integer, primary_key=True)
-    incarnation: int = Field(sa_type=Integer)
-    next_offset: int = Field(sa_type=BigInteger)
-    reason: str | None = Field(default=None, sa_type=Text)
-    updated_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    topic: str = field("The topic's name.", sa_type=Text, primary_key=True)
+    partition: int = field("The partition's number.", sa_type=Integer, primary_key=True)
+    incarnation: int = field("Counts how often the topic was created, as the table counts it.", sa_type=Integer)
+    next_offset: int = field("The offset of the first record that is not in the table yet.", sa_type=BigInteger)
+    reason: str | None = field("Why it does not continue; `None` if it does.", default=None, sa_type=Text)
+    updated_at: datetime = field(
+        "When the archive said so.",
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()")),
     )

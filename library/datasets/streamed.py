@@ -4,30 +4,26 @@ from datetime import datetime
 from typing import ClassVar
 
 from sqlalchemy import BigInteger, DateTime, Integer, Text
-from sqlmodel import Field
 
 from library.datasets.declaration import Loaded
+from library.datasets.fields import field
 
 STREAMED = ("topic", "partition", "offset", "event_at", "generation")
 """The columns in the order in which a row has them."""
 
 
 class Streamed(Loaded):
-    """Columns that a drain fills in, before the record's own.
-
-    Attributes:
-        topic, partition, offset: the place of the row's record.
-        event_at: the time of the event in the record; without one, the broker's timestamp.
-        generation: the partition's generation. A rewind raises it, so a replay counts as newer.
-    """
+    """Columns that a drain fills in, before the record's own."""
 
     filled_in: ClassVar[tuple[str, ...]] = STREAMED
 
-    topic: str = Field(sa_type=Text)
-    partition: int = Field(sa_type=Integer)
-    offset: int = Field(sa_type=BigInteger)
-    event_at: datetime = Field(sa_type=DateTime(timezone=True))
-    generation: int = Field(sa_type=Integer)
+    topic: str = field("The topic of the record that the row is from.", "patient", sa_type=Text)
+    partition: int = field("The record's partition.", 2, sa_type=Integer)
+    offset: int = field("The record's offset in the partition.", 4711, sa_type=BigInteger)
+    event_at: datetime = field(
+        "When it happened, as the record says; else the broker's timestamp.", sa_type=DateTime(timezone=True)
+    )
+    generation: int = field("Counts the rewinds of the partition, from 1.", sa_type=Integer)
 
 
 ORDER = ("event_at", "generation", "partition", "offset")

@@ -11,12 +11,13 @@ All methods block, so call them in a thread.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.dataset import field as pa_field
 
 from library.contracts.lake import Gap, LakeOvertaken, LakeUnavailable, TableTidied
 from library.lake.storage import LakeStorage
@@ -47,6 +48,9 @@ _WRITER = WriterProperties(compression="ZSTD")
 _FILE_BYTES = 128 * 1024 * 1024
 """Size of a compacted file."""
 
+_ONE_AT_A_TIME: Mapping[str, int] = {"batch_size": 8_192, "batch_readahead": 0, "fragment_readahead": 0}
+"""Options to read a single record in little memory."""
+
 _WORTH_COMPACTING = 8
 """Compact only when there are this many small files."""
 
@@ -76,10 +80,40 @@ class BronzeTable:
                 )
             return cls(topic, DeltaTable(location, storage_options=options))
 
-    def incarnation(self, topic_id: UUID) -> int:
+    @classmethod
+    def find(cls, storage: LakeStorage, topic: str) -> Self | None:
+        """Open the table; `None`: it does not exist yet.
+
+        Raises:
+            LakeUnavailable: the store does not answer.
+        """
+        with _translated(topic):
+            try:
+                return cls(topic, DeltaTable(storage.location(topic), storage_options=storage.options()))
+            except TableNotFoundError:
+                return None
+
+    def incarnation(self, topic_id: UUID | str) -> int:
         """The incarnation of the topic with this id. A new id gets the next number."""
         known = self._table.transaction_version(f"{self.topic}/{topic_id}")
         return known or (self._table.transaction_version(self.topic) or 0) + 1
+
+    def incarnations(self, partition: int, offset: int) -> list[int]:
+        """The incarnations that have a record at a place."""
+        with _translated(self.topic):
+            return sorted(row["incarnation"] for row in self._rows(["incarnation"], partition, offset))
+
+    def value(self, incarnation: int, partition: int, offset: int) -> bytes | None:
+        """The value of a record; `None`: the table does not have it, or it has no value."""
+        with _translated(self.topic):
+            rows = self._rows(["incarnation", "value"], partition, offset)
+            return next((row["value"] for row in rows if row["incarnation"] == incarnation), None)
+
+    def _rows(self, columns: list[str], partition: int, offset: int) -> Iterator[dict[str, Any]]:
+        """Some columns of the records at a place. Only files that may hold it are read, by their statistics."""
+        place = (pa_field("partition") == partition) & (pa_field("offset") == offset)
+        for batch in self._table.to_pyarrow_dataset().to_batches(columns=columns, filter=place, **_ONE_AT_A_TIME):
+            yield from batch.to_pylist()
 
     def next_offset(self, incarnation: int, partition: int) -> int | None:
         """The next offset to append; `None`: the table has nothing of this partition."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -24,6 +24,8 @@ from library.contracts.objects import ObjectRef
 CHUNK = 1024 * 1024
 """Bytes of one read. It is large, so the hand-over between threads costs little."""
 
+_GZIP = ".gz"
+"""The ending of the keys of landed objects that are stored with gzip."""
 _GZIP_LEVEL = 6
 _MISSING = ("NoSuchKey", "NoSuchObject")
 _TIMEOUT = urllib3.Timeout(connect=5, read=30)
@@ -100,7 +102,7 @@ class ObjectStore:
         if compress:
             with tempfile.NamedTemporaryFile(prefix="wardflow-gzip-") as packed:
                 _gzip(path, packed, ref)
-                gzipped = ref.model_copy(update={"key": f"{ref.key}.gz", "compression": "gzip"})
+                gzipped = ref.model_copy(update={"key": f"{ref.key}{_GZIP}", "compression": "gzip"})
                 return self._land(gzipped, Path(packed.name), packed.tell(), progress)
         return self._land(ref, path, ref.size, progress)
 
@@ -272,6 +274,11 @@ def _unpacked(response: urllib3.BaseHTTPResponse, ref: ObjectRef) -> Iterator[by
             yield rest
     except zlib.error:
         raise ObjectDamaged(f"Object {ref.key} is not the gzip file that was stored.") from None
+
+
+def compression_of(key: str) -> Literal["gzip"] | None:
+    """How the store keeps the landed object with this key."""
+    return "gzip" if key.endswith(_GZIP) else None
 
 
 def described_file(folder: str, path: Path, content_type: str) -> ObjectRef:

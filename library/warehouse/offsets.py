@@ -2,12 +2,104 @@
 
 from collections.abc import Iterable, Mapping
 
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Double,
+    Integer,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlmodel import col
+
 from library.contracts.drains import StreamPosition, StreamStatus
+from library.datasets.fields import table_of
+from library.datasets.ingest import Load, StreamOffset
 from library.warehouse.batches import Batch
 from library.warehouse.pool import Connection, Pool
+from library.warehouse.queries.statement import Statement
 
-_COLUMNS = ", ".join(StreamPosition.model_fields)
-_SHOWN = _COLUMNS.replace("state", "CASE WHEN paused AND state = 'draining' THEN 'paused' ELSE state END AS state")
+_OFFSET = table_of(StreamOffset).c
+_COLUMNS = [_OFFSET[name] for name in StreamPosition.model_fields]
+
+_FIND = Statement(
+    select(*_COLUMNS).where(_OFFSET.topic == bindparam("topic"), _OFFSET.partition == bindparam("partition"))
+)
+_OF_TOPICS = Statement(
+    select(*_COLUMNS)
+    .where(_OFFSET.topic == any_(cast(bindparam("topics"), ARRAY(Text))))
+    .order_by(_OFFSET.topic, _OFFSET.partition)
+)
+
+
+def _status() -> Statement:
+    """Partitions with their lag (records), their rate (records a second in the last five minutes) and freshness."""
+    seconds = func.extract("epoch", func.now() - func.min(col(Load.started_at)))
+    rates = (
+        select(
+            col(Load.scope),
+            (func.sum(cast(col(Load.report)["records"].astext, BigInteger)) / func.greatest(seconds, 1)).label("rate"),
+        )
+        .where(
+            col(Load.committed_at) > func.now() - literal_column("interval '5 minutes'"),
+            col(Load.object_key).is_(None),
+        )
+        .group_by(col(Load.scope))
+        .subquery("rates")
+    )
+    lag = func.greatest(_OFFSET.end_offset - _OFFSET.next_offset, 0)
+    state = case((and_(_OFFSET.paused, _OFFSET.state == "draining"), "paused"), else_=_OFFSET.state)
+    age = cast(func.extract("epoch", func.now() - _OFFSET.reached_at), Double)
+    partition = _OFFSET.topic.op("||")("/").op("||")(cast(_OFFSET.partition, Text))
+    return Statement(
+        select(
+            *(each for each in _COLUMNS if each.name != "state"),
+            state.label("state"),
+            func.coalesce(lag, 0).label("lag"),
+            cast(func.coalesce(rates.c.rate, 0), Double).label("rate"),
+            case((lag > 0, age), (_OFFSET.reached_at.is_not(None), 0)).label("freshness"),
+        )
+        .select_from(StreamOffset)
+        .outerjoin(rates, rates.c.scope == partition)
+        .where(_OFFSET.topic == any_(cast(bindparam("topics"), ARRAY(Text))))
+        .order_by(_OFFSET.topic, _OFFSET.partition)
+    )
+
+
+def _rewind() -> Statement:
+    """Begins a new generation of some partitions. Another id of the topic begins a new incarnation too."""
+    topic_id = bindparam("new_topic_id", type_=Text)
+    wanted = (
+        func.unnest(cast(bindparam("partitions"), ARRAY(Integer)), cast(bindparam("targets"), ARRAY(BigInteger)))
+        .table_valued("place", "target")
+        .render_derived("wanted")
+    )
+    return Statement(
+        update(table_of(StreamOffset))
+        .values(
+            generation=_OFFSET.generation + 1,
+            next_offset=wanted.c.target,
+            state="draining",
+            reason=None,
+            topic_id=topic_id,
+            incarnation=_OFFSET.incarnation + case((_OFFSET.topic_id == topic_id, 0), else_=1),
+            updated_at=func.now(),
+        )
+        .where(_OFFSET.topic == bindparam("of_topic"), _OFFSET.partition == wanted.c.place)
+        .returning(*_COLUMNS)
+    )
+
+
+_STATUS = _status()
+_REWIND = _rewind()
 
 
 class Offsets:
@@ -39,19 +131,12 @@ class Offsets:
 
     async def find(self, topic: str, partition: int) -> StreamPosition | None:
         """The position of a partition; `None`: it was never drained."""
-        row = await self._pool.fetchrow(
-            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = $1 AND partition = $2",  # noqa: S608 - constants
-            topic,
-            partition,
-        )
-        return None if row is None else StreamPosition.model_validate(dict(row))
+        rows = await _FIND.fetch(self._pool, topic=topic, partition=partition)
+        return StreamPosition.model_validate(dict(rows[0])) if rows else None
 
     async def of(self, topics: Iterable[str]) -> list[StreamPosition]:
         """All partitions of some topics, in their order."""
-        rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.stream_offset WHERE topic = ANY ($1) ORDER BY topic, partition",  # noqa: S608 - constants
-            list(topics),
-        )
+        rows = await _OF_TOPICS.fetch(self._pool, topics=list(topics))
         return [StreamPosition.model_validate(dict(row)) for row in rows]
 
     async def holds(self, position: StreamPosition) -> bool:
@@ -117,23 +202,7 @@ class Offsets:
 
     async def status(self, topics: Iterable[str]) -> list[StreamStatus]:
         """All partitions of some topics, with their lag and their rate."""
-        rows = await self._pool.fetch(
-            f"""
-            WITH rates AS (
-                SELECT scope, sum((report ->> 'records')::bigint)
-                    / greatest(extract(epoch FROM now() - min(started_at)), 1) AS rate
-                FROM ingest.load WHERE committed_at > now() - interval '5 minutes' AND object_key IS NULL
-                GROUP BY scope
-            ), known AS (SELECT {_COLUMNS}, greatest(end_offset - next_offset, 0) AS lag
-                         FROM ingest.stream_offset WHERE topic = ANY ($1))
-            SELECT {_SHOWN}, coalesce(lag, 0) AS lag, coalesce(rate, 0)::float8 AS rate,
-                CASE WHEN lag > 0 THEN extract(epoch FROM now() - reached_at)::float8
-                     WHEN reached_at IS NOT NULL THEN 0 END AS freshness
-            FROM known LEFT JOIN rates ON scope = topic || '/' || partition
-            ORDER BY topic, partition
-            """,  # noqa: S608 - constants
-            list(topics),
-        )
+        rows = await _STATUS.fetch(self._pool, topics=list(topics))
         return [StreamStatus.model_validate(dict(row)) for row in rows]
 
     async def rewind(self, topic: str, *, topic_id: str, to: Mapping[int, int]) -> list[StreamPosition]:
@@ -141,16 +210,8 @@ class Offsets:
 
         If the topic was created again, this also begins a new incarnation.
         """
-        rows = await self._pool.fetch(
-            "UPDATE ingest.stream_offset SET generation = generation + 1, next_offset = target, "  # noqa: S608 - constants
-            "state = 'draining', reason = NULL, topic_id = $2, "
-            "incarnation = incarnation + CASE WHEN topic_id = $2 THEN 0 ELSE 1 END, updated_at = now() "
-            "FROM unnest($3::int[], $4::bigint[]) wanted (place, target) "
-            f"WHERE topic = $1 AND partition = place RETURNING {_COLUMNS}",
-            topic,
-            topic_id,
-            list(to),
-            list(to.values()),
+        rows = await _REWIND.fetch(
+            self._pool, of_topic=topic, new_topic_id=topic_id, partitions=list(to), targets=list(to.values())
         )
         return sorted(
             (StreamPosition.model_validate(dict(row)) for row in rows), key=lambda position: position.partition

@@ -2,16 +2,42 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import JsonValue
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import aliased
+from sqlmodel import col
 
 from library.contracts.loads import DatasetCounts
 from library.contracts.runs import FIGURES_OF, Run, RunFinished, RunStarted
+from library.datasets.fields import table_of
+from library.datasets.ingest import Load, StoredRun
 from library.warehouse.pool import Pool
+from library.warehouse.queries.statement import Statement
 
-_COLUMNS = (
-    "id, workflow_id, workflow, source, subject, state, result, phase, object_key, counts, report, warnings, error, "
-    "load_ids::text[] AS load_ids, started_at, finished_at, one_load"
+_RUN = table_of(StoredRun).c
+_RUNS = select(
+    *(_RUN[name] for name in Run.model_fields if name != "load_ids"),
+    cast(_RUN.load_ids, ARRAY(Text)).label("load_ids"),
 )
 
 _SUMS = """
@@ -19,21 +45,84 @@ _SUMS = """
         SELECT dataset, jsonb_object_agg(kind, rows) AS kinds FROM (
             SELECT dataset.key AS dataset, kind.key AS kind, to_jsonb(sum(kind.value::bigint)::bigint) AS rows
             FROM ingest.load, jsonb_each(load.counts) dataset, jsonb_each_text(dataset.value - 'warned') kind
-            WHERE load.run_id = $1 GROUP BY 1, 2
+            WHERE load.run_id = :run_id GROUP BY 1, 2
             UNION ALL
             SELECT dataset, 'warned', jsonb_object_agg(rule, rows) FROM (
                 SELECT dataset.key AS dataset, rule.key AS rule, sum(rule.value::bigint)::bigint AS rows
                 FROM ingest.load, jsonb_each(load.counts) dataset, jsonb_each_text(dataset.value -> 'warned') rule
-                WHERE load.run_id = $1 GROUP BY 1, 2
+                WHERE load.run_id = :run_id GROUP BY 1, 2
             ) AS by_rule GROUP BY 1
         ) AS by_kind GROUP BY 1
     ) AS by_dataset
 """
-"""Sums over the committed loads of a run, in the form of one load's counts."""
-
+"""Sums over the committed loads of a run, in the form of one load's counts. SQLAlchemy would need twice the lines."""
 
 ABANDONED = "Abandoned"
 """The error type of a run that the upkeep closed, since its workflow had ended without closing it."""
+
+_TOTALS = Statement(select(text(f"({_SUMS})").bindparams(bindparam("run_id", type_=Text))))
+_BY_ID = Statement(_RUNS.where(_RUN.id == bindparam("run_id")))
+_BY_PREFIX = Statement(
+    _RUNS.where(
+        or_(*(func.starts_with(each, bindparam("id_prefix", type_=Text)) for each in (_RUN.id, _RUN.workflow_id)))
+    )
+    .order_by(_RUN.started_at.desc(), _RUN.id)
+    .limit(10)
+)
+_IS_ABANDONED = _RUN.error["type"].astext == ABANDONED
+_DOUBTFUL = Statement(
+    _RUNS.where(
+        or_(
+            and_(_RUN.state == "running", _RUN.started_at < bindparam("before")),
+            and_(_IS_ABANDONED, _RUN.one_load, exists().where(col(Load.run_id) == _RUN.id)),
+        )
+    )
+    .order_by(_RUN.started_at, _RUN.id)
+    .limit(bindparam("most", type_=BigInteger))
+)
+
+
+def _finish() -> Statement:
+    """Closes a run, unless it is closed already."""
+    loads = cast(bindparam("loads"), ARRAY(Uuid))
+    state, result = bindparam("new_state", type_=Text), bindparam("new_result", type_=Text)
+    first_run = aliased(StoredRun, name="first_run")
+    loaded = (
+        select(col(Load.counts), col(Load.report), col(first_run.warnings))
+        .select_from(Load)
+        .outerjoin(first_run, col(first_run.id) == col(Load.run_id))
+        .where(col(Load.id) == any_(loads))
+        .order_by(col(Load.committed_at).desc())
+        .limit(1)
+        .cte("loaded")
+    )
+    nothing: ColumnElement[Any] = literal_column("'{}'::jsonb")
+    no_texts: ColumnElement[Any] = literal_column("'{}'::text[]")
+    of_one_load = func.coalesce(select(loaded.c.counts).scalar_subquery(), nothing)
+    sums = text(f"({_SUMS})").bindparams(bindparam("run_id", type_=Text))
+    return Statement(
+        update(table_of(StoredRun))
+        .values(
+            state=state,
+            result=result,
+            error=bindparam("new_error", type_=JSONB),
+            load_ids=loads,
+            finished_at=func.now(),
+            phase=case((state == "completed", "done"), else_=_RUN.phase),
+            counts=case((_RUN.one_load, of_one_load), (result == "already_loaded", _RUN.counts), else_=sums),
+            report=_RUN.report.op("||")(
+                func.coalesce(select(loaded.c.report).where(_RUN.one_load).scalar_subquery(), nothing)
+            ),
+            warnings=case(
+                (_RUN.warnings != no_texts, _RUN.warnings),
+                else_=func.coalesce(select(loaded.c.warnings).scalar_subquery(), no_texts),
+            ),
+        )
+        .where(_RUN.id == bindparam("run_id"), or_(_RUN.state == "running", _IS_ABANDONED))
+    )
+
+
+_FINISH = _finish()
 
 
 class RunLog:
@@ -87,7 +176,7 @@ class RunLog:
 
     async def totals(self, run_id: str) -> dict[str, DatasetCounts]:
         """The counts of a run's committed loads so far, by dataset."""
-        counts = await self._pool.fetchval(_SUMS, run_id)
+        ((counts,),) = await _TOTALS.fetch(self._pool, run_id=run_id)
         return {name: DatasetCounts.model_validate(entry) for name, entry in counts.items()}
 
     async def figures_before(self, run_id: str) -> tuple[str, dict[str, DatasetCounts]] | None:
@@ -141,52 +230,26 @@ class RunLog:
 
         If an earlier run committed the load, the warnings are those of that run.
         """
-        await self._pool.execute(
-            f"""
-            WITH loaded AS (
-                SELECT load.counts, load.report, first_run.warnings
-                FROM ingest.load LEFT JOIN ingest.run first_run ON first_run.id = load.run_id
-                WHERE load.id = ANY ($5::uuid[]) ORDER BY load.committed_at DESC LIMIT 1
-            )
-            UPDATE ingest.run SET state = $2, result = $3, error = $4, load_ids = $5::uuid[], finished_at = now(),
-                phase = CASE WHEN $2 = 'completed' THEN 'done' ELSE phase END,
-                counts = CASE WHEN one_load THEN coalesce((SELECT counts FROM loaded), '{{}}')
-                              WHEN $3 = 'already_loaded' THEN counts ELSE ({_SUMS}) END,
-                report = report || coalesce((SELECT report FROM loaded WHERE one_load), '{{}}'),
-                warnings = CASE WHEN warnings <> '{{}}' THEN warnings
-                                ELSE coalesce((SELECT warnings FROM loaded), '{{}}') END
-            WHERE run.id = $1 AND (run.state = 'running' OR run.error ->> 'type' = $6)
-            """,  # noqa: S608 - a constant
-            end.run_id,
-            end.state,
-            end.result,
-            end.error.model_dump() if end.error else None,
-            list(end.load_ids),
-            ABANDONED,
-        )
+        values = {
+            "run_id": end.run_id,
+            "new_state": end.state,
+            "new_result": end.result,
+            "new_error": end.error.model_dump() if end.error else None,
+            "loads": list(end.load_ids),
+        }
+        await self._pool.execute(_FINISH.compiled.sql, *_FINISH.compiled.arguments(values))
 
     async def get(self, run_id: str) -> Run | None:
         """The run with this id, or `None`."""
-        row = await self._pool.fetchrow(f"SELECT {_COLUMNS} FROM ingest.run WHERE id = $1", run_id)  # noqa: S608 - constants
-        return None if row is None else Run.model_validate(dict(row))
+        rows = await _BY_ID.fetch(self._pool, run_id=run_id)
+        return Run.model_validate(dict(rows[0])) if rows else None
 
     async def find(self, id_prefix: str) -> list[Run]:
         """Runs whose id or workflow id begins like this; ten at most, newest first."""
-        rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE starts_with(id, $1) OR starts_with(workflow_id, $1) "  # noqa: S608 - constants
-            "ORDER BY started_at DESC, id LIMIT 10",
-            id_prefix,
-        )
+        rows = await _BY_PREFIX.fetch(self._pool, id_prefix=id_prefix)
         return [Run.model_validate(dict(row)) for row in rows]
 
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
         """Open runs that began before a time, and abandoned runs whose one load was committed after all."""
-        rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM ingest.run WHERE (state = 'running' AND started_at < $1) "  # noqa: S608 - constants
-            "OR (error ->> 'type' = $3 AND one_load AND EXISTS (SELECT FROM ingest.load WHERE load.run_id = run.id)) "
-            "ORDER BY started_at, id LIMIT $2",
-            before,
-            limit,
-            ABANDONED,
-        )
+        rows = await _DOUBTFUL.fetch(self._pool, before=before, most=limit)
         return [Run.model_validate(dict(row)) for row in rows]

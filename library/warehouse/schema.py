@@ -23,10 +23,14 @@ from sqlmodel import SQLModel
 from library.contracts.errors import WardflowError
 from library.datasets import access, ingest
 from library.warehouse import revisions as files
+from library.warehouse.comments import enter_comments
 from library.warehouse.failures import sqlstate
 from library.warehouse.server import check_version
 
 METADATA: MetaData = SQLModel.metadata
+
+COMPARED = ["alembic.autogenerate.*", "~alembic.autogenerate.comments"]
+"""What Alembic compares with the models. Each migration writes the comments itself (`library.warehouse.comments`)."""
 
 _log = structlog.get_logger(__name__)
 _LOCK = "wardflow migrate"
@@ -142,6 +146,7 @@ def _upgrade(connection: Connection, schemas: Schemas) -> str:
         _log.warning("the schema is newer than this program", present=present, known=needed)
         return present  # revisions only add things, so an older program still works
     command.upgrade(configuration(connection, schemas), "head")
+    enter_comments(connection, schemas.every)
     return needed
 
 

@@ -14,10 +14,10 @@ from config.settings import Settings
 from library.access.audit import Audit
 from library.access.idempotency import IdempotencyKeys
 from library.access.passwords import Passwords
-from library.access.scopes import Scope
 from library.access.slowing import Slowing
 from library.access.tokens import Tokens
 from library.access.users import SignIns
+from library.contracts.scopes import Scope
 from library.warehouse.pool import create_pool
 from library.warehouse.runs import RunLog
 from service.api.context import Context
@@ -27,7 +27,7 @@ from service.api.parts import ApiPart
 from service.api.posting import BODY, FastPostMiddleware, opened_posts
 from service.api.posting import router as posting
 from service.api.problems import add_problem_handlers
-from service.api.routes import access, codec, health, quarantine, runs, streams, users, web_ui
+from service.api.routes import access, codec, health, origin, quarantine, runs, streams, users, web_ui
 from service.api.security import needs
 from service.api.sessions import sessions
 from service.posts import posting_apis
@@ -113,7 +113,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _parts() -> tuple[ApiPart, ...]:
     """Routes that serve every source, and those of each."""
     before = (health.router, streams.router, runs.router)
-    after = (quarantine.router, access.router, users.router, codec.router, web_ui.router)
+    after = (origin.router, quarantine.router, access.router, users.router, codec.router, web_ui.router)
     sources = [module.PART for module in modules("routes")]
     return (ApiPart(before), *sources, ApiPart(after, lambda _: {codec.DECODE: codec.HISTORY_PAGE}))
 

@@ -1,4 +1,4 @@
-"""Bodies that routes read themselves, after the caller was authenticated."""
+"""Bodies that routes read themselves, after the caller was authenticated; and answers that are streamed."""
 
 import asyncio
 import shutil
@@ -100,3 +100,15 @@ async def uploaded(form: FormData, what: str) -> AsyncIterator[Uploaded]:
         path = Path(folder) / "upload"
         await asyncio.to_thread(spool, path)
         yield Uploaded(path, (file.filename or "upload")[:_NAME].replace("\0", ""))
+
+
+async def begun(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first chunk, and all chunks. An error of the first one can still be answered by a problem document."""
+    first = await anext(chunks, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return first, whole()

@@ -36,6 +36,7 @@ _DOCUMENTED = {
             "required": False,
             "description": "A request that is sent again with the same key within 24 hours gets the same answer, and "
             "is not executed again.",
+            "example": "0b0f4c1e-8a86-4f3f-9d25-0c5a3e6f7a11",
             "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$", "minLength": 1, "maxLength": 255},
         }
     ]
@@ -63,7 +64,9 @@ class Idempotent(APIRoute):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own forty
         if "POST" in (options.get("methods") or ()):
             options["openapi_extra"] = (options.get("openapi_extra") or {}) | _DOCUMENTED
-            options["responses"] = problems(HTTPStatus.CONFLICT) | (options.get("responses") or {})
+            options["responses"] = problems(UnderWay("The same request is being executed.")) | (
+                options.get("responses") or {}
+            )
         super().__init__(*args, **options)
 
     def plain_handler(self) -> Handler:

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from library.contracts.errors import WardflowError
 from library.warehouse.pool import Pool
 from library.warehouse.queries import pages
+from library.warehouse.queries.question import BoundQuestion
 from service.api.context import context_of
 from service.api.problems import Unprocessable
 
@@ -23,7 +24,8 @@ Limit = Annotated[
     ),
 ]
 After = Annotated[
-    str | None, Query(description="Where the page begins: taken from `Link`, as it is.", max_length=2_000)
+    str | None,
+    Query(description="Where the page begins: taken from `Link`, as it is.", max_length=2_000, examples=["WyIxNyJd"]),
 ]
 
 
@@ -38,7 +40,7 @@ CSV = "text/csv"
 _REFUSED = re.compile(r"q=0(\.0{0,3})?")
 
 
-async def listed(request: Request, pool: Pool, query: pages.Query, *, limit: int, after: str | None) -> Response:
+async def listed(request: Request, pool: Pool, query: BoundQuestion, *, limit: int, after: str | None) -> Response:
     """The answer to a query: a page of JSON, or as CSV all rows or at most `limit` rows.
 
     Raises:

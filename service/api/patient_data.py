@@ -1,28 +1,35 @@
 """Reads of patient data. Each read is in the audit before the first byte of the answer."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from fastapi import Request
 
 from library.access.patients import pseudonym
-from library.access.scopes import Scope
 from library.access.tokens import Principal
+from library.contracts.scopes import Scope
+from library.warehouse.queries.filters import Audited, Parameter
 from service.api.context import Context
 from service.api.pages import wants_csv
 from service.api.problems import Forbidden
 from service.sources import WITHOUT_PATIENTS
-from service.sources.source import AuditedParameters, Source
+
+_PAGING = ("limit", "after", "sort", "descending")
+"""Parameters that select no rows."""
 
 
 async def audited[T](
-    source: Source, api: Context, caller: Principal, request: Request, reading: Coroutine[Any, Any, T]
+    parameters: Iterable[Parameter],
+    api: Context,
+    caller: Principal,
+    request: Request,
+    reading: Coroutine[Any, Any, T],
 ) -> T:
-    """The result of a query of patient data. Query and audit run at the same time, and both must succeed."""
+    """What a query finds, after the audit has who asked for it, and how. The two run at the same time."""
     route = getattr(request.scope.get("route"), "path", "")
     given = request.path_params | dict(request.query_params)
-    detail = told(source.parameters, given)
+    detail = audit_detail(parameters, given)
     if wants_csv(request.headers.get("accept", "")):
         detail["as"] = "csv"
     recording = asyncio.ensure_future(api.audit.record(str(caller.token_id), "read_patients", route, **detail))
@@ -33,12 +40,16 @@ async def audited[T](
     return found
 
 
-def told(parameters: AuditedParameters, given: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters of a request, as the audit stores them."""
-    detail: dict[str, Any] = {name: given[name] for name in parameters.kept if name in given}
-    if filters := [name for name in parameters.named if name in given]:
+def audit_detail(parameters: Iterable[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
+    """What the audit keeps of the parameters of a request."""
+    declared = {each.name: each.audited for each in parameters}
+    # The name of a parameter that nobody declared is kept, so that no filter goes unnoticed.
+    kept = {name: declared.get(name, Audited.NAME) for name in given if name not in _PAGING}
+    detail: dict[str, Any] = {name: given[name] for name, level in kept.items() if level is Audited.VALUE}
+    if filters := sorted(name for name, level in kept.items() if level is Audited.NAME):
         detail["filters"] = filters
-    return detail | {name.removesuffix("_id"): pseudonym(given[name]) for name in parameters.hashed if name in given}
+    hashed = [name for name, level in kept.items() if level is Audited.PSEUDONYM]
+    return detail | {name.removesuffix("_id"): pseudonym(given[name]) for name in hashed}
 
 
 def refuse_unless_seen(caller: Principal, source: str) -> None:

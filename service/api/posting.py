@@ -17,12 +17,13 @@ from config.settings import Settings
 from library.access.rates import Rates
 from library.contracts.errors import WardflowError
 from library.contracts.streams import KafkaTurnedOff
+from library.reading.records import FieldError
 from library.streams.producer import Producer
 from service.api.context import context_of
 from service.api.idempotent import HEADER, Handler, Idempotent
 from service.api.middleware import RequestLogging
 from service.api.problems import PROBLEM, Problem, problem_of, problems
-from service.api.security import authenticated, basic, bearer, require_scope
+from service.api.security import authenticated, basic, bearer, forbidden, require_scope
 from service.posts import PostingApi, Posts, RecordsRefused, posting_apis
 from service.resources import kafka_connection
 
@@ -138,6 +139,10 @@ def _endpoint(api: PostingApi) -> Callable[[Request], Any]:
 
 
 def _refused(refused: RecordsRefused) -> Response:
+    return JSONResponse(_document(refused), HTTPStatus.UNPROCESSABLE_ENTITY, media_type=PROBLEM)
+
+
+def _document(refused: RecordsRefused) -> dict[str, Any]:
     errors = [
         RecordError(record=place, field=each.field or None, detail=each.text)
         for place, found in refused.errors.items()
@@ -153,7 +158,7 @@ def _refused(refused: RecordsRefused) -> Response:
         field=errors[0].field,
         errors=errors,
     )
-    return JSONResponse(document.model_dump(), status, media_type=PROBLEM)
+    return document.model_dump()
 
 
 def _body(api: PostingApi) -> dict[str, Any]:
@@ -165,11 +170,13 @@ def _body(api: PostingApi) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": {"oneOf": [one, some]}}}, "required": True}
 
 
-def _responses() -> dict[int | str, dict[str, Any]]:
+def _responses(scope: str) -> dict[int | str, dict[str, Any]]:
     document = Problem.model_json_schema()
     document["properties"]["errors"] = {"type": "array", "items": RecordError.model_json_schema()}
-    refused = {"content": {PROBLEM: {"schema": document}}, "description": "Bad records. No record was sent."}
-    return problems(401, 403, 413, 429, 503) | {422: refused}
+    example = _document(RecordsRefused({1: [FieldError("date_of_birth", "is not a time in ISO 8601")]}))
+    content = {PROBLEM: {"schema": document, "example": example}}
+    refused = {"content": content, "description": "Bad records. No record was sent."}
+    return problems(401, forbidden(scope), 413, 429, 503) | {422: refused}
 
 
 for _api in posting_apis():
@@ -185,7 +192,7 @@ for _api in posting_apis():
         "majority) have all records. 503 means that some may be stored; send the request again, since a record that is "
         "sent twice changes nothing.",
         operation_id=f"post_{_api.name}",
-        responses=_responses(),
+        responses=_responses(_api.scope),
         dependencies=[Depends(bearer), Depends(basic)],  # for the OpenAPI document
         openapi_extra={"x-scope": _api.scope, "requestBody": _body(_api)},
     )

@@ -12,10 +12,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from library.access.tokens import NoSuchToken
+from library.access.tokens import AccessUnknown, NoSuchToken
 from library.access.users import NoSuchUser, NotAName, NotAPassword, SlowedDown, UserExists
 from library.contracts.drains import OffsetNotHeld, StreamUnknown
 from library.contracts.errors import ConfigurationError, ObjectMissing, WardflowError
+from library.contracts.origins import DatasetUnknown, NoSuchRow, NotAKey, RecordNotInLake
 from library.contracts.reading import FileRejected
 from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
@@ -32,7 +33,7 @@ PROBLEM = "application/problem+json"
 class Problem(BaseModel):
     """A problem document, media type `application/problem+json`."""
 
-    type: str = Field(description="The error's name, stable for programs.", examples=["RunNotFound"])
+    type: str = Field(description="The error's name, stable for programs.", examples=["NotFound"])
     title: str = Field(description="The status in words.", examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="What is wrong, for a person.", examples=["There is no run with this id."])
@@ -104,6 +105,10 @@ _STATUS: Mapping[type[WardflowError], HTTPStatus] = {
     UrlNotAllowed: HTTPStatus.UNPROCESSABLE_ENTITY,
     CursorInvalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     ObjectMissing: HTTPStatus.NOT_FOUND,
+    DatasetUnknown: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotAKey: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoSuchRow: HTTPStatus.NOT_FOUND,
+    RecordNotInLake: HTTPStatus.NOT_FOUND,
     StreamUnknown: HTTPStatus.NOT_FOUND,
     TopicMissing: HTTPStatus.NOT_FOUND,
     KafkaRefused: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -156,21 +161,35 @@ def misfit(kind: str, message: str, place: Sequence[object]) -> tuple[str, str]:
 
 
 def problem_of(error: WardflowError) -> JSONResponse:
-    """The answer to one of our errors."""
-    if isinstance(error, ApiError):
-        kind = type(error).__name__
-        return problem(
-            error.status, kind, error.message, error.advice, error.field, error.headers, servers=error.servers
-        )
-    nearest = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
-    status = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else nearest
-    headers = {}
-    # With Kafka turned off, a retry does not help until an operator changes the setting.
-    repeat_helps = not isinstance(error, KafkaTurnedOff)
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) and repeat_helps:
+    """The answer to an error of ours."""
+    document = document_of(error)
+    headers = dict(error.headers) if isinstance(error, ApiError) else {}
+    # With Kafka turned off a repeat does not help before somebody changes the setting.
+    repeat_helps = not isinstance(error, ApiError | KafkaTurnedOff)
+    if document.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) and repeat_helps:
         headers["Retry-After"] = f"{math.ceil(error.retry_after or _RETRY_AFTER)}"
-    field: str | None = getattr(error, "field", None)
-    return problem(status, type(error).__name__, error.message, error.advice, field, headers=headers)
+    return _answer(document, headers)
+
+
+def document_of(error: WardflowError) -> Problem:
+    """The problem document of an error of ours."""
+    if isinstance(error, ApiError):
+        status = error.status
+    elif error.retryable:
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+    else:
+        status = next(
+            (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+    return Problem(
+        type=type(error).__name__,
+        title=status.phrase,
+        status=status,
+        detail=error.message,
+        advice=error.advice,
+        field=getattr(error, "field", None),
+        servers=getattr(error, "servers", None),
+    )
 
 
 def unexpected(error: Exception) -> JSONResponse:
@@ -191,22 +210,52 @@ def problem(
     advice: str = "",
     field: str | None = None,
     headers: Mapping[str, Any] | None = None,
-    *,
-    servers: list[str] | None = None,
 ) -> JSONResponse:
     """A problem document."""
-    document = Problem(
-        type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field, servers=servers
+    return _answer(
+        Problem(type=kind, title=status.phrase, status=status, detail=detail, advice=advice, field=field),
+        headers or {},
     )
-    return JSONResponse(document.model_dump(exclude_none=True), status, dict(headers or {}), media_type=PROBLEM)
 
 
-def problems(*statuses: HTTPStatus | int) -> dict[int | str, dict[str, Any]]:
-    """Responses for the OpenAPI document."""
-    return {
-        int(status): {
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-            "description": HTTPStatus(status).phrase,
+def _answer(document: Problem, headers: Mapping[str, Any]) -> JSONResponse:
+    return JSONResponse(document.model_dump(exclude_none=True), document.status, dict(headers), media_type=PROBLEM)
+
+
+def problems(*errors: HTTPStatus | int | WardflowError) -> dict[int | str, dict[str, Any]]:
+    """Responses for the OpenAPI document.
+
+    Args:
+        errors: errors that are the examples of their statuses, or statuses whose example is the same for all routes.
+    """
+    responses: dict[int | str, dict[str, Any]] = {}
+    for each in errors:
+        example = document_of(each) if isinstance(each, WardflowError) else _EXAMPLES[int(each)]
+        content = {"schema": Problem.model_json_schema(), "example": example.model_dump(exclude_none=True)}
+        responses[example.status] = {
+            "content": {PROBLEM: content},
+            "description": HTTPStatus(example.status).phrase,
         }
-        for status in statuses
-    }
+    return responses
+
+
+def _of_the_framework(status: HTTPStatus, kind: str, detail: str) -> Problem:
+    return Problem(type=kind, title=status.phrase, status=status, detail=detail)
+
+
+_EXAMPLES: Mapping[int, Problem] = {
+    each.status: each
+    for each in (
+        _of_the_framework(HTTPStatus.BAD_REQUEST, "BadRequest", "There was an error parsing the body"),
+        document_of(Unauthenticated("This needs a valid token (not expired, not revoked).")),
+        document_of(Forbidden("Your token does not have the scope 'operate'.", advice="Ask for a token that has it.")),
+        _of_the_framework(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", "The body is larger than this route allows."
+        ),
+        document_of(UnsupportedMediaType("The body is no multipart/form-data.", advice="Send it as the part `file`.")),
+        document_of(Unprocessable("colour: none of the parameters here.", field="colour")),
+        document_of(SlowedDown(30.0)),
+        document_of(AccessUnknown("The token cannot be looked up: Postgres does not answer in time.")),
+    )
+}
+"""By status, the example of routes that name none of their own."""

@@ -2,8 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 from temporalio.service import RPCError
 
@@ -19,6 +21,14 @@ from service.temporal import history_link
 
 _TEMPORAL_MAY_TAKE = 2.0
 """Seconds."""
+
+
+RunId = Annotated[
+    str, Path(description="The run's id. `GET /runs` lists runs.", examples=["019ac2f0-5d7e-7c3b-9f11-2b8f0c6a4d10"])
+]
+
+
+no_such_run = partial(NotFound, "There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
 
 
 class RunAnswer(Run):
@@ -49,7 +59,7 @@ async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
     """
     found = await api.runs.get(wanted) if "\0" not in wanted else None
     if found is None:
-        raise NotFound("There is no run with this id.", advice="`GET /runs` lists them.", field="run_id")
+        raise no_such_run()
     refuse_unless_seen(caller, found.source)
     return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
 

@@ -1,18 +1,23 @@
-"""Authentication and scopes. Each route needs one scope, which is in the OpenAPI document (`x-scope`)."""
+"""Authentication and scopes. Each route needs one scope, which is in the OpenAPI document (`x-scope`).
+
+A route for rows of any dataset needs the scope of the dataset that is asked for (`x-scope-by-dataset`).
+"""
 
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBearer
 from pydantic import BaseModel
 
 from library.access.tokens import Principal
+from library.contracts.errors import WardflowError
 from service.api.context import context_of
 from service.api.items import Items
 from service.api.parameters import refuse_unknown
 from service.api.problems import Forbidden, Unauthenticated, problems
+from service.sources import DATASETS, dataset_called
 
 bearer = HTTPBearer(auto_error=False, description="A token of `wardflow access token create` or `… user token`.")
 basic = HTTPBasic(auto_error=False, description="Name and password of a user, for posting records.")
@@ -66,12 +71,17 @@ def require_scope(caller: Principal, scope: str) -> None:
     """
     if caller.may(scope):
         return
+    raise forbidden(scope)
+
+
+def forbidden(scope: str) -> Forbidden:
+    """The error of a caller without the scope or, for `post:{api}`, without the grant."""
     kind, _, api = scope.partition(":")
     if kind == "post":
-        raise Forbidden(
+        return Forbidden(
             f"You are not granted the API '{api}'.", advice="Ask for it: `wardflow access grant` grants it."
         )
-    raise Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
+    return Forbidden(f"Your token does not have the scope '{scope}'.", advice="Ask for a token that has it.")
 
 
 async def principal(request: Request, _: Credentials) -> Principal:
@@ -89,10 +99,28 @@ Caller = Annotated[Principal, Depends(principal)]
 
 _TEXT = {"type": "string"}
 
+BY_DATASET: Mapping[str, str] = {name: str(source.scope) for name, (source, _) in DATASETS.items()}
+"""The scope that the rows of each dataset need."""
+
+DatasetName = Annotated[
+    str,
+    Query(
+        description="The dataset of the row: schema and table.",
+        examples=[next(iter(BY_DATASET))],
+        json_schema_extra={"enum": [*BY_DATASET]},
+    ),
+]
+"""The parameter `dataset` of routes for rows of any dataset."""
+
+
+async def _check_by_dataset(caller: Caller, dataset: DatasetName) -> None:
+    dataset_called(dataset)
+    require_scope(caller, BY_DATASET[dataset])
+
 
 def needs(
-    scope: str,
-    *statuses: int,
+    scope: str | Mapping[str, str],
+    *errors: int | WardflowError,
     also: str | None = None,
     items: type[BaseModel] | None = None,
     model: type[BaseModel] | None = None,
@@ -103,8 +131,8 @@ def needs(
     """Keyword arguments of a route that needs a scope.
 
     Args:
-        scope: the scope that the caller must have.
-        statuses: further statuses of problems of this route.
+        scope: the scope that the caller must have; or `BY_DATASET`, for a route with the parameter `dataset`.
+        errors: further errors of this route as examples, or their statuses; see `problems`.
         also: a second scope that the caller must have.
         items: the type of the list's items. The list is also available as CSV.
         model: the type of the answer, if the route returns its own response.
@@ -112,13 +140,16 @@ def needs(
         events: the type of each event, if the answer is an event stream.
         body: the OpenAPI request body of a route that reads the body itself.
     """
+    required = [each for each in (scope, also) if isinstance(each, str)]
 
     async def check(caller: Caller) -> None:
-        for each in (scope, *([also] if also else [])):
+        for each in required:
             require_scope(caller, each)
 
-    responses = problems(401, 403, 422, 503, *statuses)
-    made: dict[str, Any] = {"dependencies": [Depends(check), Depends(refuse_unknown)], "responses": responses}
+    example = forbidden(scope if isinstance(scope, str) else next(iter(scope.values())))
+    responses = problems(401, example, 422, 503, *errors)
+    check_scope = check if isinstance(scope, str) else _check_by_dataset
+    made: dict[str, Any] = {"dependencies": [Depends(check_scope), Depends(refuse_unknown)], "responses": responses}
     if items is not None:
         responses[200] = {
             "description": "A page of items, or with `Accept: text/csv` all rows.",
@@ -134,7 +165,8 @@ def needs(
     if events is not None:
         # As OpenAPI 3.2 and FastAPI have it: `schema` would be that of the whole stream.
         responses[200] = {"content": {"text/event-stream": {"itemSchema": events.model_json_schema()}}}
-    made["openapi_extra"] = {"x-scope": str(scope)} | ({"requestBody": body} if body else {})
+    scopes = {"x-scope": str(scope)} if isinstance(scope, str) else {"x-scope-by-dataset": dict(scope)}
+    made["openapi_extra"] = scopes | ({"requestBody": body} if body else {})
     if also:
         made["openapi_extra"]["x-scope-also"] = str(also)
     return made

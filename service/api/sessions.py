@@ -8,9 +8,9 @@ from fastapi import Depends, Request, Response
 
 from config.settings import Settings
 from library.access.encryption import KeyRing, KeyRingFile
-from library.access.scopes import Scope
 from library.access.sessions import Sessions
 from library.access.tokens import Principal
+from library.contracts.scopes import Scope
 from service.api.context import ApiContext, Context
 from service.api.problems import Forbidden, Unauthenticated
 from service.api.security import Credentials

@@ -17,6 +17,7 @@ _WHERE = {
     "runs": "runs",
     "streams": "streams",
     "quarantine": "quarantine",
+    "origin": "origin",
     "sql": "sql",
     "access": "access",
     "api": "processes",

@@ -9,9 +9,9 @@ import typer
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
-from library.warehouse.queries.conditions import BIGINT, INTEGER
 from library.warehouse.queries.pages import MOST, fetch_page
-from library.warehouse.queries.quarantine import readable, rejection, rejections
+from library.warehouse.queries.parameters import BIGINT, INTEGER
+from library.warehouse.queries.quarantine import REJECTIONS, readable
 from library.warehouse.runs import RunLog
 from service.cli.choosing import SourceName, chosen_run
 from service.cli.output import Json, out, print_json, run, table, written_out
@@ -50,8 +50,8 @@ def list_rejections(
     async def main(settings: Settings) -> list[dict[str, Any]]:
         async with open_warehouse(settings) as pool:
             run_of = (await chosen_run(RunLog(pool), run_id)).id if run_id else None
-            query = rejections(
-                source=source, run_id=run_of, reason=reason, topic=topic, partition=partition, offset=offset
+            query = REJECTIONS.ask(
+                source=source, run=run_of, reason=reason, topic=topic, partition=partition, offset=offset
             )
             page = await fetch_page(pool, query, limit=limit)
         items: list[dict[str, Any]] = json.loads(page.items)
@@ -76,7 +76,7 @@ def show(
 
     async def main(settings: Settings) -> Mapping[str, Any]:
         async with open_warehouse(settings) as pool:
-            page = await fetch_page(pool, rejection(rejection_id, raw=True), limit=1)
+            page = await fetch_page(pool, REJECTIONS.ask(id=rejection_id, raw=True), limit=1)
             found = json.loads(page.items)
             if not found:
                 raise NoSuchRejection(f"There is no rejection with the id {rejection_id}.")

@@ -16,8 +16,8 @@ from library.access.audit import LOCAL, Audit
 from library.contracts.errors import WardflowError
 from library.contracts.runs import NOTE, Run, RunState
 from library.warehouse.pool import Pool
-from library.warehouse.queries import runs as queries
 from library.warehouse.queries.pages import fetch_page
+from library.warehouse.queries.runs import RUNS
 from library.warehouse.runs import RunLog
 from service.addresses import postgres_server, temporal_server
 from service.cli.choosing import SourceName, chosen_run
@@ -54,7 +54,7 @@ def list_runs(
     async def main(settings: Settings) -> list[Run]:
         async with open_warehouse(settings, size=2) as pool:
             await _ask_temporal(settings, pool)
-            page = await fetch_page(pool, queries.runs(state, source), limit=limit)
+            page = await fetch_page(pool, RUNS.ask(state=state or None, source=source), limit=limit)
         return TypeAdapter(list[Run]).validate_json(page.items)
 
     found = run(main)

@@ -1,11 +1,13 @@
 """The list of sources: worker, API, command line, schema, codec, audit, topics and stack are made from it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-from library.access.scopes import Scope
+from library.contracts.origins import DatasetUnknown
+from library.contracts.scopes import Scope
+from library.datasets.declaration import Dataset
 from service.sources import beds, fhir, records
 from service.sources.source import MODULES, Source
 
@@ -21,11 +23,27 @@ WORKFLOWS_WITHOUT_PATIENTS = tuple(beginning for source in SOURCES for beginning
 SCOPES = (*(scope for source in SOURCES for scope in source.scopes), *(str(scope) for scope in Scope))
 """What tokens can be given."""
 
+DATASETS: Mapping[str, tuple[Source, Dataset]] = {
+    dataset.name: (source, dataset) for source in SOURCES for dataset in source.datasets
+}
+"""Every dataset by its name, with its source."""
+
 POSTING_APIS = tuple(api for source in SOURCES for api in source.posting_apis)
 """What users can be granted."""
 
 STACK_PARTS = tuple(part for source in SOURCES for part in source.stack_parts)
 """Parts of the embedded stack that sources bring."""
+
+
+def dataset_called(name: str) -> tuple[Source, Dataset]:
+    """A dataset with its source.
+
+    Raises:
+        DatasetUnknown: there is no such dataset. The advice names the datasets.
+    """
+    if name not in DATASETS:
+        raise DatasetUnknown("dataset: there is none with this name.", advice=f"There are {', '.join(DATASETS)}.")
+    return DATASETS[name]
 
 
 def room_of(source: Source) -> str:

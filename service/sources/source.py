@@ -5,22 +5,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from library.contracts.errors import WardflowError
+from library.contracts.scopes import Scope
 from library.datasets.declaration import Dataset
-
-
-@dataclass(frozen=True)
-class AuditedParameters:
-    """How the audit stores the parameters of a route that reads patient data.
-
-    Attributes:
-        kept: parameters whose values the audit stores. They name no patient.
-        named: parameters whose names the audit stores, but not their values.
-        hashed: parameters whose values are stored as a hash, so all who read one patient can be found.
-    """
-
-    kept: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
-    hashed: tuple[str, ...] = ("patient_id",)
+from library.datasets.views import View
 
 
 @dataclass(frozen=True)
@@ -34,9 +21,11 @@ class Source:
         name: its name in runs, loads, rejections and settings, and the name of its packages.
         schema: the schema of its tables in the warehouse.
         datasets: the datasets that its loads write.
+        views: models of its views. Migrations write their descriptions as comments.
         contracts: modules with the inputs and results of its workflows. Temporal's sandbox passes them through, so
             they import pydantic and the standard library only.
         concerns_patients: whether its runs, and the payloads of their workflows, need the scope `read:patients`.
+        scope: the scope that a caller must have to see its rows.
         workflows_without_patients: beginnings of workflow ids; the payloads of these workflows concern no patients.
         scopes: the scopes that only its routes need.
         posting_apis: the APIs that users may be granted; `POST /api_{name}` is the route of each.
@@ -45,14 +34,15 @@ class Source:
         fetching: its activities that fetch from an external server. Commands say so when one takes long.
         stack_parts: names of the parts that it adds to the embedded stack.
         statuses: the API's status for each of its errors.
-        parameters: how the audit stores the parameters of its routes that read patient data.
     """
 
     name: str
     schema: str
     datasets: tuple[Dataset, ...]
+    views: tuple[type[View], ...] = ()
     contracts: tuple[str, ...] = ()
     concerns_patients: bool = True
+    scope: str = Scope.READ_PATIENTS
     workflows_without_patients: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     posting_apis: tuple[str, ...] = ()
@@ -61,7 +51,6 @@ class Source:
     fetching: tuple[str, ...] = ()
     stack_parts: tuple[str, ...] = ()
     statuses: Mapping[type[WardflowError], HTTPStatus] = field(default_factory=dict)
-    parameters: AuditedParameters = AuditedParameters()
 
 
 MODULES: Mapping[str, str] = {

@@ -17,8 +17,8 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from service.resources import warehouse_dsn

@@ -199,7 +199,7 @@ async def test_the_page_builds_a_working_source_also_beside_another_that_it_buil
 
     (tmp_path / "counts.csv").write_text(page.counts)
     async with contributor.working():
-        sent, loaded, refused = await contributor.run(page.commands)
+        sent, loaded, refused, origin = await contributor.run(page.commands)
         again, *_ = await contributor.run(page.commands)
         once_more, *_ = await contributor.run(page.commands.replace("counts.csv", "counts.csv --reload"))
 
@@ -211,6 +211,7 @@ async def test_the_page_builds_a_working_source_also_beside_another_that_it_buil
     assert ["already_loaded" in printed for printed in (sent, again, once_more)] == [False, True, False]
     assert "W1" in loaded
     assert reason[0] in refused
+    assert origin == page.counts
 
     every = " ".join(changed)
     await contributor.run(

@@ -12,8 +12,8 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.datasets.declaration import Dataset
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool

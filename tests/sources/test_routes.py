@@ -7,8 +7,8 @@ import httpx
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from service.sources import SCOPES
 from tests.support.api import api_here
@@ -71,7 +71,8 @@ async def test_each_route_refuses_who_has_no_token(http: httpx.AsyncClient, rout
         if not route.scopes:
             continue
         for credentials in ("", "Bearer wf_wrong", "Basic abc"):
-            refused = await http.request(route.method, route.path, headers={"Authorization": credentials})
+            headers = {"Authorization": credentials}
+            refused = await http.request(route.method, route.path, params=route.query, headers=headers)
             assert refused.status_code == 401, route
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -85,8 +86,10 @@ async def test_each_route_needs_just_its_scopes(http: httpx.AsyncClient, pool: P
         assert route.scopes <= {*tokens, *grants, Scope.ADMIN}, route
         for scope in route.scopes:
             for others in (tokens, grants):
-                refused = await http.request(route.method, route.path, headers=await bearers.of(others - {scope}))
+                headers = await bearers.of(others - {scope})
+                refused = await http.request(route.method, route.path, params=route.query, headers=headers)
                 assert refused.status_code == 403, (route, scope)
         if route.scopes:
-            own = await http.request(route.method, route.path, headers=await bearers.of(route.scopes))
+            headers = await bearers.of(route.scopes)
+            own = await http.request(route.method, route.path, params=route.query, headers=headers)
             assert own.status_code not in (401, 403), route

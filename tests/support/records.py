@@ -10,9 +10,9 @@ import httpx
 
 from config.sections import RecordSettings
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
 from library.access.users import Users
+from library.contracts.scopes import Scope
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from tests.support.api import api_here

@@ -1,7 +1,10 @@
-"""Every route of the OpenAPI document, with values for its path that could be some."""
+"""Every route of the OpenAPI document, with values for its path that could be some.
+
+A route whose scope depends on the dataset is one for each dataset.
+"""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -15,6 +18,7 @@ class Route:
         template: the path with the names of its parameters.
         values: for those, by name.
         scopes: that it needs, all of them; none of a public one.
+        query: on which the scopes depend.
         parameters: of path, query and headers, as the document has them.
     """
 
@@ -23,6 +27,7 @@ class Route:
     values: Mapping[str, str]
     scopes: frozenset[str]
     parameters: tuple[dict[str, Any], ...]
+    query: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -41,7 +46,12 @@ def routes_of(document: Mapping[str, Any]) -> Iterator[Route]:
             parameters = tuple(operation.get("parameters", ()))
             values = {each["name"]: _value(document, each["schema"]) for each in parameters if each["in"] == "path"}
             scopes = frozenset(operation[name] for name in ("x-scope", "x-scope-also") if name in operation)
-            yield Route(method.upper(), template, values, scopes, parameters)
+            route = Route(method.upper(), template, values, scopes, parameters)
+            by_dataset = operation.get("x-scope-by-dataset", {})
+            for dataset, scope in by_dataset.items():
+                yield replace(route, scopes=frozenset([scope]), query={"dataset": dataset})
+            if not by_dataset:
+                yield route
 
 
 def _value(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:

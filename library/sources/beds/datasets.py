@@ -14,23 +14,20 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Column, Computed, Date, DateTime, Double, Index, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import Field
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+from library.datasets.fields import field
 from library.datasets.strategies import Family, Upsert
-from library.sources.beds.names import BASES, PARENT_KINDS, SECTORS, one_of
+from library.sources.beds.names import BASES, PARENT_KINDS, SECTORS, Basis, ParentKind, Sector, one_of
 
 SCHEMA = "beds"
 
+EDITION_EXAMPLE = "55fd5766-7b48-1af0-80b2-c5c3c294ca0a"
+SHA256_EXAMPLE = "8a3fba491baf4e88bb64cf89f2590026c2274df6903c83e9a48e893c881baeac"
+
 
 class Edition(Loaded, table=True):
-    """A workbook: one publication of one quarter.
-
-    Attributes:
-        id: derived from the workbook's sha256, so that a reload keeps it.
-        published, revised: the dates in the workbook; null if it has none.
-        landed_at: when its bytes were first stored here.
-    """
+    """A workbook: one publication of one quarter."""
 
     __tablename__ = "edition"
     __table_args__ = (
@@ -40,20 +37,28 @@ class Edition(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    id: UUID = Field(primary_key=True)
-    financial_year: str = Field(sa_type=Text)
-    quarter: int = Field(sa_type=SmallInteger)
-    period_end: date = Field(sa_type=Date)
-    basis: str = Field(sa_type=Text)
-    title: str = Field(sa_type=Text)
-    status: str | None = Field(default=None, sa_type=Text)
-    published: date | None = Field(default=None, sa_type=Date)
-    revised: date | None = Field(default=None, sa_type=Date)
-    data_quality: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    object_key: str = Field(sa_type=Text)
-    object_sha256: str = Field(sa_type=Text)
-    landed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    id: UUID = field("Made from the workbook's sha256, so that a reload keeps it.", EDITION_EXAMPLE, primary_key=True)
+    financial_year: str = field("From April to March.", "2019-20", sa_type=Text)
+    quarter: int = field("1: April to June.", 3, ge=1, le=4, sa_type=SmallInteger)
+    period_end: date = field("The last day of the quarter.", "2019-12-31", sa_type=Date)
+    basis: Basis = field("Beds open overnight, or by day only.", "overnight", sa_type=Text)
+    title: str = field(
+        "The title in the workbook.",
+        "Average daily number of available and occupied beds open overnight by sector",
+        sa_type=Text,
+    )
+    status: str | None = field("As the workbook states it.", "Published 20th February 2020", default=None, sa_type=Text)
+    published: date | None = field("As the workbook states it.", "2020-02-20", default=None, sa_type=Date)
+    revised: date | None = field("As the workbook states it.", "2020-11-19", default=None, sa_type=Date)
+    data_quality: list[str] = field(
+        "The workbook's notes on the quality of its data.", sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    warnings: list[str] = field("What the reader found odd.", [], sa_column=Column(ARRAY(Text), nullable=False))
+    object_key: str = field("The landed workbook.", f"landed/beds/{SHA256_EXAMPLE}", sa_type=Text)
+    object_sha256: str = field("Of the workbook's bytes.", SHA256_EXAMPLE, sa_type=Text)
+    landed_at: datetime = field(
+        "When the workbook was first stored here.", "2026-11-21T10:15:30+00:00", sa_type=DateTime(timezone=True)
+    )
 
 
 class EditionRow(NamedTuple):
@@ -88,12 +93,12 @@ class EditionOrganisation(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(primary_key=True)
-    organisation_code: str = Field(sa_type=Text, primary_key=True)
-    name: str = Field(sa_type=Text)
-    parent_code: str | None = Field(default=None, sa_type=Text)
-    parent_kind: str = Field(sa_type=Text)
-    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    edition_id: UUID = field("The edition that names the organisation so.", EDITION_EXAMPLE, primary_key=True)
+    organisation_code: str = field("The code of the Organisation Data Service.", "RJ1", sa_type=Text, primary_key=True)
+    name: str = field("As the edition writes it.", "Guy's and St Thomas' NHS Foundation Trust", sa_type=Text)
+    parent_code: str | None = field("The region, or what came before regions.", "Y56", default=None, sa_type=Text)
+    parent_kind: ParentKind = field("What `parent_code` is the code of.", "region", sa_type=Text)
+    warnings: list[str] = field("What the reader found odd.", [], sa_column=Column(ARRAY(Text), nullable=False))
 
 
 class EditionOrganisationRow(NamedTuple):
@@ -108,13 +113,7 @@ class EditionOrganisationRow(NamedTuple):
 
 
 class Occupancy(Loaded, table=True):
-    """Beds of an organisation in a sector: daily averages over the quarter.
-
-    Attributes:
-        available: beds open, a day.
-        occupied: beds occupied, a day.
-        rate: occupied / available; null where no bed is open. Above 1 is real.
-    """
+    """Beds of an organisation in a sector: averages over the quarter, a day."""
 
     __tablename__ = "occupancy"
     __table_args__ = (
@@ -123,15 +122,18 @@ class Occupancy(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(primary_key=True)
-    organisation_code: str = Field(sa_type=Text, primary_key=True)
-    sector: str = Field(sa_type=Text, primary_key=True)
-    available: float = Field(sa_type=Double)
-    occupied: float = Field(sa_type=Double)
-    rate: float | None = Field(
-        default=None, sa_column=Column(Double, Computed("occupied / nullif(available, 0)", persisted=True))
+    edition_id: UUID = field("The edition that has the row.", EDITION_EXAMPLE, primary_key=True)
+    organisation_code: str = field("The code of the Organisation Data Service.", "RJ1", sa_type=Text, primary_key=True)
+    sector: Sector = field("`total` is all sectors together.", "total", sa_type=Text, primary_key=True)
+    available: float = field("Average number of beds open per day.", 1107.5, sa_type=Double)
+    occupied: float = field("Average number of beds occupied per day.", 1001.25, sa_type=Double)
+    rate: float | None = field(
+        "Occupied / available; null without beds. It can be above 1.",
+        0.904,
+        default=None,
+        sa_column=Column(Double, Computed("occupied / nullif(available, 0)", persisted=True)),
     )
-    warnings: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    warnings: list[str] = field("What the reader found odd.", [], sa_column=Column(ARRAY(Text), nullable=False))
 
 
 class OccupancyColumns(NamedTuple):
@@ -151,10 +153,10 @@ class SpecialtyOccupancy(Loaded, table=True):
     __tablename__ = "specialty_occupancy"
     __table_args__ = ({"schema": SCHEMA},)
 
-    edition_id: UUID = Field(primary_key=True)
-    organisation_code: str = Field(sa_type=Text, primary_key=True)
-    specialty_code: str = Field(sa_type=Text, primary_key=True)
-    occupied: float = Field(sa_type=Double)
+    edition_id: UUID = field("The edition that has the row.", EDITION_EXAMPLE, primary_key=True)
+    organisation_code: str = field("The code of the Organisation Data Service.", "RJ1", sa_type=Text, primary_key=True)
+    specialty_code: str = field("The consultant main specialty.", "100", sa_type=Text, primary_key=True)
+    occupied: float = field("Average number of beds occupied per day.", 61.5, sa_type=Double)
 
 
 class SpecialtyOccupancyColumns(NamedTuple):
@@ -175,10 +177,10 @@ class EnglandTotal(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    edition_id: UUID = Field(primary_key=True)
-    sector: str = Field(sa_type=Text, primary_key=True)
-    available: float = Field(sa_type=Double)
-    occupied: float = Field(sa_type=Double)
+    edition_id: UUID = field("The edition that has the row.", EDITION_EXAMPLE, primary_key=True)
+    sector: Sector = field("`total` is all sectors together.", "total", sa_type=Text, primary_key=True)
+    available: float = field("Average number of beds open per day.", sa_type=Double)
+    occupied: float = field("Average number of beds occupied per day.", sa_type=Double)
 
 
 class EnglandTotalRow(NamedTuple):
@@ -191,20 +193,15 @@ class EnglandTotalRow(NamedTuple):
 
 
 class Specialty(Loaded, table=True):
-    """A consultant main specialty, with the name that the newest edition gives it.
-
-    Attributes:
-        named_for: end of the period of the edition that the name is from.
-        named_on: when that edition was published or revised, else landed.
-    """
+    """A consultant main specialty, with the name that the newest edition gives it."""
 
     __tablename__ = "specialty"
     __table_args__ = ({"schema": SCHEMA},)
 
-    code: str = Field(sa_type=Text, primary_key=True)
-    name: str = Field(sa_type=Text)
-    named_for: date = Field(sa_type=Date)
-    named_on: date = Field(sa_type=Date)
+    code: str = field("The code of the main specialty.", "100", sa_type=Text, primary_key=True)
+    name: str = field("As the newest edition writes it.", "General Surgery", sa_type=Text)
+    named_for: date = field("The last day of the quarter of the edition that has the name.", sa_type=Date)
+    named_on: date = field("When that edition was published or revised, else landed.", sa_type=Date)
 
 
 class SpecialtyNameRow(NamedTuple):

@@ -14,7 +14,7 @@ original text is stored too, with its precision and its zone.
 
 import unicodedata
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -32,52 +32,30 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import SQLModel
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
+from library.datasets.fields import field
 from library.datasets.strategies import Family, Upsert
 from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
 
 SCHEMA = "fhir"
 
-VALUE_KINDS = (
-    "quantity",
-    "code",
-    "text",
-    "boolean",
-    "integer",
-    "range",
-    "ratio",
-    "period",
-    "datetime",
-    "time",
-    "sampled_data",
+ID_EXAMPLE = "0a4cf3b8-2c1d-4f4b-9f0e-6f1d1a2b3c4d"
+_AT = "2026-11-21T10:15:30+00:00"
+
+type ValueKind = Literal[
+    "quantity", "code", "text", "boolean", "integer", "range", "ratio", "period", "datetime", "time", "sampled_data",
     "none",
-)
-"""The kinds of values of an observation or a component."""
+]  # fmt: skip
+"""What an observation's or a component's value can be."""
 
 KEY_LIMIT = 255
 """Maximum length of a text in an index. Postgres refuses index entries of more than about 2,700 bytes."""
 
 
 class Patient(Loaded, table=True):
-    """A patient, as in the newest version of the resource.
-
-    Attributes:
-        version_number: the version id if it is a number, else -1.
-        last_updated: `meta.lastUpdated`, else the time when the export was made or the file was landed.
-        family, given, name_text: from the official name, else the usual one, else the first.
-        search_names: all of the patient's names, in the form of `search_name`.
-        birth_date: the original text: a year, a month or a day, as `birth_date_precision` says.
-        birth_date_from: the first possible day.
-        deceased: whether the patient has died; null if the resource does not say.
-        deceased_at, deceased_text: the earliest possible time, and the original text.
-        address_lines, city, state, postal_code, country: from the first address.
-        postal_codes: from all addresses.
-        race, ethnicity: the text of US Core's extensions, else the names of their categories.
-        language: the preferred language, else the first one.
-        object_key: the landed object that the row was read from.
-    """
+    """A patient, by the newest version of the resource."""
 
     __tablename__ = "patient"
     __table_args__ = (
@@ -88,88 +66,75 @@ class Patient(Loaded, table=True):
         {"schema": SCHEMA},
     )
 
-    id: str = Field(sa_type=Text, primary_key=True)
-    server: str = Field(sa_type=Text, primary_key=True)
-    last_updated: datetime = Field(sa_type=DateTime(timezone=True))
-    version_number: int = Field(sa_type=BigInteger)
-    version_id: str = Field(sa_type=Text)
-    family: str | None = Field(default=None, sa_type=Text)
-    given: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    name_text: str | None = Field(default=None, sa_type=Text)
-    search_names: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    gender: str | None = Field(default=None, sa_type=Text)
-    birth_date: str | None = Field(default=None, sa_type=Text)
-    birth_date_precision: str | None = Field(default=None, sa_type=Text)
-    birth_date_from: date | None = Field(default=None, sa_type=Date)
-    deceased: bool | None = Field(default=None, sa_type=Boolean)
-    deceased_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    deceased_text: str | None = Field(default=None, sa_type=Text)
-    address_lines: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    city: str | None = Field(default=None, sa_type=Text)
-    state: str | None = Field(default=None, sa_type=Text)
-    postal_code: str | None = Field(default=None, sa_type=Text)
-    postal_codes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    country: str | None = Field(default=None, sa_type=Text)
-    marital_status: str | None = Field(default=None, sa_type=Text)
-    race: str | None = Field(default=None, sa_type=Text)
-    ethnicity: str | None = Field(default=None, sa_type=Text)
-    language: str | None = Field(default=None, sa_type=Text)
-    object_key: str = Field(sa_type=Text)
+    id: str = field("The resource's id on its server.", ID_EXAMPLE, sa_type=Text, primary_key=True)
+    server: str = field("A configured server, or `file`.", "hapi", sa_type=Text, primary_key=True)
+    last_updated: datetime = field("As the server says, else when it came.", _AT, sa_type=DateTime(timezone=True))
+    version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
+    version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
+    family: str | None = field(
+        "Of the official name, else the usual one, else the first.", "Everyperson", default=None, sa_type=Text
+    )
+    given: list[str] = field(
+        "Of the same name as `family`.", ["Adam", "A."], sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    name_text: str | None = field("The same name as one text.", default=None, sa_type=Text)
+    search_names: list[str] = field(
+        "All names, as a search compares them.", sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    gender: str | None = field("FHIR's administrative gender.", "male", default=None, sa_type=Text)
+    birth_date: str | None = field("As given: a year, a month or a day.", "1974-12-25", default=None, sa_type=Text)
+    birth_date_precision: str | None = field("`year`, `month` or `day`.", "day", default=None, sa_type=Text)
+    birth_date_from: date | None = field("The first day that it can be.", default=None, sa_type=Date)
+    deceased: bool | None = field("Null if the resource does not say.", default=None, sa_type=Boolean)
+    deceased_at: datetime | None = field("The earliest moment.", default=None, sa_type=DateTime(timezone=True))
+    deceased_text: str | None = field("The time as given.", default=None, sa_type=Text)
+    address_lines: list[str] = field("Of the first address.", sa_column=Column(ARRAY(Text), nullable=False))
+    city: str | None = field("Of the first address.", "Cambridge", default=None, sa_type=Text)
+    state: str | None = field("Of the first address.", "MA", default=None, sa_type=Text)
+    postal_code: str | None = field("Of the first address.", "02139", default=None, sa_type=Text)
+    postal_codes: list[str] = field("Of all addresses.", ["02139"], sa_column=Column(ARRAY(Text), nullable=False))
+    country: str | None = field("Of the first address.", "US", default=None, sa_type=Text)
+    marital_status: str | None = field("The text of the concept, else its first code.", default=None, sa_type=Text)
+    race: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
+    ethnicity: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
+    language: str | None = field("The preferred one, else the first.", default=None, sa_type=Text)
+    object_key: str = field("The landed object that the row was read from.", "landed/fhir/8a3f…", sa_type=Text)
 
 
 class Measured(Loaded):
-    """The columns that observations and their components share: the code and the value.
+    """What an observation and its components have in common: what was measured, and the value."""
 
-    Attributes:
-        code_system, code, code_text: the first coding, and the concept's text, else the coding's.
-        value_kind: one of `VALUE_KINDS`; `none` if there is no value, or one of a kind that R4 does not have.
-        value_number: the number of a quantity or an integer.
-        value_low, value_high: the limits of a range; numerator and denominator of a ratio.
-        value_start, value_end: first and last moment of a period, a date, or a time of partial precision.
-        value_text: a text; the original text of a boolean, a date, a period (`start/end`) or a time; a concept's
-            text; sampled data as JSON.
-        value_code, value_code_system: the code of a concept.
-        unit, unit_code: the unit of a quantity or a range; of a ratio both units (`mg/dL`).
-        interpretation: HL7's abbreviation (`H`), else the original text.
-        reference_low, reference_high: the range that is called normal, or that has no name.
-        data_absent_reason: why there is no value.
-    """
-
-    code_system: str | None = Field(default=None, sa_type=Text)
-    code: str | None = Field(default=None, sa_type=Text)
-    code_text: str | None = Field(default=None, sa_type=Text)
-    value_kind: str = Field(sa_type=Text)
-    value_number: float | None = Field(default=None, sa_type=Double)
-    value_low: float | None = Field(default=None, sa_type=Double)
-    value_high: float | None = Field(default=None, sa_type=Double)
-    value_start: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    value_end: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    value_text: str | None = Field(default=None, sa_type=Text)
-    value_code: str | None = Field(default=None, sa_type=Text)
-    value_code_system: str | None = Field(default=None, sa_type=Text)
-    unit: str | None = Field(default=None, sa_type=Text)
-    unit_code: str | None = Field(default=None, sa_type=Text)
-    comparator: str | None = Field(default=None, sa_type=Text)
-    interpretation: str | None = Field(default=None, sa_type=Text)
-    reference_low: float | None = Field(default=None, sa_type=Double)
-    reference_high: float | None = Field(default=None, sa_type=Double)
-    data_absent_reason: str | None = Field(default=None, sa_type=Text)
+    code_system: str | None = field("Of the first coding.", "http://loinc.org", default=None, sa_type=Text)
+    code: str | None = field("Of the first coding.", "8302-2", default=None, sa_type=Text)
+    code_text: str | None = field("The concept's text, else the coding's.", "Body Height", default=None, sa_type=Text)
+    value_kind: ValueKind = field("`none`: there is no value, or none of a kind that R4 has.", "quantity", sa_type=Text)
+    value_number: float | None = field("Of a quantity or an integer.", 171.5, default=None, sa_type=Double)
+    value_low: float | None = field("Of a range; of a ratio its numerator.", default=None, sa_type=Double)
+    value_high: float | None = field("Of a range; of a ratio its denominator.", default=None, sa_type=Double)
+    value_start: datetime | None = field(
+        "The first moment of a period, a date or a partial time.", default=None, sa_type=DateTime(timezone=True)
+    )
+    value_end: datetime | None = field(
+        "The last moment of a period, a date or a partial time.", default=None, sa_type=DateTime(timezone=True)
+    )
+    value_text: str | None = field(
+        "A text; a boolean, a date, a period (`start/end`) or a time as given; a concept's text; sampled data as JSON.",
+        default=None,
+        sa_type=Text,
+    )
+    value_code: str | None = field("Of a concept.", default=None, sa_type=Text)
+    value_code_system: str | None = field("Of a concept.", default=None, sa_type=Text)
+    unit: str | None = field("Of a quantity, a range or a ratio (`mg/dL`).", "cm", default=None, sa_type=Text)
+    unit_code: str | None = field("As UCUM writes the unit, if the resource does.", "cm", default=None, sa_type=Text)
+    comparator: str | None = field("`<`, `<=`, `>=` or `>` before the number.", default=None, sa_type=Text)
+    interpretation: str | None = field("HL7's abbreviation, else as given.", "N", default=None, sa_type=Text)
+    reference_low: float | None = field("Of the normal range.", default=None, sa_type=Double)
+    reference_high: float | None = field("Of the normal range.", default=None, sa_type=Double)
+    data_absent_reason: str | None = field("Why there is no value.", default=None, sa_type=Text)
 
 
 class Observation(Measured, table=True):
-    """An observation, as in the newest version of the resource.
-
-    Attributes:
-        patient_id, encounter_id: the ids in the references; null if a reference is to something else (a group, a
-            device) or to a part of the resource itself.
-        category: the first category. `categories` has all of them; searches use it.
-        codes: the codes of all codings; searches use it.
-        effective_start, effective_end: the limits of a period, or the first and last moment of a partial date. A time
-            has no end.
-        effective_text: the original text; a period as `start/end`.
-        sort_time: `effective_start`, else `issued`, else the year 1. Lists are ordered by it.
-        object_key: the landed object that the row was read from.
-    """
+    """An observation, by the newest version of the resource."""
 
     __tablename__ = "observation"
     __table_args__ = (
@@ -180,22 +145,33 @@ class Observation(Measured, table=True):
         {"schema": SCHEMA},
     )
 
-    id: str = Field(sa_type=Text, primary_key=True)
-    server: str = Field(sa_type=Text, primary_key=True)
-    last_updated: datetime = Field(sa_type=DateTime(timezone=True))
-    version_number: int = Field(sa_type=BigInteger)
-    version_id: str = Field(sa_type=Text)
-    patient_id: str | None = Field(default=None, sa_type=Text)
-    encounter_id: str | None = Field(default=None, sa_type=Text)
-    status: str | None = Field(default=None, sa_type=Text)
-    category: str | None = Field(default=None, sa_type=Text)
-    categories: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    codes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
-    effective_start: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    effective_end: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    effective_text: str | None = Field(default=None, sa_type=Text)
-    issued: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    sort_time: datetime | None = Field(
+    id: str = field("The resource's id on its server.", ID_EXAMPLE, sa_type=Text, primary_key=True)
+    server: str = field("A configured server, or `file`.", "hapi", sa_type=Text, primary_key=True)
+    last_updated: datetime = field("As the server says, else when it came.", _AT, sa_type=DateTime(timezone=True))
+    version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
+    version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
+    patient_id: str | None = field(
+        "Null if the subject is no patient, or lies in the resource itself.", ID_EXAMPLE, default=None, sa_type=Text
+    )
+    encounter_id: str | None = field("Null as `patient_id` is.", default=None, sa_type=Text)
+    status: str | None = field("FHIR's status: `final`, `amended`, …", "final", default=None, sa_type=Text)
+    category: str | None = field("The first one.", "vital-signs", default=None, sa_type=Text)
+    categories: list[str] = field(
+        "All of them. A search compares these.", ["vital-signs"], sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    codes: list[str] = field(
+        "Of all codings. A search compares these.", ["8302-2"], sa_column=Column(ARRAY(Text), nullable=False)
+    )
+    effective_start: datetime | None = field(
+        "The first moment of a period or a partial date.", _AT, default=None, sa_type=DateTime(timezone=True)
+    )
+    effective_end: datetime | None = field(
+        "The last moment of a period or a partial date.", default=None, sa_type=DateTime(timezone=True)
+    )
+    effective_text: str | None = field("As given.", "2026-11-21", default=None, sa_type=Text)
+    issued: datetime | None = field("When it was made available.", default=None, sa_type=DateTime(timezone=True))
+    sort_time: datetime | None = field(
+        "`effective_start`, else `issued`, else the year 1: the order of lists.",
         default=None,
         sa_column=Column(
             DateTime(timezone=True),
@@ -204,22 +180,18 @@ class Observation(Measured, table=True):
             ),
         ),
     )
-    object_key: str = Field(sa_type=Text)
+    object_key: str = field("The landed object that the row was read from.", "landed/fhir/8a3f…", sa_type=Text)
 
 
 class ObservationComponent(Measured, table=True):
-    """A part of an observation with its own value, such as one of the two pressures of a blood pressure.
-
-    Attributes:
-        position: the position among the observation's components, from 1.
-    """
+    """A part of an observation with a value of its own."""
 
     __tablename__ = "observation_component"
     __table_args__ = ({"schema": SCHEMA},)
 
-    observation_id: str = Field(sa_type=Text, primary_key=True)
-    server: str = Field(sa_type=Text, primary_key=True)
-    position: int = Field(sa_type=Integer, primary_key=True)
+    observation_id: str = field("The observation that it is a part of.", ID_EXAMPLE, sa_type=Text, primary_key=True)
+    server: str = field("A configured server, or `file`.", "hapi", sa_type=Text, primary_key=True)
+    position: int = field("Among the observation's components, from 1.", 1, ge=1, sa_type=Integer, primary_key=True)
 
 
 class ZipcodeImport(SQLModel, table=True):
@@ -228,44 +200,46 @@ class ZipcodeImport(SQLModel, table=True):
     __tablename__ = "zipcode_import"
     __table_args__ = ({"schema": SCHEMA},)
 
-    zipcode: str = Field(sa_type=Text, primary_key=True)
-    server: str = Field(sa_type=Text, primary_key=True)
-    last_run_id: str = Field(sa_type=Text)
-    counts: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    imported_at: datetime = Field(sa_type=DateTime(timezone=True))
+    zipcode: str = field("The zip code.", sa_type=Text, primary_key=True)
+    server: str = field("The configured server.", sa_type=Text, primary_key=True)
+    last_run_id: str = field("The last run that ended well.", sa_type=Text)
+    counts: dict[str, Any] = field(
+        "What that run brought.", sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
+    imported_at: datetime = field("When that run ended.", sa_type=DateTime(timezone=True))
 
 
 class PatientImport(SQLModel, table=True):
-    """How far a patient's observations are known: whatever the server changed until then has been read.
-
-    Attributes:
-        observations_complete_through: by the server's clock; null until a search has ended completely.
-        reader_version: of the reader that read them until then; for a newer one nothing is known yet.
-    """
+    """How far a patient's observations are known: whatever the server changed until then has been read."""
 
     __tablename__ = "patient_import"
     __table_args__ = ({"schema": SCHEMA},)
 
-    server: str = Field(sa_type=Text, primary_key=True)
-    patient_id: str = Field(sa_type=Text, primary_key=True)
-    observations_complete_through: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    reader_version: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="1"))
+    server: str = field("The configured server.", sa_type=Text, primary_key=True)
+    patient_id: str = field("The patient's id on the server.", sa_type=Text, primary_key=True)
+    observations_complete_through: datetime | None = field(
+        "By the server's clock; null until a search has ended completely.",
+        default=None,
+        sa_type=DateTime(timezone=True),
+    )
+    reader_version: int = field(
+        "Of the reader that read them until then; for a newer one nothing is known yet.",
+        sa_column=Column(SmallInteger, nullable=False, server_default="1"),
+    )
 
 
 class ImportPatient(SQLModel, table=True):
-    """A patient that a run has found; the rows go when the run ends.
-
-    Attributes:
-        search: number of the run's observation search that asks for this patient.
-    """
+    """A patient that a run has found; the rows go when the run ends."""
 
     __tablename__ = "import_patient"
     __table_args__ = (Index("import_patient_search", "run_id", "search"), {"schema": SCHEMA})
 
-    run_id: str = Field(sa_type=Text, primary_key=True)
-    server: str = Field(sa_type=Text, primary_key=True)
-    patient_id: str = Field(sa_type=Text, primary_key=True)
-    search: int | None = Field(default=None, sa_type=Integer)
+    run_id: str = field("The run of the import.", sa_type=Text, primary_key=True)
+    server: str = field("The configured server.", sa_type=Text, primary_key=True)
+    patient_id: str = field("The patient's id on the server.", sa_type=Text, primary_key=True)
+    search: int | None = field(
+        "Number of the run's observation search that asks for this patient.", default=None, sa_type=Integer
+    )
 
 
 def search_name(part: str, name: str) -> str:
@@ -290,8 +264,14 @@ _PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL", Action.W
 
 _NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provenance=("object_key",))
 
-PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR))
-OBSERVATION = Dataset(Observation, ObservationRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED))
+PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR), patient="id")
+OBSERVATION = Dataset(
+    Observation,
+    ObservationRow,
+    _NEWEST,
+    expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED),
+    patient="patient_id",
+)
 OBSERVATION_COMPONENT = Dataset(
     ObservationComponent, ComponentRow, Family(parent=OBSERVATION, parent_key=("observation_id", "server"))
 )

@@ -8,17 +8,20 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import DateTime, Double, Index, Integer, Text
-from sqlmodel import Field
 
 from library.datasets.declaration import Dataset
+from library.datasets.fields import field
 from library.datasets.strategies import ConcurrentUpsert
 from library.datasets.streamed import ORDER, Streamed
 
 SOURCE = SCHEMA = "records"
 
+_PATIENT = "0a4cf3b8-2c1d-4f4b-9f0e-6f1d1a2b3c4d"
+_AT = "2004-03-21T00:00:00+00:00"
+
 
 class Patient(Streamed, table=True):
-    """A patient, as in the newest record."""
+    """A patient, as last posted."""
 
     __tablename__ = "patient"
     __table_args__ = (
@@ -27,13 +30,19 @@ class Patient(Streamed, table=True):
         {"schema": SCHEMA},
     )
 
-    patient_id: UUID = Field(primary_key=True)
-    gender: str = Field(sa_type=Text)
-    date_of_birth: datetime = Field(sa_type=DateTime(timezone=True))
-    race: str = Field(sa_type=Text)
-    marital_status: str = Field(sa_type=Text)
-    language: str = Field(sa_type=Text)
-    population_percentage_below_poverty: float = Field(sa_type=Double)
+    patient_id: UUID = field("The patient's id, as posted.", _PATIENT, primary_key=True)
+    gender: str = field("As posted.", "Female", sa_type=Text)
+    date_of_birth: datetime = field(
+        "As posted, with its time; without a zone it is UTC.",
+        "1970-03-21T14:05:09.123+00:00",
+        sa_type=DateTime(timezone=True),
+    )
+    race: str = field("As posted.", "White", sa_type=Text)
+    marital_status: str = field("As posted.", "Single", sa_type=Text)
+    language: str = field("As posted.", "English", sa_type=Text)
+    population_percentage_below_poverty: float = field(
+        "Of the people where the patient lives, in percent.", 12.5, sa_type=Double
+    )
 
 
 class PatientRow(NamedTuple):
@@ -49,12 +58,7 @@ class PatientRow(NamedTuple):
 
 
 class Admission(Streamed, table=True):
-    """A stay of a patient.
-
-    Attributes:
-        admission_id: the ordinal of the patient's admission, from 1.
-        admission_end_date: null while the patient is still in.
-    """
+    """A stay of a patient."""
 
     __tablename__ = "admission"
     __table_args__ = (
@@ -63,12 +67,14 @@ class Admission(Streamed, table=True):
         {"schema": SCHEMA},
     )
 
-    patient_id: UUID = Field(primary_key=True)
-    admission_id: int = Field(sa_type=Integer, primary_key=True)
-    admission_start_date: datetime = Field(sa_type=DateTime(timezone=True))
-    admission_end_date: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
-    primary_diagnosis_code: str = Field(sa_type=Text)
-    primary_diagnosis_description: str = Field(sa_type=Text)
+    patient_id: UUID = field("The patient's id, as posted.", _PATIENT, primary_key=True)
+    admission_id: int = field("Counts the patient's admissions, from 1.", 1, sa_type=Integer, primary_key=True)
+    admission_start_date: datetime = field("The beginning of the stay.", _AT, sa_type=DateTime(timezone=True))
+    admission_end_date: datetime | None = field(
+        "Null while the patient is in.", _AT, default=None, sa_type=DateTime(timezone=True)
+    )
+    primary_diagnosis_code: str = field("ICD-10-CM.", "J45.909", sa_type=Text)
+    primary_diagnosis_description: str = field("As posted.", "Unspecified asthma, uncomplicated", sa_type=Text)
 
 
 class AdmissionRow(NamedTuple):
@@ -83,21 +89,17 @@ class AdmissionRow(NamedTuple):
 
 
 class LabResult(Streamed, table=True):
-    """One laboratory value.
-
-    Attributes:
-        lab_units: null if the value has none.
-    """
+    """One laboratory value."""
 
     __tablename__ = "lab_result"
     __table_args__ = (Index("lab_result_name", "lab_name", "lab_date_time"), {"schema": SCHEMA})
 
-    patient_id: UUID = Field(primary_key=True)
-    admission_id: int = Field(sa_type=Integer, primary_key=True)
-    lab_name: str = Field(sa_type=Text, primary_key=True)
-    lab_date_time: datetime = Field(sa_type=DateTime(timezone=True), primary_key=True)
-    lab_value: float = Field(sa_type=Double)
-    lab_units: str | None = Field(default=None, sa_type=Text)
+    patient_id: UUID = field("The patient's id, as posted.", _PATIENT, primary_key=True)
+    admission_id: int = field("Counts the patient's admissions, from 1.", 1, sa_type=Integer, primary_key=True)
+    lab_name: str = field("The test, as posted.", "METABOLIC: GLUCOSE", sa_type=Text, primary_key=True)
+    lab_date_time: datetime = field("When the value was taken.", _AT, sa_type=DateTime(timezone=True), primary_key=True)
+    lab_value: float = field("In `lab_units`.", 98.6, sa_type=Double)
+    lab_units: str | None = field("Null if the value has none.", "mg/dL", default=None, sa_type=Text)
 
 
 class LabResultRow(NamedTuple):
@@ -113,8 +115,8 @@ class LabResultRow(NamedTuple):
 
 # Topics are keyed by patient, so two partitions hardly ever write the same key.
 _NEWEST = ConcurrentUpsert(order=ORDER)
-PATIENT = Dataset(Patient, PatientRow, _NEWEST)
-ADMISSION = Dataset(Admission, AdmissionRow, _NEWEST)
-LAB_RESULT = Dataset(LabResult, LabResultRow, _NEWEST)
+PATIENT = Dataset(Patient, PatientRow, _NEWEST, patient="patient_id")
+ADMISSION = Dataset(Admission, AdmissionRow, _NEWEST, patient="patient_id")
+LAB_RESULT = Dataset(LabResult, LabResultRow, _NEWEST, patient="patient_id")
 
 DATASETS = (PATIENT, ADMISSION, LAB_RESULT)

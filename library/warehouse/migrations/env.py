@@ -10,7 +10,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from library.warehouse.schema import METADATA, Schemas, connected
+from library.warehouse.schema import COMPARED, METADATA, Schemas, connected
 
 
 def run(connection: Connection) -> None:
@@ -22,6 +22,7 @@ def run(connection: Connection) -> None:
         include_schemas=True,
         include_name=schemas.compares if schemas else None,
         version_table_schema="ingest",
+        autogenerate_plugins=COMPARED,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -4,15 +4,17 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 
 from library.contracts.errors import WardflowError
 from library.warehouse.pool import Pool
+from library.warehouse.queries.building import AFTER, page_statement, table_statement
+from library.warehouse.queries.question import BoundQuestion
 
 MOST = 1_000
 """Maximum number of rows of a JSON page."""
@@ -21,8 +23,6 @@ _A_DOWNLOAD_MAY_TAKE = 3_600_000
 """Milliseconds. A slow client does not hold a connection for longer."""
 STALLED_AFTER = 60.0
 """Seconds after which a download ends if its client reads nothing."""
-
-_TYPES: dict[str, Sequence[str]] = {}
 
 
 class CursorInvalid(WardflowError):
@@ -38,48 +38,6 @@ class DownloadStalled(WardflowError):
 
 
 @dataclass(frozen=True)
-class Query:
-    """A query whose rows can be paged.
-
-    Attributes:
-        select: SQL without ORDER BY. A page is a part of its rows, so it should not join more than they need.
-        columns: the columns of the items.
-        arguments: the arguments of the SQL's parameters.
-        order: the columns by which rows are sorted. Together they are unique and never null.
-        descending: the direction of all order columns.
-        joins: SQL that joins more columns to the rows of a page (`q`). A row is joined once.
-        expressions: SQL of columns that are not simply columns of `q`, by name.
-    """
-
-    select: str
-    columns: tuple[str, ...]
-    arguments: tuple[object, ...]
-    order: tuple[str, ...]
-    descending: bool = False
-    joins: str = ""
-    expressions: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def shown(self) -> str:
-        """The SQL list of the items' columns."""
-        return ", ".join(f"{self.expressions.get(name, 'q.' + name)} AS {name}" for name in self.columns)
-
-    @property
-    def ordering(self) -> str:
-        """ORDER BY for rows of `q`."""
-        direction = " DESC" if self.descending else ""
-        return "ORDER BY " + ", ".join(f"q.{name}{direction}" for name in self.order)
-
-    def rows(self, shown: str, where: str = "", limit: int | None = None) -> str:
-        """The rows of a page in their order, with `joins`. Joined before the LIMIT, Postgres would join all rows."""
-        cut = self.select
-        if where or limit is not None:
-            most = "" if limit is None else f"LIMIT {limit:d}"
-            cut = f"SELECT * FROM ({self.select}) q {where} {self.ordering} {most}"  # noqa: S608 - constants
-        return f"SELECT {shown} FROM ({cut}) q {self.joins} {self.ordering}"  # noqa: S608 - constants
-
-
-@dataclass(frozen=True)
 class Page:
     """Items as the bytes of a JSON list, and the cursor of the next page, if there is one."""
 
@@ -87,18 +45,15 @@ class Page:
     following: str | None
 
 
-async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None = None) -> Page:
+async def fetch_page(pool: Pool, query: BoundQuestion, *, limit: int, after: str | None = None) -> Page:
     """One page; Postgres writes the items as JSON, so no row becomes a Python object.
 
     Raises:
         CursorInvalid: `after` is no cursor of this query.
     """
-    where, arguments = await _after(pool, query, after)
-    keys = ", ".join(f"q.{name}::text" for name in query.order)
-    item = f"(SELECT row_to_json(i) FROM (SELECT {query.shown}) i)::text AS item, ARRAY[{keys}] AS keys"  # noqa: S608 - as above
-    statement = query.rows(item, where, limit + 1)
+    statement = page_statement(query, limit + 1, after=after is not None)
     try:
-        rows = await pool.fetch(statement, *arguments)
+        rows = await pool.fetch(statement.sql, *statement.arguments({**query.values, **_place(query, after)}))
     except asyncpg.DataError:
         if after is None:
             raise
@@ -109,7 +64,7 @@ async def fetch_page(pool: Pool, query: Query, *, limit: int, after: str | None 
 
 async def stream_csv(
     pool: Pool,
-    query: Query,
+    query: BoundQuestion,
     *,
     limit: int | None = None,
     gate: AbstractAsyncContextManager[object] | None = None,
@@ -125,6 +80,7 @@ async def stream_csv(
     Raises:
         DownloadStalled: the client read nothing for `STALLED_AFTER`; its connection is free again.
     """
+    statement = table_statement(query, limit)
     chunks: asyncio.Queue[bytearray | None] = asyncio.Queue(maxsize=8)
 
     async def put(chunk: bytearray) -> None:
@@ -141,7 +97,7 @@ async def stream_csv(
                     # The client decides how long a COPY takes, so the time-out of pages must not end it.
                     await connection.execute(f"SET LOCAL statement_timeout = {_A_DOWNLOAD_MAY_TAKE}")
                     await connection.copy_from_query(
-                        query.rows(query.shown, limit=limit), *query.arguments, output=put, format="csv", header=True
+                        statement.sql, *statement.arguments(query.values), output=put, format="csv", header=True
                     )
             except BaseException:
                 connection.terminate()  # it may be in the middle of a COPY, which cannot be ended otherwise
@@ -160,26 +116,10 @@ async def stream_csv(
         await asyncio.gather(copying, return_exceptions=True)
 
 
-async def _after(pool: Pool, query: Query, after: str | None) -> tuple[str, list[object]]:
-    """The WHERE clause for rows after a cursor, with its arguments."""
-    arguments = list(query.arguments)
-    if after is None:
-        return "", arguments
-    keys = _decoded(after, len(query.order))
-    places = [f"${len(arguments) + number}" for number in range(1, len(keys) + 1)]
-    casts = await _types(pool, query)
-    typed = ", ".join(f"{place}::text::{kind}" for place, kind in zip(places, casts, strict=True))
-    return f"WHERE ROW({', '.join(query.order)}) {'<' if query.descending else '>'} ROW({typed})", [*arguments, *keys]
-
-
-async def _types(pool: Pool, query: Query) -> Sequence[str]:
-    """The types of the columns that pages are cut by. Cached, since the schema does not change while a program runs."""
-    sql = f"SELECT {', '.join(query.order)} FROM ({query.select}) q"  # noqa: S608 - constants
-    if sql not in _TYPES:
-        async with pool.acquire() as connection:
-            statement = await connection.prepare(sql)
-            _TYPES[sql] = tuple(attribute.type.name for attribute in statement.get_attributes())
-    return _TYPES[sql]
+def _place(query: BoundQuestion, after: str | None) -> dict[str, str]:
+    """The parameters of the rows after a cursor."""
+    keys = () if after is None else _decoded(after, len(query.order))
+    return {f"{AFTER}{number}": key for number, key in enumerate(keys)}
 
 
 def _encoded(keys: Sequence[str]) -> str:

@@ -5,20 +5,24 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
-from library.access.scopes import Scope
-from library.warehouse.queries import access as queries
+from library.access import questions
+from library.access.tokens import NoSuchToken
+from library.contracts.scopes import Scope
+from library.warehouse.queries.parameters import NO_NUL
 from service.api.context import ApiContext
-from service.api.items import AuditItem, MadeToken, ScopeName, TokenItem
-from service.api.pages import After, Limit, listed
-from service.api.parameters import NO_NUL, Moment, Text
+from service.api.items import MadeToken, ScopeName
+from service.api.questions import list_route
 from service.api.security import Caller, needs
 from service.sources import SCOPES
 
 # No idempotency keys: the answer would have to be stored, and tokens must not be stored.
 router = APIRouter(prefix="/access", tags=["access"])
+
+
+TokenId = Annotated[UUID, Path(description="The token's id.", examples=["7b0f4c1e-8a86-4f3f-9d25-0c5a3e6f7a11"])]
 
 
 class NewToken(BaseModel):
@@ -31,10 +35,7 @@ class NewToken(BaseModel):
     days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
 
 
-@router.get("/tokens", **needs(Scope.ADMIN, items=TokenItem))
-async def list_tokens(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
-    """List tokens, the newest first, without themselves."""
-    return await listed(request, api.pool, queries.tokens(), limit=limit, after=after)
+list_route(router, "/tokens", questions.TOKENS, name="list_tokens")
 
 
 @router.post("/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 413))
@@ -48,22 +49,19 @@ async def create_token(body: NewToken, response: Response, api: ApiContext, call
     return MadeToken(id=token_id, token=token, name=body.name, scopes=scopes, expires_at=expires_at)
 
 
-@router.delete("/tokens/{token_id}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
-async def revoke_token(token_id: UUID, api: ApiContext, caller: Caller) -> None:
+@router.delete(
+    "/tokens/{token_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    **needs(Scope.ADMIN, NoSuchToken("There is no token with the id 7b0f4c1e-8a86-4f3f-9d25-0c5a3e6f7a11.")),
+)
+async def revoke_token(
+    token_id: TokenId,
+    api: ApiContext,
+    caller: Caller,
+) -> None:
     """Take a token back, from the next request on."""
     await api.tokens.revoke(token_id)
     await api.audit.record(str(caller.token_id), "revoke_token", str(token_id))
 
 
-@router.get("/audit", **needs(Scope.ADMIN, items=AuditItem))
-async def list_audit(
-    request: Request,
-    api: ApiContext,
-    actor: Text = None,
-    action: Text = None,
-    since: Annotated[Moment | None, Query(description="Only from this moment on (with a zone).")] = None,
-    limit: Limit = 100,
-    after: After = None,
-) -> Response:
-    """Who did what to what, the newest first."""
-    return await listed(request, api.pool, queries.audit(actor, action, since), limit=limit, after=after)
+list_route(router, "/audit", questions.AUDIT, name="list_audit")

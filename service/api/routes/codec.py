@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from temporalio.api.common.v1 import Payload, Payloads
 
 from library.access.encryption import UnreadablePayload
-from library.access.scopes import Scope
 from library.access.tokens import Principal
+from library.contracts.scopes import Scope
 from service.api.bodies import validated
 from service.api.context import ApiContext, Context
 from service.api.problems import Unprocessable, problems

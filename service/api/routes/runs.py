@@ -8,21 +8,20 @@ from itertools import count
 from typing import Annotated, Literal
 
 import asyncpg
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 from temporalio.service import RPCError, RPCStatusCode
 
-from library.access.scopes import Scope
-from library.contracts.runs import Run, RunState
+from library.contracts.runs import RunState
+from library.contracts.scopes import Scope
 from library.warehouse.failures import DISCONNECTED
-from library.warehouse.queries import runs as queries
+from library.warehouse.queries.runs import RUNS, VISIBLE
 from service.api.context import ApiContext
 from service.api.idempotent import Idempotent
-from service.api.pages import After, Limit, listed
-from service.api.parameters import NO_NUL
 from service.api.patient_data import seen_sources
-from service.api.runs import RunAnswer, as_it_is, as_stored, ask_temporal
+from service.api.questions import QuestionRequest, question_request
+from service.api.runs import RunAnswer, RunId, as_it_is, as_stored, ask_temporal, no_such_run
 from service.api.security import Caller, needs
 from service.temporal import TemporalUnavailable
 
@@ -40,26 +39,20 @@ class RunEvent(BaseModel):
     data: str = Field(description="The run, as `GET /runs/{run_id}` answers it.")
 
 
-@router.get("", **needs(Scope.OPERATE, items=Run))
+@router.get("", description=RUNS.about, **needs(RUNS.scope, items=RUNS.item_model))
 async def list_runs(
-    request: Request,
     api: ApiContext,
     caller: Caller,
-    state: Annotated[list[RunState] | None, Query(description="Only these.")] = None,
-    source: Annotated[
-        str | None, Query(description="Only of this source.", max_length=100, pattern=NO_NUL, examples=["beds"])
-    ] = None,
-    limit: Limit = 100,
-    after: After = None,
+    asked: Annotated[QuestionRequest, Depends(question_request(RUNS, without=[VISIBLE]))],
 ) -> Response:
-    """List runs, the newest first; those that concern patients only with `read:patients` too."""
+    """List the runs that the caller may see."""
     await ask_temporal(api)
-    query = queries.runs(state, source, seen_sources(caller))
-    return await listed(request, api.reader, query, limit=limit, after=after)
+    visible = {VISIBLE: seen_sources(caller), "state": asked.values["state"]}
+    return await asked.with_values(**visible).answer()
 
 
-@router.get("/{run_id}", **needs(Scope.OPERATE, 404))
-async def get_run(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
+@router.get("/{run_id}", **needs(Scope.OPERATE, no_such_run()))
+async def get_run(run_id: RunId, api: ApiContext, caller: Caller) -> RunAnswer:
     """A run: state, phase, counts, warnings, error with type and advice, link to its history."""
     return await as_it_is(api, run_id, caller)
 
@@ -67,7 +60,7 @@ async def get_run(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
 @router.get(
     "/{run_id}/events",
     response_class=EventSourceResponse,
-    **needs(Scope.OPERATE, 404, events=RunEvent),
+    **needs(Scope.OPERATE, no_such_run(), events=RunEvent),
 )
 async def follow_run(
     found: Annotated[RunAnswer, Depends(get_run)], api: ApiContext, caller: Caller, response: Response
@@ -89,8 +82,8 @@ async def follow_run(
             found = await read(api, found.id, caller)
 
 
-@router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 404))
-async def cancel_run(run_id: str, api: ApiContext, caller: Caller) -> RunAnswer:
+@router.post("/{run_id}/cancel", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, no_such_run()))
+async def cancel_run(run_id: RunId, api: ApiContext, caller: Caller) -> RunAnswer:
     """Ask an open run to stop; what it has loaded stays. Of a closed run nothing is asked."""
     found = await as_it_is(api, run_id, caller)
     if found.state is RunState.RUNNING:

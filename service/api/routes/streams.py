@@ -8,20 +8,23 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from config.servers import TOPIC
-from library.access.scopes import Scope
-from library.contracts.drains import StreamPosition, StreamStatus
+from library.contracts.drains import StreamPosition, StreamStatus, StreamUnknown
 from library.contracts.lake import ArchiveStatus
+from library.contracts.scopes import Scope
 from library.streams.control import Streams, Target
-from library.warehouse.queries.conditions import BIGINT, INTEGER
+from library.warehouse.queries.parameters import BIGINT, INTEGER, Moment
 from service.api.context import ApiContext, Context
 from service.api.idempotent import Idempotent
-from service.api.parameters import Moment
 from service.api.security import Caller, needs
 from service.drains import start_drains
 from service.resources import streams
 
 router = APIRouter(prefix="/streams", tags=["streams"], route_class=Idempotent)
 Topic = Annotated[str, InPath(pattern=TOPIC, description="Its name in the cluster.", examples=["patient"])]
+
+
+_UNKNOWN = StreamUnknown("There is no topic of this name that is drained into the warehouse.")
+"""The example of an unknown topic."""
 
 
 class StreamList(BaseModel):
@@ -76,7 +79,7 @@ async def list_streams(api: ApiContext) -> StreamList:
     return StreamList(items=drains, archives=archives)
 
 
-@router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, 404, 413))
+@router.post("/{topic}/pause", **needs(Scope.OPERATE, 400, _UNKNOWN, 413))
 async def pause(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Pause a topic. Loaded rows stay; new records wait in Kafka."""
     steering = _streams(api)
@@ -84,7 +87,7 @@ async def pause(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | N
     return Positions(items=await steering.pause(topic))
 
 
-@router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, 404, 413))
+@router.post("/{topic}/resume", **needs(Scope.OPERATE, 400, _UNKNOWN, 413))
 async def resume(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | None = None) -> Positions:
     """Resume a paused topic at the offset where it was paused."""
     steering = _streams(api)
@@ -94,7 +97,7 @@ async def resume(topic: Topic, api: ApiContext, caller: Caller, _: WholeTopic | 
     return Positions(items=resumed)
 
 
-@router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, 404, 413))
+@router.post("/{topic}/rewind", **needs(Scope.OPERATE, 400, _UNKNOWN, 413))
 async def rewind(topic: Topic, body: Rewind, api: ApiContext, caller: Caller) -> Positions:
     """Load records again from an offset or a time. A corrected decoder may change their rows."""
     steering = _streams(api)

@@ -5,24 +5,28 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from library.access.scopes import Scope
-from library.access.users import LONGEST_PASSWORD, NAME, SHORTEST_PASSWORD, Users
-from library.warehouse.queries import access as queries
+from library.access import questions
+from library.access.users import LONGEST_PASSWORD, NAME, SHORTEST_PASSWORD, NoSuchUser, UserExists, Users
+from library.contracts.scopes import Scope
 from service.api.context import ApiContext
-from service.api.items import GrantItem, MadeToken, UserItem
+from service.api.items import MadeToken
 from service.api.names import one_of
-from service.api.pages import After, Limit, listed
+from service.api.questions import list_route
 from service.api.security import Caller, needs
 from service.sources import POSTING_APIS
 
 # No idempotency keys: the answer would have to be stored, and tokens must not be stored.
 router = APIRouter(prefix="/access", tags=["access"])
-ApiName = Annotated[str, InPath(), *one_of(POSTING_APIS)]
-Name = Annotated[str, InPath(pattern=f"^{NAME}$", examples=["st-elsewhere"])]
+ApiName = Annotated[str, InPath(description="The API."), *one_of(POSTING_APIS)]
+Name = Annotated[str, InPath(description="The user's name.", pattern=f"^{NAME}$", examples=["st-elsewhere"])]
+
+
+_UNKNOWN = NoSuchUser("There is no user with this name.")
+"""The example of an unknown user."""
 
 
 class NewUser(BaseModel):
@@ -57,13 +61,14 @@ class NewUserToken(BaseModel):
     days: int | None = Field(default=None, ge=1, le=3_650, description="Until it expires; never unless set.")
 
 
-@router.get("/users", **needs(Scope.ADMIN, items=UserItem))
-async def list_users(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
-    """List users, by name."""
-    return await listed(request, api.pool, queries.users(), limit=limit, after=after)
+list_route(router, "/users", questions.USERS, name="list_users")
 
 
-@router.post("/users", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 409, 413))
+@router.post(
+    "/users",
+    status_code=HTTPStatus.CREATED,
+    **needs(Scope.ADMIN, 400, UserExists("There is already a user with this name."), 413),
+)
 async def create_user(body: NewUser, api: ApiContext, caller: Caller) -> MadeUser:
     """Make a user."""
     user_id = await Users(api.pool).create(body.name, body.password)
@@ -71,7 +76,7 @@ async def create_user(body: NewUser, api: ApiContext, caller: Caller) -> MadeUse
     return MadeUser(id=user_id, name=body.name)
 
 
-@router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, 404, 413))
+@router.patch("/users/{name}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 400, _UNKNOWN, 413))
 async def change_user(name: Name, body: Change, api: ApiContext, caller: Caller) -> None:
     """Give a user another password, or disable or enable one."""
     users = Users(api.pool)
@@ -84,7 +89,7 @@ async def change_user(name: Name, body: Change, api: ApiContext, caller: Caller)
         await api.audit.record(str(caller.token_id), "disable_user" if body.disabled else "enable_user", user_id)
 
 
-@router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, 404, 413))
+@router.post("/users/{name}/tokens", status_code=HTTPStatus.CREATED, **needs(Scope.ADMIN, 400, _UNKNOWN, 413))
 async def create_token(
     name: Name, body: NewUserToken, response: Response, api: ApiContext, caller: Caller
 ) -> MadeToken:
@@ -97,20 +102,17 @@ async def create_token(
     return MadeToken(id=token_id, token=token, name=name, scopes=[], expires_at=expires_at)
 
 
-@router.get("/grants", **needs(Scope.ADMIN, items=GrantItem))
-async def list_grants(request: Request, api: ApiContext, limit: Limit = 100, after: After = None) -> Response:
-    """List who may post what."""
-    return await listed(request, api.pool, queries.grants(), limit=limit, after=after)
+list_route(router, "/grants", questions.GRANTS, name="list_grants")
 
 
-@router.put("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+@router.put("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, _UNKNOWN))
 async def grant(name: Name, api: ApiName, caller: Caller, of: ApiContext) -> None:
     """Let a user post to an API, from the next request on."""
     await Users(of.pool).grant(name, api)
     await of.audit.record(str(caller.token_id), "grant", str(await Users(of.pool).id_of(name)), api=api)
 
 
-@router.delete("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, 404))
+@router.delete("/grants/{name}/{api}", status_code=HTTPStatus.NO_CONTENT, **needs(Scope.ADMIN, _UNKNOWN))
 async def ungrant(name: Name, api: ApiName, caller: Caller, of: ApiContext) -> None:
     """Let a user no longer post to an API, from the next request on."""
     await Users(of.pool).ungrant(name, api)

@@ -2,18 +2,19 @@
 
 from http import HTTPStatus
 
-from library.sources.beds import contracts, datasets
+from library.sources.beds import contracts, datasets, views
 from library.sources.beds.contracts import WorkbookTooLarge
+from library.sources.beds.names import READ_BEDS
 from service.sources.source import Source
-
-READ_BEDS = "read:beds"
 
 SOURCE = Source(
     name=contracts.SOURCE,
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
+    views=views.VIEWS,
     contracts=("library.sources.beds.contracts",),
     concerns_patients=False,
+    scope=READ_BEDS,
     workflows_without_patients=("workbook-",),
     scopes=(READ_BEDS,),
     commands={"ingest": "commands"},

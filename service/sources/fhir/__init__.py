@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from library.sources.fhir import contracts, datasets
 from library.sources.fhir.errors import FhirError, FileDamaged, InvalidZipcode, PageTooLarge, UnknownServer
-from service.sources.source import AuditedParameters, Source
+from service.sources.source import Source
 
 SOURCE = Source(
     name=contracts.SOURCE,
@@ -28,20 +28,4 @@ SOURCE = Source(
         UnknownServer: HTTPStatus.UNPROCESSABLE_ENTITY,
         FhirError: HTTPStatus.BAD_GATEWAY,
     },
-    parameters=AuditedParameters(
-        kept=("server", "zipcode"),
-        named=(
-            "birth_date_from",
-            "birth_date_to",
-            "category",
-            "code",
-            "family",
-            "from",
-            "gender",
-            "given",
-            "max_value",
-            "min_value",
-            "to",
-        ),
-    ),
 )

@@ -13,8 +13,8 @@ from rich.text import Text
 from config.settings import Settings
 from library.contracts.errors import WardflowError
 from library.contracts.runs import FIGURES_OF, Run, RunState
+from library.sources.fhir.lookups import patient_unknown
 from library.sources.fhir.ndjson import SUFFIXES
-from library.sources.fhir.queries import patient_unknown
 from library.warehouse import ledger
 from library.warehouse.failures import DISCONNECTED
 from service.cli.exits import exit_of_all

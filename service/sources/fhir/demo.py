@@ -7,7 +7,7 @@ import httpx
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from library.sources.fhir.queries import zipcode
+from library.sources.fhir.lookups import zipcode
 from service.cli.demonstrating import Demonstrated, LookAt, Typed
 from service.cli.following import follow
 from service.cli.output import DONE, FAILED, out, table

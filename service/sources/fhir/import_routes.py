@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import FormData
 
-from library.access.scopes import Scope
 from library.contracts.runs import RunState
+from library.contracts.scopes import Scope
 from library.sources.fhir.contracts import FILE
 from library.sources.fhir.errors import PageTooLarge, UnknownServer
 from service.api.bodies import uploaded, validated

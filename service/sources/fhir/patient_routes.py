@@ -1,26 +1,35 @@
 """`/zipcodes`, `/patients`, `/observations`: data from FHIR servers and files."""
 
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi import Path as InPath
+from fastapi import APIRouter, Depends, Request, Response
 
-from library.access.scopes import Scope
-from library.sources.fhir import queries
-from library.sources.fhir.datasets import search_name
+from library.contracts.scopes import Scope
+from library.sources.fhir import lookups, questions
 from library.warehouse.queries.pages import fetch_page
 from service.api.context import ApiContext, Context
-from service.api.pages import After, Limit, listed
-from service.api.parameters import NO_NUL, Beginning, Day, Ending
 from service.api.patient_data import audited
-from service.api.problems import ApiError, NotFound, Unprocessable
+from service.api.problems import ApiError, NotFound
+from service.api.questions import QuestionRequest, in_path, in_query, question_request
 from service.api.security import Caller, needs
-from service.sources.fhir import SOURCE
-from service.sources.fhir.items import LastImport, ObservationItem, PatientItem, Zipcode, ZipcodeOnServer
+from service.sources.fhir.items import LastImport, Zipcode, ZipcodeOnServer
 from service.sources.fhir.starts import checked_zipcode
 
+_no_zipcode = partial(
+    NotFound,
+    "Nothing is known of this zip code.",
+    advice="`POST /zipcodes` imports it from a server.",
+    field="zipcode",
+)
+_no_patient = partial(
+    NotFound, "There is no patient with this id.", advice="`GET /patients` lists them.", field="patient_id"
+)
+
 router = APIRouter(tags=["patients"])
+
+_OF_ZIPCODE = (questions.ZIPCODE, questions.SERVER)
 
 
 class OnSeveralServers(ApiError):
@@ -30,51 +39,28 @@ class OnSeveralServers(ApiError):
     default_advice = "Say which server's, by the parameter `server`."
 
 
-Server = Annotated[
-    str | None,
-    Query(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Only of this server.", examples=["hapi"]),
-]
-PatientId = Annotated[str, InPath(max_length=255, pattern=NO_NUL)]
-Name = Annotated[str | None, Query(max_length=100, pattern=NO_NUL, description="What one of the names begins with.")]
-Code = Annotated[str | None, Query(max_length=255, pattern=NO_NUL, examples=["8302-2"])]
-Value = Annotated[float | None, Query(allow_inf_nan=False, description="Of the observation's number.")]
-From = Annotated[
-    Beginning | None,
-    Query(
-        alias="from",
-        description="Began, or was issued, not before: a time with its zone, or a date, a month or a year (UTC).",
-    ),
-]
-To = Annotated[Ending | None, Query(description="Not after; a date, a month or a year means its end (UTC).")]
+def _on_several(servers: tuple[str, ...]) -> OnSeveralServers:
+    message = f"Patients of several servers have this id: {', '.join(servers)}."
+    return OnSeveralServers(message, field="server", servers=servers)
 
 
-async def _zipcode(
-    api: ApiContext, zipcode: Annotated[str | None, Query(max_length=40, examples=["02139"])] = None
-) -> str | None:
-    return None if zipcode is None else checked_zipcode(api.settings.fhir, zipcode)
+PatientId = Annotated[questions.PatientId, in_path(questions.PATIENTS.by_name["patient_id"])]
+ServerOfPatient = Annotated[questions.Server | None, in_query(questions.SERVER)]
 
 
-def _named(field: str, name: str | None) -> str | None:
-    if name is not None and search_name(field, name) == search_name(field, ""):
-        raise Unprocessable(f"{field}: without a letter or a digit.", field=field)
-    return name
-
-
-@router.get("/zipcodes/{zipcode}", **needs(Scope.READ_PATIENTS, 404))
+@router.get("/zipcodes/{zipcode}", **needs(Scope.READ_PATIENTS, _no_zipcode()))
 async def zipcode(
     request: Request,
     api: ApiContext,
     caller: Caller,
-    zipcode: Annotated[str, InPath(max_length=40)],
-    server: Server = None,
+    zipcode: Annotated[questions.Zipcode, in_path(questions.ZIPCODE)],
+    server: ServerOfPatient = None,
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
     checked = checked_zipcode(api.settings.fhir, zipcode)
-    rows = await audited(SOURCE, api, caller, request, queries.zipcode(api.reader, checked, server))
+    rows = await audited(_OF_ZIPCODE, api, caller, request, lookups.zipcode(api.reader, checked, server))
     if not rows:
-        raise NotFound(
-            "Nothing is known of this zip code.", advice="`POST /zipcodes` imports it from a server.", field="zipcode"
-        )
+        raise _no_zipcode()
     return Zipcode(
         zipcode=checked,
         patients=sum(row["patients"] for row in rows),
@@ -92,107 +78,75 @@ async def zipcode(
     )
 
 
-@router.get("/patients", **needs(Scope.READ_PATIENTS, items=PatientItem))
+@router.get("/patients", **needs(Scope.READ_PATIENTS, items=questions.PATIENTS.item_model))
 async def patients(
-    request: Request,
     api: ApiContext,
-    caller: Caller,
-    zipcode: Annotated[str | None, Depends(_zipcode)],
-    family: Name = None,
-    given: Name = None,
-    gender: Annotated[Literal["male", "female", "other", "unknown"] | None, Query()] = None,
-    birth_date_from: Annotated[
-        Day | None, Query(description="Born on this day or later, as far as the birth date says.")
-    ] = None,
-    birth_date_to: Annotated[Day | None, Query(description="Born on this day or earlier, likewise.")] = None,
-    server: Server = None,
-    limit: Limit = 100,
-    after: After = None,
+    asked: Annotated[QuestionRequest, Depends(question_request(questions.PATIENTS, without=["patient_id"]))],
 ) -> Response:
     """Patients, by id."""
-    filters = queries.PatientFilters(
-        server=server,
-        zipcode=zipcode,
-        family=_named("family", family),
-        given=_named("given", given),
-        gender=gender,
-        born_from=birth_date_from,
-        born_to=birth_date_to,
-    )
-    found = listed(request, api.reader, queries.patients(filters), limit=limit, after=after)
-    return await audited(SOURCE, api, caller, request, found)
+    if (zipcode := asked.values["zipcode"]) is not None:
+        asked = asked.with_values(zipcode=checked_zipcode(api.settings.fhir, zipcode))
+    return await asked.answer()
 
 
-@router.get("/patients/{patient_id}", **needs(Scope.READ_PATIENTS, 404, 409, model=PatientItem))
+@router.get(
+    "/patients/{patient_id}",
+    **needs(Scope.READ_PATIENTS, _no_patient(), _on_several(("file", "hapi")), model=questions.PATIENTS.item_model),
+)
 async def patient(
-    request: Request, api: ApiContext, caller: Caller, patient_id: PatientId, server: Server = None
+    request: Request, api: ApiContext, caller: Caller, patient_id: PatientId, server: ServerOfPatient = None
 ) -> Response:
     """One patient; the id of patients of two servers needs the server too."""
 
     async def reading() -> Response:
         await _server_of_patient(api, patient_id, server)
-        page = await fetch_page(api.reader, queries.patient(patient_id, server), limit=1)
+        query = questions.PATIENTS.ask(patient_id=patient_id, server=server)
+        page = await fetch_page(api.reader, query, limit=1)
         return Response(page.items[1:-1], media_type="application/json")
 
-    return await audited(SOURCE, api, caller, request, reading())
+    return await audited(questions.PATIENTS.parameters, api, caller, request, reading())
 
 
-@router.get("/patients/{patient_id}/observations", **needs(Scope.READ_PATIENTS, 404, 409, items=ObservationItem))
+_OBSERVATIONS = questions.OBSERVATIONS
+
+
+@router.get(
+    "/patients/{patient_id}/observations",
+    **needs(Scope.READ_PATIENTS, _no_patient(), _on_several(("file", "hapi")), items=_OBSERVATIONS.item_model),
+)
 async def observations_of_patient(
-    request: Request,
     api: ApiContext,
-    caller: Caller,
     patient_id: PatientId,
-    code: Code = None,
-    category: Code = None,
-    begin: From = None,
-    to: To = None,
-    server: Server = None,
-    limit: Limit = 100,
-    after: After = None,
+    asked: Annotated[
+        QuestionRequest, Depends(question_request(_OBSERVATIONS, without=["patient_id", "min_value", "max_value"]))
+    ],
 ) -> Response:
     """The observations of one patient, the newest first."""
 
     async def reading() -> Response:
-        filters = queries.ObservationFilters(
-            server=await _server_of_patient(api, patient_id, server),
-            patient_id=patient_id,
-            code=code,
-            category=category,
-            begin=begin,
-            end=to,
-        )
-        return await listed(request, api.reader, queries.observations(filters), limit=limit, after=after)
+        server = await _server_of_patient(api, patient_id, asked.values["server"])
+        return await asked.with_values(patient_id=patient_id, server=server).listing()
 
-    return await audited(SOURCE, api, caller, request, reading())
+    return await asked.audited(reading())
 
 
-@router.get("/observations", **needs(Scope.READ_PATIENTS, 409, items=ObservationItem))
+@router.get(
+    "/observations",
+    description=_OBSERVATIONS.about,
+    **needs(Scope.READ_PATIENTS, _on_several(("file", "hapi")), items=_OBSERVATIONS.item_model),
+)
 async def observations(
-    request: Request,
-    api: ApiContext,
-    caller: Caller,
-    patient_id: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
-    code: Code = None,
-    category: Code = None,
-    begin: From = None,
-    to: To = None,
-    min_value: Value = None,
-    max_value: Value = None,
-    server: Server = None,
-    limit: Limit = 100,
-    after: After = None,
+    api: ApiContext, asked: Annotated[QuestionRequest, Depends(question_request(_OBSERVATIONS))]
 ) -> Response:
-    """Observations, the newest first; those of patients who are not known too."""
+    """Observations, the newest first."""
 
     async def reading() -> Response:
-        of = server
+        patient_id, server = asked.values["patient_id"], asked.values["server"]
         if patient_id is not None and server is None:
-            of = _only(await queries.servers_of_observations(api.reader, patient_id))
-        filters = queries.ObservationFilters(of, patient_id, code, category, begin, to, min_value, max_value)
-        return await listed(request, api.reader, queries.observations(filters), limit=limit, after=after)
+            server = _only(await lookups.servers_of_observations(api.reader, patient_id))
+        return await asked.with_values(server=server).listing()
 
-    return await audited(SOURCE, api, caller, request, reading())
+    return await asked.audited(reading())
 
 
 async def _server_of_patient(api: Context, patient_id: str, server: str | None) -> str:
@@ -202,17 +156,15 @@ async def _server_of_patient(api: Context, patient_id: str, server: str | None) 
         NotFound: no server has the patient, or the requested one does not.
         OnSeveralServers: several servers have it, and the request names none.
     """
-    servers = await queries.servers_of_patient(api.reader, patient_id)
+    servers = await lookups.servers_of_patient(api.reader, patient_id)
     candidates = servers if server is None else tuple(each for each in servers if each == server)
     found = _only(candidates)
     if found is None:
-        raise NotFound("There is no patient with this id.", advice="`GET /patients` lists them.", field="patient_id")
+        raise _no_patient()
     return found
 
 
 def _only(servers: tuple[str, ...]) -> str | None:
     if len(servers) > 1:
-        raise OnSeveralServers(
-            f"Patients of several servers have this id: {', '.join(servers)}.", field="server", servers=servers
-        )
+        raise _on_several(servers)
     return servers[0] if servers else None

@@ -2,7 +2,7 @@
 
 from library.sources.records import datasets
 from library.sources.records.apis import Api
-from service.sources.source import AuditedParameters, Source
+from service.sources.source import Source
 
 SOURCE = Source(
     name=datasets.SOURCE,
@@ -10,19 +10,4 @@ SOURCE = Source(
     datasets=datasets.DATASETS,
     posting_apis=tuple(str(api) for api in Api),
     commands={"simulate": "commands"},
-    parameters=AuditedParameters(
-        named=(
-            "admission_id",
-            "diagnosis",
-            "from",
-            "gender",
-            "lab_name",
-            "language",
-            "marital_status",
-            "max_value",
-            "min_value",
-            "race",
-            "to",
-        ),
-    ),
 )

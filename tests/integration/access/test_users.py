@@ -10,10 +10,10 @@ from config.settings import Settings
 from library.access import passwords as passwords_module
 from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, SignInsBusy
-from library.access.scopes import Scope, post_to
 from library.access.slowing import Slowing
 from library.access.tokens import AccessUnknown, Principal, Tokens
 from library.access.users import NoSuchUser, NotAName, NotAPassword, SignIns, SlowedDown, UserExists, Users, enter_apis
+from library.contracts.scopes import Scope, post_to
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool, create_pool
 from service.resources import warehouse_dsn

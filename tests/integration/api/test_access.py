@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 

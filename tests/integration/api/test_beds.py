@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import TWO, Client, refused_fields
 from tests.support.runs import NHS, Workbooks
 

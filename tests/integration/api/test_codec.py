@@ -15,10 +15,10 @@ from temporalio.converter import WorkflowSerializationContext
 
 from config.settings import Settings
 from library.access.encryption import KeyRing
-from library.access.scopes import Scope
 from library.access.sessions import Sessions
+from library.contracts.scopes import Scope
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from service.temporal import encryption_codec
 from tests.integration.api.conftest import TWO, Client
 from tests.support.runs import Workbooks

@@ -6,8 +6,8 @@ from http import HTTPStatus
 import httpx
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.faults.harness import until_async
 from tests.support.processes import api_process

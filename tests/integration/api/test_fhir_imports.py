@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 from tests.support.fhir_rows import observation, patient

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest_asyncio
 
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields

@@ -13,7 +13,7 @@ import structlog
 from config.logging import configure_logging
 from config.sections import LogSettings
 from library.access.patients import pseudonym
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client

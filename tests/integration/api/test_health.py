@@ -8,8 +8,8 @@ import httpx
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.faults.proxy import Door
 from tests.support.api import api_here

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from library.access.idempotency import Busy, Claimed, Differs, IdempotencyKeys, KeyedRequest, StoredAnswer
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import TWO, Client
 from tests.support.runs import Workbooks
 

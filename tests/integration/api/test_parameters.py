@@ -7,8 +7,8 @@ import httpx
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields
 from tests.support.api import api_here

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.sources.records.apis import Api
 from library.streams.reader import KafkaRecord
 from library.warehouse.pool import Pool

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.sources.records.apis import Api
 from tests.integration.api.test_records import api, headers, streaming, topics
 from tests.support.records import PASSWORD, Clinic, patient

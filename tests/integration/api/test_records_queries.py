@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest_asyncio
 
 from library.access.patients import pseudonym
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client
 from tests.support import streams

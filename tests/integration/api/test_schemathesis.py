@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO
@@ -90,11 +90,13 @@ def _read_everything(schema: Any, headers: dict[str, str]) -> None:
         )
     known = {"run_id": run["id"], "edition_id": edition["id"], "code": "RJ1", "text": "moorfields"}
     known |= {"zipcode": "02139", "patient_id": "p", "rejection_id": refused["id"]}
+    known |= {"dataset": "beds.edition", "key": [edition["id"]]}
     read = 0
     for operation in (found.ok() for found in schema.get_all_operations()):
         if operation.method.upper() == "GET":
             wanted = {parameter.name: known[parameter.name] for parameter in operation.path_parameters}
-            case = operation.Case(path_parameters=wanted)
+            query = {each.name: known[each.name] for each in operation.query if each.is_required}
+            case = operation.Case(path_parameters=wanted, query=query)
             response = case.call(headers=headers, timeout=20)
             assert response.status_code == 200, operation.label
             case.validate_response(response, checks=CHECKS, headers=headers)

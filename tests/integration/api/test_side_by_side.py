@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import TWO

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
+from library.contracts.scopes import Scope
 from library.objects.store import ObjectStore
 from library.streams.producer import Outgoing
 from library.warehouse.pool import Pool

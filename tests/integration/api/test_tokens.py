@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.warehouse.pool import Pool
 from service.sources import SCOPES
 from tests.integration.api.conftest import Client

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from library.access.scopes import Scope, post_to
+from library.contracts.scopes import Scope, post_to
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client

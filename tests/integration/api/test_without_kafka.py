@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from config.settings import Settings
-from library.access.scopes import Scope
+from library.contracts.scopes import Scope
 from library.sources.records.apis import Api
 from library.warehouse.pool import Pool
 from tests.support.records import MAKERS, clinic

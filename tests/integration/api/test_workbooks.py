@@ -7,8 +7,8 @@ import pytest
 
 from config.settings import Settings
 from library.objects.store import ObjectStore
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from tests.integration.api.conftest import Client
 from tests.support.api import api_here
 from tests.support.runs import NHS, Workbooks

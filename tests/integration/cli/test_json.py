@@ -8,13 +8,13 @@ import pytest_asyncio
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.scopes import Scope
 from library.access.tokens import Tokens
 from library.access.users import Users
 from library.contracts.lake import Archived
+from library.contracts.scopes import Scope
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.archives import Archives
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from service.temporal import connect
 from tests.support.commands import Commands
 from tests.support.kafka import Kafka

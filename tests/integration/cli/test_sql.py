@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from library.access.tokens import Tokens
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
-from service.sources.beds import READ_BEDS
 from tests.support.commands import Commands
 
 ID = "6564218e-0000-4000-8000-000000000001"

@@ -13,9 +13,9 @@ import pytest
 
 from library.access.tokens import Tokens
 from library.contracts.runs import RunError, RunFinished, RunStarted, RunState
+from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
-from service.sources.beds import READ_BEDS
 from tests.support.commands import Commands
 
 TEXTS = ("KH03 [/b].xls", "Beds [final].xlsx", "Beds [red]now[/].xlsx", "Beds :bed:.xlsx")

@@ -1,10 +1,11 @@
 """Questions about patients find their rows by indexes, however many rows there are."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest_asyncio
 
-from library.sources.fhir.queries import ObservationFilters, PatientFilters, observations, patients
+from library.sources.fhir.questions import OBSERVATIONS, PATIENTS
 from library.warehouse.pool import Pool
 from library.warehouse.queries.pages import fetch_page
 from tests.support.plans import Explaining, nodes, touched
@@ -38,18 +39,21 @@ async def many(pool: Pool) -> Pool:
     return pool
 
 
+IN_APRIL: dict[str, Any] = {"from": DAY.replace(month=4), "to": DAY.replace(month=4, day=2)}
+A_VALUE: dict[str, Any] = {"from": DAY.replace(day=30), "min_value": 0.5, "server": "hapi"}
+
 QUESTIONS = {
-    "a zip code": (patients(PatientFilters(zipcode="00017")), 50),
-    "a family": (patients(PatientFilters(family="Family1999")), 50),
-    "a day of birth": (patients(PatientFilters(born_from=date(1950, 3, 1), born_to=date(1950, 3, 5))), 1_500),
-    "all patients": (patients(PatientFilters()), 250),
-    "a patient": (observations(ObservationFilters(patient_id="p7", server="file")), 50),
-    "a patient's code": (observations(ObservationFilters(patient_id="p7", server="file", code="code7")), 50),
-    "a code": (observations(ObservationFilters(code="code7")), 900),
-    "the newest": (observations(ObservationFilters()), 350),
-    "a category": (observations(ObservationFilters(category="c1")), 700),
-    "a day": (observations(ObservationFilters(begin=DAY.replace(month=4), end=DAY.replace(month=4, day=2))), 350),
-    "a value": (observations(ObservationFilters(begin=DAY.replace(day=30), min_value=0.5, server="hapi")), 700),
+    "a zip code": (PATIENTS.ask(zipcode="00017"), 50),
+    "a family": (PATIENTS.ask(family="Family1999"), 50),
+    "a day of birth": (PATIENTS.ask(birth_date_from=date(1950, 3, 1), birth_date_to=date(1950, 3, 5)), 1_500),
+    "all patients": (PATIENTS.ask(), 250),
+    "a patient": (OBSERVATIONS.ask(patient_id="p7", server="file"), 50),
+    "a patient's code": (OBSERVATIONS.ask(patient_id="p7", server="file", code="code7"), 50),
+    "a code": (OBSERVATIONS.ask(code="code7"), 900),
+    "the newest": (OBSERVATIONS.ask(), 350),
+    "a category": (OBSERVATIONS.ask(category="c1"), 700),
+    "a day": (OBSERVATIONS.ask(**IN_APRIL), 350),
+    "a value": (OBSERVATIONS.ask(**A_VALUE), 700),
 }
 
 

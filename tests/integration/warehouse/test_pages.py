@@ -4,26 +4,33 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from sqlalchemy import ColumnElement, Integer, Text, cast, column, func, select
 
 from config.settings import Settings
 from library.warehouse.pool import Pool, create_pool
 from library.warehouse.queries import pages
-from library.warehouse.queries.pages import DownloadStalled, Query, stream_csv
+from library.warehouse.queries.columns import Column
+from library.warehouse.queries.pages import DownloadStalled, stream_csv
+from library.warehouse.queries.question import BoundQuestion, Question
 from service.resources import warehouse_dsn
 
-SLOW = Query(
-    select="SELECT n, pg_sleep(0.01)::text AS nothing FROM generate_series(1, 60) n",
-    columns=("n",),
-    arguments=(),
-    order=("n",),
-    expressions={"n": "q.n + length(q.nothing)"},
-)
-MANY = Query(
-    select="SELECT n, repeat('x', 1000) AS filler FROM generate_series(1, 100000) n",
-    columns=("n", "filler"),
-    arguments=(),
-    order=("n",),
-)
+
+def numbers(to: int, filler: ColumnElement[str]) -> BoundQuestion:
+    """A question that answers with the numbers from 1 on, and a text for each."""
+    each = func.generate_series(1, to).table_valued(column("n", Integer)).render_derived("numbers")
+    return Question(
+        name="made_up.numbers",
+        about="Numbers.",
+        scope="made-up",
+        rows=lambda _: select(each.c.n, filler.label("filler")),
+        columns=(Column("n", int), Column("filler", str)),
+        item="Number",
+        order=("n",),
+    ).ask()
+
+
+SLOW = numbers(60, cast(func.pg_sleep(0.01), Text))
+MANY = numbers(100_000, func.repeat("x", 1_000))
 WAITS_FOR_ITS_READER = (
     "SELECT true FROM pg_stat_activity WHERE application_name = 'leaving' AND wait_event = 'ClientWrite'"
 )
@@ -33,7 +40,7 @@ async def test_a_download_may_take_longer_than_a_page(settings: Settings) -> Non
     pool: Pool = await create_pool(warehouse_dsn(settings), size=1, statement_timeout=0.2, stateless=True)
     try:
         text = b"".join([chunk async for chunk in stream_csv(pool, SLOW)]).decode()
-        assert text.splitlines() == ["n", *map(str, range(1, 61))]
+        assert text.splitlines() == ["n,filler", *(f'{number},""' for number in range(1, 61))]
         assert await pool.fetchval("SHOW statement_timeout") == "200ms"
     finally:
         await pool.close()

@@ -1,12 +1,15 @@
 """The queries behind `/nhs-data` find their rows by indexes, on as many rows as ten years of both bases have."""
 
+from typing import Any
+
 import pytest_asyncio
 
-from library.sources.beds import queries as beds
-from library.sources.beds.queries import Editions, OccupancySort
+from library.access.questions import AUDIT
+from library.sources.beds.questions import OCCUPANCY, SPECIALTY_OCCUPANCY, OccupancySort
 from library.warehouse.pool import Pool
-from library.warehouse.queries import access, runs
-from library.warehouse.queries.pages import Query, fetch_page
+from library.warehouse.queries.pages import fetch_page
+from library.warehouse.queries.question import BoundQuestion
+from library.warehouse.queries.runs import RUNS
 from tests.support.plans import Explaining, nodes, touched
 
 ROWS = """
@@ -40,21 +43,21 @@ INSERT INTO access.audit (actor, action, subject) SELECT 'a', 'start_run', 's ' 
 LARGE = {"occupancy", "specialty_occupancy", "edition_organisation", "run", "audit"}
 """Tables that no query may read whole; editions are few."""
 
-ONE_QUARTER = Editions(year="2015-16", quarter=2)
+ONE_QUARTER: dict[str, Any] = {"year": "2015-16", "quarter": 2}
 
-BY_INDEX: dict[str, tuple[Query, int]] = {
-    "a page of all": (beds.occupancy(Editions()), 3_000),
-    "a page of totals": (beds.occupancy(Editions(), sector="total"), 3_000),
-    "a page, the newest first": (beds.occupancy(Editions(), descending=True), 3_000),
-    "a quarter": (beds.occupancy(ONE_QUARTER, sector="total"), 3_000),
-    "a quarter by rate": (beds.occupancy(ONE_QUARTER, sort=OccupancySort.RATE, descending=True), 3_000),
-    "an organisation": (beds.occupancy(Editions(), organisation="R007"), 3_000),
-    "a region in a quarter": (beds.occupancy(ONE_QUARTER, region="Y3"), 3_000),
-    "specialties of a quarter": (beds.specialty_occupancy(ONE_QUARTER, specialty="100"), 5_000),
-    "specialties of an organisation": (beds.specialty_occupancy(Editions(), organisation="R007"), 5_000),
-    "a page of specialties": (beds.specialty_occupancy(Editions()), 6_000),
-    "runs": (runs.runs(None, None), 300),
-    "the audit": (access.audit(None, None, None), 300),
+BY_INDEX: dict[str, tuple[BoundQuestion, int]] = {
+    "a page of all": (OCCUPANCY.ask(), 3_000),
+    "a page of totals": (OCCUPANCY.ask(sector="total"), 3_000),
+    "a page, the newest first": (OCCUPANCY.ask(descending=True), 3_000),
+    "a quarter": (OCCUPANCY.ask(**ONE_QUARTER, sector="total"), 3_000),
+    "a quarter by rate": (OCCUPANCY.ask(**ONE_QUARTER, sort=OccupancySort.RATE, descending=True), 3_000),
+    "an organisation": (OCCUPANCY.ask(organisation="R007"), 3_000),
+    "a region in a quarter": (OCCUPANCY.ask(**ONE_QUARTER, region="Y3"), 3_000),
+    "specialties of a quarter": (SPECIALTY_OCCUPANCY.ask(**ONE_QUARTER, specialty="100"), 5_000),
+    "specialties of an organisation": (SPECIALTY_OCCUPANCY.ask(organisation="R007"), 5_000),
+    "a page of specialties": (SPECIALTY_OCCUPANCY.ask(), 6_000),
+    "runs": (RUNS.ask(), 300),
+    "the audit": (AUDIT.ask(), 300),
 }
 """Each query with the rows that its first page may touch at most, of 60,000 and 120,000."""
 

@@ -4,7 +4,7 @@ import pytest_asyncio
 
 from library.warehouse.pool import Pool
 from library.warehouse.queries.pages import fetch_page
-from library.warehouse.queries.quarantine import rejections
+from library.warehouse.queries.quarantine import REJECTIONS
 from tests.support.plans import Explaining, nodes, touched
 
 ROWS = """
@@ -15,13 +15,13 @@ SELECT gen_random_uuid(), 'records', 'records.patient', topic, 1, n % 4, n / 4, 
 FROM generate_series(1, 20000) n, unnest(ARRAY['patient', 'lab_results']) topic ORDER BY n;
 """
 QUESTIONS = {
-    "a record": (rejections(topic="patient", partition=3, offset=17), 10),
-    "an offset of any partition": (rejections(topic="patient", offset=17), 20),
-    "an offset of any topic": (rejections(offset=17), 30),
-    "a record and why": (rejections(source="records", topic="patient", partition=3, offset=17, reason="x"), 10),
-    "a topic": (rejections(topic="patient"), 600),
-    "a topic that has none": (rejections(topic="none"), 10),
-    "a partition": (rejections(topic="patient", partition=1), 2_000),
+    "a record": (REJECTIONS.ask(topic="patient", partition=3, offset=17), 10),
+    "an offset of any partition": (REJECTIONS.ask(topic="patient", offset=17), 20),
+    "an offset of any topic": (REJECTIONS.ask(offset=17), 30),
+    "a record and why": (REJECTIONS.ask(source="records", topic="patient", partition=3, offset=17, reason="x"), 10),
+    "a topic": (REJECTIONS.ask(topic="patient"), 600),
+    "a topic that has none": (REJECTIONS.ask(topic="none"), 10),
+    "a partition": (REJECTIONS.ask(topic="patient", partition=1), 2_000),
 }
 """Each with the rows that its pages may touch at most, of 90,000."""
 

@@ -23,7 +23,7 @@ class Colour(SQLModel, table=True):
     __tablename__ = "colour"
     __table_args__ = (Index("colour_name", "name"), {"schema": "beds"})
 
-    id: int = Field(primary_key=True)
+    id: int = field(\"Its id.\", primary_key=True)
     name: str
 '''
 PROGRAM = """

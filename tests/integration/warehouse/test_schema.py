@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from library.warehouse import schema
+from library.warehouse.comments import enter_comments
 from library.warehouse.server import PostgresTooOld
 from service.bootstrap import SCHEMAS, check
 from service.resources import warehouse_dsn
@@ -108,12 +109,46 @@ async def test_migrations_and_models_agree(empty_database: str) -> None:
 
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(
-            connection, opts={"include_schemas": True, "include_name": SCHEMAS.compares}
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": SCHEMAS.compares,
+                "autogenerate_plugins": schema.COMPARED,
+            },
         )
         return list(compare_metadata(context, schema.METADATA))
 
     found = await schema.connected(empty_database, differences)
     assert [each for each in found if "made_up" not in str(each)] == []
+
+
+WITHOUT_A_COMMENT = """
+SELECT n.nspname || '.' || c.relname || coalesce('.' || a.attname, '') FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT attname, attnum FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+                    UNION ALL SELECT NULL, 0) a
+WHERE n.nspname = ANY ($1) AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version'
+AND CASE a.attnum WHEN 0 THEN obj_description(c.oid, 'pg_class') ELSE col_description(c.oid, a.attnum) END IS NULL
+"""
+
+
+async def test_each_table_view_and_column_has_the_description_of_its_model(empty_database: str) -> None:
+    await schema.upgrade(empty_database, SCHEMAS)
+    connection = await asyncpg.connect(empty_database)
+    try:
+        assert await connection.fetch(WITHOUT_A_COMMENT, list(SCHEMAS.every)) == []
+        of_column = "SELECT col_description('beds.current_occupancy'::regclass, attnum) FROM pg_attribute "
+        of_column += "WHERE attrelid = 'beds.current_occupancy'::regclass AND attname = 'available'"
+        assert await connection.fetchval(of_column) == "Average number of beds open per day."
+        # Another text, for example of an older program, is replaced. Equal ones are not written again.
+        await connection.execute("COMMENT ON TABLE beds.occupancy IS 'old'")
+        entered = await schema.connected(empty_database, lambda each: enter_comments(each, SCHEMAS.every))
+        assert entered == 1
+        assert "Beds of an organisation" in await connection.fetchval(
+            "SELECT obj_description('beds.occupancy'::regclass)"
+        )
+    finally:
+        await connection.close()
 
 
 async def test_the_reader_reads_everything_and_writes_nothing(empty_database: str) -> None:

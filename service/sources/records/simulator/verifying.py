@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.dataset
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, cast, func, select
 
 from library.lake.storage import LakeStorage
 from library.sources.records.apis import DATASETS, Api
 from library.warehouse.pool import Pool
+from library.warehouse.queries.statement import Statement
 from service.sources.records.simulator.outages import retry_while_away
 from service.sources.records.simulator.records import PostOutcome, SimulationResult
 
@@ -82,6 +84,17 @@ async def _look(place: str, played: SimulationResult, find: Find, *, once: bool,
     return Verdict(place, found, missing, wrong, doubled, time.monotonic() - began)
 
 
+def _counts(api: Api) -> Statement:
+    """How often the warehouse has each of some patients."""
+    patient_id = DATASETS[api].table.c.patient_id
+    wanted = cast(bindparam("patients"), ARRAY(Uuid))
+    counts = select(patient_id, func.count().label("times")).where(patient_id == any_(wanted))
+    return Statement(counts.group_by(patient_id))
+
+
+_COUNTS = {api: _counts(api) for api in Api}
+
+
 def in_warehouse(pool: Pool) -> Find:
     """Look up patients in the warehouse's tables."""
 
@@ -89,11 +102,7 @@ def in_warehouse(pool: Pool) -> Find:
         there: dict[UUID, int] = {}
         ids = list(patients)
         for first in range(0, len(ids), _AT_ONCE):
-            rows = await pool.fetch(
-                f"SELECT patient_id, count(*) AS times FROM {DATASETS[api].name} "  # noqa: S608 - constants
-                "WHERE patient_id = ANY ($1::uuid[]) GROUP BY patient_id",
-                ids[first : first + _AT_ONCE],
-            )
+            rows = await _COUNTS[api].fetch(pool, patients=ids[first : first + _AT_ONCE])
             there |= {row["patient_id"]: row["times"] for row in rows}
         return there
 

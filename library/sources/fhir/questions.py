@@ -1,0 +1,218 @@
+"""Questions about patients and their observations.
+
+An id belongs to a server. So a patient whose id several servers have is asked for with the server.
+"""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, Field
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Date,
+    FromClause,
+    Interval,
+    and_,
+    case,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy import Text as SqlText
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import JSON, TSQUERY, array
+from sqlalchemy.orm import Mapped
+from sqlmodel import col
+
+from library.contracts.scopes import Scope
+from library.datasets.fields import table_of
+from library.sources.fhir.datasets import Measured, Observation, ObservationComponent, Patient, search_name
+from library.warehouse.queries.columns import columns, item_model, list_column
+from library.warehouse.queries.filters import (
+    NAME,
+    PSEUDONYM,
+    VALUE,
+    ActiveFilters,
+    Audited,
+    Filter,
+    Parameter,
+    at_least,
+    at_most,
+    equal,
+)
+from library.warehouse.queries.parameters import NO_NUL, Beginning, Day, Ending, Number
+from library.warehouse.queries.question import Question
+from library.warehouse.queries.statement import AnySelect
+
+Gender = Literal["male", "female", "other", "unknown"]
+
+Server = Annotated[str, Field(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+PatientId = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+_CODE = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+Zipcode = Annotated[str, Field(max_length=40)]
+
+_PROVENANCE = ("version_id", "last_updated", "object_key", "load_id")
+_MEASURED = tuple(name for name in Measured.model_fields if name not in ("load_id", "reader_version"))
+_LONGEST_SPAN = 366
+"""Days between the first and the last day that a birth date of partial precision can be."""
+
+ZIPCODE = Parameter("zipcode", Zipcode, VALUE, "The zip code.", "02139")
+SERVER = Parameter("server", Server, VALUE, "Only of this server.", "hapi")
+
+
+def _name(part: Literal["family", "given"]) -> Filter:
+    """A filter by the beginning of a name, whatever its case and accents."""
+
+    def with_letters(name: str) -> str:
+        if search_name(part, name) == search_name(part, ""):
+            raise ValueError("without a letter or a digit")
+        return name
+
+    def begins_with(value: BindParameter[Any]) -> ColumnElement[bool]:
+        names = func.array_to_tsvector(Patient.search_names)
+        return cast(ColumnElement[bool], names.op("@@", is_comparison=True)(sql_cast(value, TSQUERY())))
+
+    return Filter(
+        part,
+        Annotated[str, Field(max_length=100, pattern=NO_NUL), AfterValidator(with_letters)],
+        NAME,
+        "What one of the names begins with, whatever its case and accents.",
+        "ever" if part == "family" else "ada",
+        condition=begins_with,
+        convert=lambda name: f"'{search_name(part, name)}':*",  # letters and digits, so nothing has to be quoted
+    )
+
+
+def _born_from(day: BindParameter[Any]) -> ColumnElement[bool]:
+    """The span of the birth date ends after the day. The first condition is one that an index can find."""
+    first = col(Patient.birth_date_from)
+    precision = col(Patient.birth_date_precision)
+    span = case(
+        (precision == "year", literal_column("interval '1 year'", Interval)),
+        (precision == "month", literal_column("interval '1 month'", Interval)),
+        else_=literal_column("interval '1 day'", Interval),
+    )
+    bound = type_coerce(day, Date())
+    return and_(first >= bound - _LONGEST_SPAN, first + span > bound)
+
+
+def _with_one(name: str, kind: object, audited: Audited, texts: Mapped[list[str]], about: str, example: str) -> Filter:
+    """A filter by one of a field's texts."""
+
+    def contains(value: BindParameter[Any]) -> ColumnElement[bool]:
+        return texts.contains(array([type_coerce(value, SqlText())]))
+
+    return Filter(name, kind, audited, about, example, condition=contains)
+
+
+def _patients(filters: ActiveFilters) -> AnySelect:
+    rows = select(Patient).where(*filters.conditions())
+    # Postgres guesses that 2 % have a name that begins so, and would walk through all ids until a page is full.
+    return rows.offset(literal_column("0")) if "family" in filters or "given" in filters else rows
+
+
+PATIENTS = Question(
+    name="fhir.patients",
+    about="Patients, by id.",
+    scope=Scope.READ_PATIENTS,
+    rows=_patients,
+    columns=columns(
+        Patient,
+        *("id", "server", "family", "given", "name_text", "gender", "birth_date", "birth_date_precision", "deceased"),
+        *("deceased_at", "deceased_text", "address_lines", "city", "state", "postal_code", "postal_codes", "country"),
+        *("marital_status", "race", "ethnicity", "language"),
+        *_PROVENANCE,
+    ),
+    item="PatientItem",
+    each="A patient, by the newest version of the resource.",
+    order=("id", "server"),
+    parameters=(
+        equal("patient_id", PatientId, PSEUDONYM, col(Patient.id), "The patient's id on its server."),
+        _with_one("zipcode", Zipcode, VALUE, col(Patient.postal_codes), "One of the postal codes is this.", "02139"),
+        _name("family"),
+        _name("given"),
+        equal("gender", Gender, NAME, col(Patient.gender), "Only of this gender, as FHIR calls it."),
+        Filter(
+            "birth_date_from",
+            Day,
+            NAME,
+            "Born on this day or later, as far as the birth date says.",
+            condition=_born_from,
+        ),
+        at_most("birth_date_to", Day, NAME, col(Patient.birth_date_from), "Born on this day or earlier, likewise."),
+        equal("server", Server, VALUE, col(Patient.server), "Only of this server."),
+    ),
+)
+
+_COMPONENT = item_model(
+    "ComponentItem",
+    "A part of an observation with a value of its own.",
+    columns(ObservationComponent, *_MEASURED, "position"),
+)
+
+
+def _components(rows: FromClause) -> ColumnElement[Any]:
+    table = ObservationComponent
+    component = (
+        select(col(table.position), *(table_of(table).c[name] for name in _MEASURED))
+        .where(col(table.observation_id) == rows.c.id, col(table.server) == rows.c.server)
+        .order_by(col(table.position))
+        .correlate(rows)
+        .subquery("c")
+    )
+    as_json = select(func.row_to_json(literal_column("c"))).select_from(component).scalar_subquery()
+    return func.array_to_json(func.array(as_json), type_=JSON)
+
+
+def _timed(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """What has no time is behind all others in the order, and between no two times."""
+    return and_(condition, func.coalesce(Observation.effective_start, Observation.issued).is_not(None))
+
+
+OBSERVATIONS = Question(
+    name="fhir.observations",
+    about="Observations, the newest first, and those without a time last; also those of patients who are not known.",
+    scope=Scope.READ_PATIENTS,
+    rows=lambda filters: select(Observation).where(*filters.conditions()),
+    columns=(
+        *columns(
+            Observation,
+            *("id", "server", "patient_id", "encounter_id", "status", "category", "categories", "codes"),
+            *("effective_start", "effective_end", "effective_text", "issued"),
+            *_MEASURED,
+        ),
+        list_column("components", "Its parts with values of their own.", _COMPONENT, _components),
+        *columns(Observation, *_PROVENANCE),
+    ),
+    item="ObservationItem",
+    each="An observation with its components, by the newest version of the resource.",
+    order=("sort_time", "id", "server"),
+    descending=True,
+    parameters=(
+        equal("patient_id", PatientId, PSEUDONYM, col(Observation.patient_id), "Only of the patient with this id."),
+        _with_one("code", _CODE, NAME, col(Observation.codes), "One of the codes is this.", "8302-2"),
+        _with_one(
+            "category", _CODE, NAME, col(Observation.categories), "One of the categories is this.", "vital-signs"
+        ),
+        Filter(
+            "from",
+            Beginning,
+            NAME,
+            "Began, or was issued, not before: a time with its zone, or a date, a month or a year (UTC).",
+            condition=lambda value: _timed(col(Observation.sort_time) >= value),
+        ),
+        Filter(
+            "to",
+            Ending,
+            NAME,
+            "Not after; a date, a month or a year means its end (UTC).",
+            condition=lambda value: _timed(col(Observation.sort_time) <= value),
+        ),
+        at_least("min_value", Number, NAME, col(Observation.value_number), "Of the observation's number."),
+        at_most("max_value", Number, NAME, col(Observation.value_number), "Of the observation's number."),
+        equal("server", Server, VALUE, col(Observation.server), "Only of this server."),
+    ),
+)
+
+QUESTIONS = (PATIENTS, OBSERVATIONS)
