@@ -1,9 +1,9 @@
 """Questions about tokens, users, grants and the audit."""
 
-from sqlalchemy import ARRAY, func, select
-from sqlalchemy import Text as SqlText
+from sqlalchemy import select
 from sqlmodel import col
 
+from library.access.tokens import GRANTED
 from library.contracts.scopes import Scope
 from library.datasets.access import ApiGrant, ApiUser, AuditEntry, GrantableApi, Token
 from library.warehouse.queries.columns import Column, column, columns
@@ -24,14 +24,6 @@ TOKENS = Question(
     descending=True,
 )
 
-_GRANTS = (
-    select(col(ApiGrant.api))
-    .where(col(ApiGrant.user_id) == col(ApiUser.id))
-    .order_by(col(ApiGrant.api))
-    .correlate(ApiUser)
-    .scalar_subquery()
-)
-
 USERS = Question(
     name="access.users",
     about="List users, by name.",
@@ -39,7 +31,7 @@ USERS = Question(
     for_the_reader=False,
     rows=lambda _: select(
         ApiUser,
-        func.array(_GRANTS, type_=ARRAY(SqlText)).label("grants"),
+        GRANTED,
         col(ApiUser.password).is_not(None).label("has_password"),
     ),
     columns=(

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import ARRAY, LargeBinary, any_, bindparam, cast, func, or_, select
+from sqlalchemy import ARRAY, LargeBinary, Text, any_, bindparam, cast, func, or_, select
 from sqlmodel import col
 
 from library.access.gathered import BatchedLookup
@@ -25,13 +25,18 @@ _BYTES = 32
 _QUERY_TIMEOUT = 5.0
 """Seconds to wait for Postgres when a token is checked. Every request waits for this."""
 
-GRANTS = func.array(
-    select(col(ApiGrant.api)).where(col(ApiGrant.user_id) == col(ApiUser.id)).correlate(ApiUser).scalar_subquery()
+GRANTED = func.array(
+    select(col(ApiGrant.api))
+    .where(col(ApiGrant.user_id) == col(ApiUser.id))
+    .order_by(col(ApiGrant.api))
+    .correlate(ApiUser)
+    .scalar_subquery(),
+    type_=ARRAY(Text),
 ).label("grants")
 """The APIs that a user may post to."""
 
 _VALID = (
-    select(col(Token.digest), col(Token.id), col(Token.name), col(Token.scopes), col(Token.user_id), GRANTS)
+    select(col(Token.digest), col(Token.id), col(Token.name), col(Token.scopes), col(Token.user_id), GRANTED)
     .select_from(Token)
     .outerjoin(ApiUser, col(ApiUser.id) == col(Token.user_id))
     .where(

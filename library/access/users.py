@@ -13,7 +13,7 @@ from sqlmodel import col
 from library.access.gathered import BatchedLookup
 from library.access.passwords import Passwords, hashed
 from library.access.slowing import FailureCounter, Slowing
-from library.access.tokens import GRANTS, AccessUnknown, Principal
+from library.access.tokens import GRANTED, AccessUnknown, Principal
 from library.contracts.errors import WardflowError
 from library.datasets.access import ApiUser
 from library.warehouse.failures import DISCONNECTED
@@ -257,7 +257,7 @@ class SignIns:
 
 
 _BY_NAME = Statement(
-    select(col(ApiUser.id), col(ApiUser.name), col(ApiUser.password), GRANTS).where(
+    select(col(ApiUser.id), col(ApiUser.name), col(ApiUser.password), GRANTED).where(
         col(ApiUser.name) == any_(cast(bindparam("names"), ARRAY(Text))), col(ApiUser.disabled_at).is_(None)
     )
 )

@@ -1,16 +1,20 @@
 """Names and small parts of the SQL of a load. Names are quoted, and values are parameters."""
 
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.dialects import postgresql
+from sqlmodel import SQLModel
 
-from library.datasets.declaration import Dataset, Loaded
+from library.datasets.declaration import LOADER_COLUMNS, Dataset, Loaded
+from library.datasets.fields import table_of
 
 LINE = "_line"
 """Column of a staged row: its line in the landed object, or the record's offset."""
 PARENT = "_parent"
 """Column of a staged child: the line of its parent's row."""
+
+LOAD_ID, READER_VERSION = LOADER_COLUMNS
+"""Columns of each stored row: the load that wrote it, and the version of the reader."""
 
 CHANGE = "_change"
 """Column of a key that was written: `inserted`, `updated` or `deleted`."""
@@ -31,6 +35,17 @@ def quote_literal(text: str) -> str:
 def table(dataset: Dataset) -> str:
     """The stored table."""
     return f"{quote(dataset.table.schema or 'public')}.{quote(dataset.table.name)}"
+
+
+def insert_into(model: type[SQLModel], names: Sequence[str]) -> str:
+    """`INSERT INTO` a model's table with some of its columns.
+
+    Raises:
+        KeyError: the model has no such column.
+    """
+    into = table_of(model)
+    named = columns(into.c[name].name for name in names)
+    return f"INSERT INTO {quote(into.schema or 'public')}.{quote(into.name)} ({named})"
 
 
 def staged(dataset: Dataset) -> str:
@@ -57,7 +72,7 @@ def changed(model: type[Loaded]) -> str:
 
 def changed_name(model: type[Loaded]) -> str:
     """The temporary table's name, unquoted."""
-    return f"changed {cast(Any, model).__table__.fullname}"
+    return f"changed {table_of(model).fullname}"
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:

@@ -4,7 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from library.datasets.declaration import Dataset, Strategy
-from library.datasets.sql import CHANGE, LINE, PARENT, changed, columns, equal, quote, quote_literal, staged, table
+from library.datasets.sql import (
+    CHANGE,
+    LINE,
+    LOAD_ID,
+    PARENT,
+    READER_VERSION,
+    changed,
+    columns,
+    equal,
+    quote,
+    quote_literal,
+    staged,
+    table,
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class Upsert(Strategy):
     def _not_older(self, version: str) -> str:
         ours, theirs = columns(self.order, "s"), columns(self.order, "t")
         comma = ", " if self.order else ""
-        return f"ROW({ours}{comma}{version}) >= ROW({theirs}{comma}t.reader_version)"
+        return f"ROW({ours}{comma}{version}) >= ROW({theirs}{comma}t.{READER_VERSION})"
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ class Family(Strategy):
         """SQL that inserts children of new parents ($1 load, $2 reader version). None is stored yet."""
         names = [column.name for column in dataset.columns]
         insert = (
-            f"INSERT INTO {table(dataset)} ({columns(names)}, load_id, reader_version) "
+            f"INSERT INTO {table(dataset)} ({columns(names)}, {LOAD_ID}, {READER_VERSION}) "
             f"SELECT {columns(names)}, $1, $2 FROM {staged(dataset)}"
         )
         return _with_keys_kept(dataset, insert, columns(dataset.key), "inserted")
@@ -165,9 +178,9 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
     return (
         f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s "
         f"ON {_same(dataset.key, 't', 's')}{among} "
-        f"WHEN MATCHED AND {wins} AND ({differs}t.reader_version < $2) "
-        f"THEN UPDATE SET {assignments}load_id = $1, reader_version = $2 "
-        f"WHEN NOT MATCHED THEN INSERT ({columns(names)}, load_id, reader_version) "
+        f"WHEN MATCHED AND {wins} AND ({differs}t.{READER_VERSION} < $2) "
+        f"THEN UPDATE SET {assignments}{LOAD_ID} = $1, {READER_VERSION} = $2 "
+        f"WHEN NOT MATCHED THEN INSERT ({columns(names)}, {LOAD_ID}, {READER_VERSION}) "
         f"VALUES ({columns(names, 's')}, $1, $2) "
         f"RETURNING merge_action() AS {action}{keys}){kept_keys} "
         f"SELECT count(*) FILTER (WHERE {action} = 'INSERT') AS inserted, "

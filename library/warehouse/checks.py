@@ -115,12 +115,7 @@ async def enter_readers_rejections(connection: Connection, request: LoadRequest,
     Raises:
         StagedObjectMalformed: a rejection names a dataset that is not part of the load.
     """
-    rows = await connection.fetch(
-        "WITH entered AS (INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
-        "SELECT $1, $2, dataset, $3, line, reasons, raw FROM pg_temp.staged_rejections RETURNING dataset) "
-        "SELECT dataset, count(*) AS rows FROM entered GROUP BY dataset",
-        *Origin.of_object(request).values,
-    )
+    rows = await connection.fetch(statements.enter_readers_rejections(), *Origin.of_object(request).values)
     by_name = {tally.dataset.name: tally for tally in tallies}
     for row in rows:
         if row["dataset"] not in by_name:

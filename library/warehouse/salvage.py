@@ -11,7 +11,8 @@ from pathlib import Path
 from library.contracts.errors import StagedObjectMalformed
 from library.contracts.loads import LoadRequest, StagedObject
 from library.datasets.declaration import Dataset, sql_type
-from library.datasets.sql import LINE, quote, quote_literal, staged
+from library.datasets.ingest import Rejection
+from library.datasets.sql import LINE, insert_into, quote, quote_literal, staged
 from library.objects.staged import StagedObjects
 from library.objects.store import CHUNK, Progress
 from library.staging.files import RAW_LIMIT, staged_columns
@@ -67,8 +68,7 @@ async def copy_salvaged(
     await connection.copy_to_table("salvaged", source=salvaged.readable, format="csv", columns=columns)
     place = (request.identity.load_id, request.identity.source, request.landed.key)
     await connection.executemany(
-        "INSERT INTO ingest.rejection (load_id, source, object_key, dataset, line, reasons, raw) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        f"{insert_into(Rejection, _REJECTED)} VALUES ($1, $2, $3, $4, $5, $6, $7)",
         [(*place, dataset.name, *row) for row in salvaged.unreadable],
     )
     await connection.execute(_reject_wrong_types(dataset), *place)
@@ -77,6 +77,9 @@ async def copy_salvaged(
     await connection.execute("DROP TABLE salvaged")
     return salvaged.rows, affected(typed)
 
+
+_REJECTED = ("load_id", "source", "object_key", "dataset", "line", "reasons", "raw")
+"""The columns of a rejection of a staged row."""
 
 type _Unreadable = tuple[int, list[str], bytes | None]
 
@@ -138,8 +141,7 @@ def _reject_wrong_types(dataset: Dataset) -> str:
     )
     return (
         f"WITH refused AS (DELETE FROM salvaged WHERE NOT ({valid}) RETURNING *) "
-        "INSERT INTO ingest.rejection (load_id, source, dataset, object_key, line, reasons, raw) "
-        f"SELECT $1, $2, {quote_literal(dataset.name)}, $3, "
+        f"{insert_into(Rejection, _REJECTED)} SELECT $1, $2, $3, {quote_literal(dataset.name)}, "
         f"CASE WHEN pg_input_is_valid({quote(LINE)}, 'bigint') THEN {quote(LINE)}::bigint ELSE 0 END, "
         f"array_remove(ARRAY[{reasons}], NULL), {raw_form(dataset)} FROM refused"
     )

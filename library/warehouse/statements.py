@@ -3,7 +3,19 @@
 from collections.abc import Iterable, Sequence
 
 from library.datasets.declaration import Action, Dataset, Expectation, sql_type
-from library.datasets.sql import CHANGE, LINE, PARENT, changed_name, columns, quote, quote_literal, staged, staged_name
+from library.datasets.ingest import Rejection
+from library.datasets.sql import (
+    CHANGE,
+    LINE,
+    PARENT,
+    changed_name,
+    columns,
+    insert_into,
+    quote,
+    quote_literal,
+    staged,
+    staged_name,
+)
 from library.datasets.strategies import Family
 from library.staging.files import RAW_LIMIT
 
@@ -65,6 +77,16 @@ def reject_failures(dataset: Dataset, expectations: Iterable[Expectation], origi
     return _move_to_rejections(dataset, failed, f"array_remove(ARRAY[{names}], NULL)", origin)
 
 
+def enter_readers_rejections() -> str:
+    """Copy the reader's rejections ($1 load, $2 source, $3 landed object), and count them by dataset."""
+    names = ("load_id", "source", "object_key", "dataset", "line", "reasons", "raw")
+    return (
+        f"WITH entered AS ({insert_into(Rejection, names)} "
+        "SELECT $1, $2, $3, dataset, line, reasons, raw FROM pg_temp.staged_rejections RETURNING dataset) "
+        "SELECT dataset, count(*) AS rows FROM entered GROUP BY dataset"
+    )
+
+
 def reject_orphans(dataset: Dataset, origin: Sequence[str]) -> str:
     """Move children whose parent's row was refused, or never staged, to the rejections.
 
@@ -92,7 +114,7 @@ def _move_to_rejections(dataset: Dataset, failed: str, reasons: str, origin: Seq
     return (
         f"WITH refused AS (DELETE FROM {staged(dataset)} s WHERE {failed} RETURNING *), "
         f"named AS (SELECT {quote(LINE)} AS line, {reasons} AS reasons, {raw_form(dataset)} AS raw FROM refused) "
-        f"INSERT INTO ingest.rejection ({columns(origin)}, dataset, reasons, raw) "
+        f"{insert_into(Rejection, (*origin, 'dataset', 'reasons', 'raw'))} "
         f"SELECT {alike}, line, {quote_literal(dataset.name)}, reasons, "
         f"CASE WHEN length(raw) <= {RAW_LIMIT} THEN raw END FROM named"
     )

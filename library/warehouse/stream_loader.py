@@ -16,6 +16,8 @@ from library.contracts.drains import DrainIdentity
 from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
 from library.datasets.declaration import Catalogue
+from library.datasets.fields import table_of
+from library.datasets.ingest import Rejection
 from library.datasets.sql import staged_name
 from library.staging.files import staged_columns
 from library.telemetry.metrics import count_rows
@@ -183,8 +185,8 @@ class StreamLoader:
         if batch.rejected:
             alike = (drain.identity.load_id, drain.feed.source, place.topic, place.incarnation, place.partition)
             await connection.copy_records_to_table(
-                "rejection",
-                schema_name="ingest",
+                table_of(Rejection).name,
+                schema_name=table_of(Rejection).schema,
                 columns=_REJECTION,
                 records=[alike + rejected for rejected in batch.rejected],
             )

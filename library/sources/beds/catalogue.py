@@ -5,12 +5,13 @@ from uuid import UUID
 
 from asyncpg import Record
 from pydantic import Field, JsonValue
-from sqlalchemy import ColumnElement, Text, func, literal_column, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Text, bindparam, func, literal_column, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 from sqlmodel import SQLModel, col
 
 from library.contracts.runs import NOTE
 from library.datasets.fields import table_of
+from library.datasets.ingest import Load
 from library.sources.beds.contracts import CURRENT_EDITION
 from library.sources.beds.datasets import Edition, EditionOrganisation
 from library.sources.beds.names import READ_BEDS
@@ -20,6 +21,7 @@ from library.warehouse.queries.columns import Column, columns, item_model, list_
 from library.warehouse.queries.filters import VALUE, Filter, equal
 from library.warehouse.queries.parameters import NO_NUL
 from library.warehouse.queries.question import Question
+from library.warehouse.queries.statement import Statement
 
 OrganisationText = Annotated[str, Field(min_length=2, max_length=100, pattern=NO_NUL)]
 
@@ -204,11 +206,14 @@ def _does_not_count(row: Record) -> str:
     )
 
 
+_WORKBOOK = Statement(
+    select(col(Load.object_key), col(Load.object_sha256), col(Load.object_size))
+    .join(Edition, col(Edition.load_id) == col(Load.id))
+    .where(col(Edition.id) == bindparam("edition_id"))
+)
+
+
 async def workbook_of(pool: Pool, edition_id: UUID) -> dict[str, Any] | None:
     """The key, sha256 and size of the edition's workbook in the store."""
-    row = await pool.fetchrow(
-        "SELECT l.object_key, l.object_sha256, l.object_size FROM beds.edition e "
-        "JOIN ingest.load l ON l.id = e.load_id WHERE e.id = $1",
-        edition_id,
-    )
-    return None if row is None else dict(row)
+    rows = await _WORKBOOK.fetch(pool, edition_id=edition_id)
+    return dict(rows[0]) if rows else None

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col
 
+from library.datasets.fields import table_of
 from library.sources.beds import catalogue
 from library.sources.beds.datasets import Edition, EditionOrganisation, Occupancy, Specialty, SpecialtyOccupancy
 from library.sources.beds.names import READ_BEDS, Basis, Sector
@@ -88,12 +89,6 @@ def _chosen(filters: ActiveFilters) -> FromClause:
     )
 
 
-def _in_region(filters: ActiveFilters, rows: AnySelect, model: type[Occupancy | SpecialtyOccupancy]) -> AnySelect:
-    if "region" not in filters:
-        return rows
-    return rows.join(EditionOrganisation, _same_organisation(col(model.edition_id), col(model.organisation_code)))
-
-
 def _same_organisation(edition_id: Sql, code: Sql) -> ColumnElement[bool]:
     return and_(col(EditionOrganisation.edition_id) == edition_id, col(EditionOrganisation.organisation_code) == code)
 
@@ -111,32 +106,31 @@ _ORGANISATION_COLUMNS = (
 )
 
 
-def _occupancy(filters: ActiveFilters) -> AnySelect:
+def _of_editions(
+    filters: ActiveFilters, model: type[Occupancy | SpecialtyOccupancy], *cells: ColumnElement[Any]
+) -> AnySelect:
+    """Rows of a model with their editions, and these columns of each row."""
     chosen = _chosen(filters)
-    rows = (
-        select(
-            col(Occupancy.edition_id),
-            chosen.c.financial_year,
-            chosen.c.quarter,
-            chosen.c.period_end,
-            chosen.c.basis,
-            col(Occupancy.organisation_code),
-            col(Occupancy.sector),
-            col(Occupancy.available),
-            col(Occupancy.occupied),
-            col(Occupancy.rate),
-            col(Occupancy.warnings),
-            # A key is never null: those without beds sort below all others.
-            func.coalesce(Occupancy.rate, -1).label("sort_rate"),
-        )
+    edition = (chosen.c[name] for name in ("financial_year", "quarter", "period_end", "basis"))
+    rows: AnySelect = (
+        select(col(model.edition_id), col(model.organisation_code), *edition, *cells)
         .select_from(chosen)
-        .join(Occupancy, col(Occupancy.edition_id) == chosen.c.id)
+        .join(model, col(model.edition_id) == chosen.c.id)
     )
-    return _in_region(filters, rows, Occupancy).where(*filters.conditions())
+    if "region" in filters:
+        rows = rows.join(EditionOrganisation, _same_organisation(col(model.edition_id), col(model.organisation_code)))
+    return rows.where(*filters.conditions())
+
+
+def _occupancy(filters: ActiveFilters) -> AnySelect:
+    own = table_of(Occupancy).c
+    # A key is never null: those without beds sort below all others.
+    sort_rate = func.coalesce(own.rate, -1).label("sort_rate")
+    return _of_editions(filters, Occupancy, own.sector, own.available, own.occupied, own.rate, own.warnings, sort_rate)
 
 
 def _all_warnings(rows: FromClause) -> ColumnElement[Any]:
-    """As `beds.occupancy_of_edition` puts them together. `beds.fallen_to_zero` is asked for empty totals only."""
+    """As `beds.occupancy_of_edition` puts them together. `beds.fallen_to_zero` is read only for totals without beds."""
     before = func.round(cast(FallenToZero.available_before, Numeric), 1)
     fallen = (
         select(literal("available beds fell to 0 from ").op("||")(before).op("||")(" in the quarter before"))
@@ -192,22 +186,8 @@ OCCUPANCY = Question(
 
 
 def _specialties(filters: ActiveFilters) -> AnySelect:
-    chosen = _chosen(filters)
-    rows = (
-        select(
-            col(SpecialtyOccupancy.edition_id),
-            chosen.c.financial_year,
-            chosen.c.quarter,
-            chosen.c.period_end,
-            chosen.c.basis,
-            col(SpecialtyOccupancy.organisation_code),
-            col(SpecialtyOccupancy.specialty_code),
-            col(SpecialtyOccupancy.occupied),
-        )
-        .select_from(chosen)
-        .join(SpecialtyOccupancy, col(SpecialtyOccupancy.edition_id) == chosen.c.id)
-    )
-    return _in_region(filters, rows, SpecialtyOccupancy).where(*filters.conditions())
+    own = table_of(SpecialtyOccupancy).c
+    return _of_editions(filters, SpecialtyOccupancy, own.specialty_code, own.occupied)
 
 
 SPECIALTY_OCCUPANCY = Question(
