@@ -19,12 +19,13 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
+from temporalio.client import Client as TemporalClient
 
 from config.settings import Settings
 from library.objects.staged import STAGED
 from service.resources import object_store, warehouse, warehouse_dsn
 from service.stack import postgres
-from service.temporal import connect
+from service.temporal import TemporalUnavailable, connect
 from tests.faults.harness import KH03, TABLES, Figures, Ward, keys, until, until_async
 from tests.faults.killing import Killed, drawn_parts
 from tests.support.runs import NHS
@@ -81,6 +82,16 @@ class Client:
         return self.process.returncode or 0, said[-1] if said else ""
 
 
+async def connected(stack: Settings) -> TemporalClient:
+    """A connection to Temporal, which may have been killed just before the backfill ended."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await connect(stack)
+            except TemporalUnavailable:
+                await asyncio.sleep(0.1)
+
+
 @asynccontextmanager
 async def looked_at(stack: Settings) -> AsyncIterator[Ward]:
     """A look from outside; opened anew each time, since servers die in between, and Postgres has to read its WAL."""
@@ -91,7 +102,7 @@ async def looked_at(stack: Settings) -> AsyncIterator[Ward]:
     await until_async(answers)
     store = object_store(stack)
     async with warehouse(stack, size=2) as pool:
-        yield Ward(stack, await connect(stack), store, pool)
+        yield Ward(stack, await connected(stack), store, pool)
     store.close()
 
 
