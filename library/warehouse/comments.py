@@ -10,7 +10,7 @@ from library.datasets.sql import quote, quote_literal
 from library.datasets.views import View
 
 _PRESENT = text("""
-SELECT n.nspname, c.relname, a.attname, col_description(c.oid, a.attnum) AS said
+SELECT n.nspname, c.relname, a.attname, col_description(c.oid, a.attnum) AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = ANY (:schemas) AND c.relkind IN ('r', 'v')
@@ -33,12 +33,14 @@ def enter_comments(connection: Connection, schemas: tuple[str, ...]) -> int:
     """
     present = {(row[0], row[1], row[2]): row[3] for row in connection.execute(_PRESENT, {"schemas": list(schemas)})}
     views = {(table.schema, table.name) for table in View.metadata.tables.values()}
-    changed = [(place, said) for place, said in _declared(schemas).items() if present.get(place, said) != said]
-    for (schema, table, column), said in changed:
+    changed = [
+        (place, comment) for place, comment in _declared(schemas).items() if present.get(place, comment) != comment
+    ]
+    for (schema, table, column), comment in changed:
         kind = "VIEW" if (schema, table) in views else "TABLE"
         name = f"{quote(schema)}.{quote(table)}"
         target = f"{kind} {name}" if column is None else f"COLUMN {name}.{quote(column)}"
-        connection.exec_driver_sql(f"COMMENT ON {target} IS {quote_literal(said)}")
+        connection.exec_driver_sql(f"COMMENT ON {target} IS {quote_literal(comment)}")
     return len(changed)
 
 

@@ -19,14 +19,14 @@ class _Compiler(asyncpg.PGCompiler_asyncpg):
     With a constant as a parameter, Postgres would plan for any value.
     """
 
-    def visit_bindparam(self, bindparam: BindParameter[Any], **options: object) -> str:  # type: ignore[override]
+    def visit_bindparam(self, bindparam: BindParameter[Any], **options: object) -> str:  # type: ignore[override]  # SQLAlchemy's is not typed
         if not bindparam.required:
             if isinstance(bindparam.value, str) and set(bindparam.value) & {"'", '"', "\\"}:
                 raise ValueError("A constant of a statement has a quote or a backslash: make it a parameter.")
             options["literal_binds"] = True
         return cast(str, cast(Any, super()).visit_bindparam(bindparam, **options))
 
-    def render_bind_cast(self, type_: TypeEngine[Any], dbapi_type: object, sqltext: str) -> str:  # noqa: ARG002
+    def render_bind_cast(self, type_: TypeEngine[Any], dbapi_type: object, sqltext: str) -> str:  # noqa: ARG002 - as SQLAlchemy calls it
         return f"{sqltext}::{self.dialect.type_compiler_instance.process(type_)}"
 
 
