@@ -14,7 +14,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import Literal
+
+from library.sources.beds.rich_texts import texts_with_marks
 
 HiddenContent = Literal["formula", "error"]
 
@@ -24,7 +27,7 @@ _OWN_SECTORS = 4_096
 """A stream of this size or more has its own sectors. Every workbook with a table of this source is larger."""
 
 _BOF, _EOF, _DATEMODE = 0x0809, 0x000A, 0x0022
-_BOUNDSHEET, _FORMULA, _BOOLERR = 0x0085, 0x0006, 0x0205
+_BOUNDSHEET, _FORMULA, _BOOLERR, _LABELSST = 0x0085, 0x0006, 0x0205, 0x00FD
 _RESULTS: dict[int, HiddenContent] = {2: "error", 3: "formula"}
 """Results of a formula that the spreadsheet library shows as empty: an error, and no result."""
 
@@ -41,6 +44,18 @@ class CompoundFile:
         if sheet not in self._hidden:  # cached, since a sheet may have thousands of empty cells
             self._hidden[sheet] = _hidden_cells(self._workbook, sheet)
         return self._hidden[sheet].get((row, column))
+
+    def rich_texts(self, sheet: str) -> dict[tuple[int, int], str]:
+        """By row and column, the texts of a sheet that have footnote marks as superscript runs."""
+        if not self._rich_texts:
+            return {}
+        places = {}
+        for kind, content in _cells(self._workbook, sheet):
+            if kind == _LABELSST and len(content) >= 10:
+                row, column, _, number = struct.unpack_from("<HHHI", content)
+                if number in self._rich_texts:
+                    places[row, column] = self._rich_texts[number]
+        return places
 
     @property
     def dates_from_1904(self) -> bool:
@@ -69,6 +84,10 @@ class CompoundFile:
         return CompoundFile(bytes(data))
 
     @cached_property
+    def _rich_texts(self) -> dict[int, str]:
+        return texts_with_marks(takewhile(lambda record: record[0] != _EOF, self.records()))
+
+    @cached_property
     def _workbook(self) -> bytes:
         size, table, (first, length) = _place_of_workbook(self.data)
         return _stream(self.data, size, table, first)[:length] if length >= _OWN_SECTORS else b""
@@ -76,17 +95,19 @@ class CompoundFile:
 
 def _hidden_cells(workbook: bytes, sheet: str) -> dict[tuple[int, int], HiddenContent]:
     found: dict[tuple[int, int], HiddenContent] = {}
-    records = _records(workbook, _beginning_of(sheet, workbook))
-    if next(records, (0, b""))[0] != _BOF:
-        return found
-    for kind, content in records:
-        if kind in (_BOF, _EOF):  # a BOF inside of a sheet begins a chart, whose cells do not count
-            break
+    for kind, content in _cells(workbook, sheet):
         if kind == _FORMULA and content[12:14] == b"\xff\xff" and content[6] in _RESULTS:
             found[struct.unpack_from("<HH", content)] = _RESULTS[content[6]]
         elif kind == _BOOLERR and content[7:8] == b"\x01":
             found[struct.unpack_from("<HH", content)] = "error"
     return found
+
+
+def _cells(workbook: bytes, sheet: str) -> Iterator[tuple[int, bytes]]:
+    """The records of a sheet. A BOF inside of a sheet begins a chart, whose cells do not count."""
+    records = _records(workbook, _beginning_of(sheet, workbook))
+    if next(records, (0, b""))[0] == _BOF:
+        yield from takewhile(lambda record: record[0] not in (_BOF, _EOF), records)
 
 
 def _beginning_of(sheet: str, workbook: bytes) -> int:

@@ -12,6 +12,7 @@ from typing import cast
 
 from python_calamine import CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
+from library.sources.beds.compound_file import CompoundFile
 from library.sources.beds.container import Container, open_container
 from library.sources.beds.contracts import (
     FormulaWithoutValue,
@@ -206,7 +207,7 @@ def _read_grids(container: Container) -> list[Grid]:
     return [
         Grid(
             name=sheet.name,
-            rows=_rows(workbook.get_sheet_by_name(sheet.name)),
+            rows=_with_marks(_rows(workbook.get_sheet_by_name(sheet.name)), container, sheet.name),
             visible=sheet.visible == SheetVisibleEnum.Visible,
             container=container,
         )
@@ -214,7 +215,16 @@ def _read_grids(container: Container) -> list[Grid]:
     ]
 
 
-def _rows(sheet: CalamineSheet) -> Sequence[Row]:
+def _with_marks(rows: list[list[Cell]], container: Container, sheet: str) -> Sequence[Row]:
+    """The rows of a sheet. In an .xlsx file, the runs were set apart before."""
+    if isinstance(container, CompoundFile):
+        for (row, column), content in container.rich_texts(sheet).items():
+            if row < len(rows) and column < len(rows[row]):
+                rows[row][column] = content
+    return rows
+
+
+def _rows(sheet: CalamineSheet) -> list[list[Cell]]:
     if sheet.end is None:
         return []
     extent = Extent(sheet.end[0] + 1, sheet.end[1] + 1)

@@ -5,6 +5,7 @@ Unicode's private area before it reads the parts (`library.sources.beds.runs`).
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ _AT_END = re.compile(rf"(?:[\s,;]*+(?:{_MARK}|{_LAST_ONLY}))++$")
 _INSIDE = re.compile(rf"\s*(?:{_RUN}|{_RAISED}|(?<=\w){_ASTERISKS}(?=\s))")
 _ONE_MARK = re.compile(rf"{_MARK}|{_LAST_ONLY}")
 
+_ORDINAL = re.compile(r"st|nd|rd|th", re.IGNORECASE)
 _MOST = 2_000
 """Longer texts are no codes, names or headers."""
 _STARTS = frozenset("*([{")
@@ -73,6 +75,23 @@ def unmarked(content: str, *, inside: bool = True) -> Unmarked:
 def shown(content: str) -> str:
     """A text as a reader sees it, with its marks, but without the characters around superscript runs."""
     return content.replace(RUN_START, "").replace(RUN_END, "") if RUN_START in content else content
+
+
+def are_marks(runs: Sequence[tuple[str, bool]]) -> list[bool]:
+    """For each run of a text whether it is a footnote mark.
+
+    If all of a text is superscript, no run is a mark. The ending of an ordinal number (27th) is none either.
+
+    Args:
+        runs: the text of each run, and whether it is superscript or subscript.
+    """
+    if all(moved or not text.strip() for text, moved in runs):
+        return [False] * len(runs)
+    before = ("", *(text for text, _ in runs))
+    return [
+        moved and bool(text.strip()) and not (last[-1:].isdigit() and _ORDINAL.fullmatch(text.strip()))
+        for last, (text, moved) in zip(before, runs, strict=False)
+    ]
 
 
 @lru_cache(maxsize=1_000)  # quarters, years and headers are the same in many cells

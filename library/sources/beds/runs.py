@@ -1,14 +1,11 @@
 """Sets superscript and subscript runs of an .xlsx part apart, before the spreadsheet library joins them."""
 
-import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.parsers import expat
 
 from library.sources.beds.contracts import WorkbookDamaged
-from library.sources.beds.marks import RUN_END, RUN_START
-
-_ORDINAL = re.compile(r"st|nd|rd|th", re.IGNORECASE)
+from library.sources.beds.marks import RUN_END, RUN_START, are_marks
 
 
 class _Run(NamedTuple):
@@ -22,8 +19,6 @@ class _Run(NamedTuple):
 
 def with_runs_set_apart(part: bytes) -> bytes:
     """Put each superscript or subscript run of a part between `RUN_START` and `RUN_END`.
-
-    A text that is all superscript stays as it is, and so does the ending of an ordinal number (27th).
 
     Raises:
         WorkbookDamaged: the part is not well-formed XML, or declares entities.
@@ -92,11 +87,5 @@ class _Reading:
             self._keep_marks()
 
     def _keep_marks(self) -> None:
-        if all(run.moved or not run.text.strip() for run in self._runs):
-            return
-        before = ""
-        for run in self._runs:
-            ordinal = before[-1:].isdigit() and _ORDINAL.fullmatch(run.text.strip())
-            if run.moved and run.text.strip() and not ordinal:
-                self.marks.append(run)
-            before = run.text
+        marks = are_marks([(run.text, run.moved) for run in self._runs])
+        self.marks.extend(run for run, is_mark in zip(self._runs, marks, strict=True) if is_mark)

@@ -26,21 +26,9 @@ from tests.support.workbook_builder import (
 )
 from tests.unit.sources.beds.refusals import changed, refused
 
-MARKS = ["*", "**", "\u2020", "\u2021", "\u00a7", "\u00b6", "\u00b9", "\u00b2\u00b3", "\u1d43", "\u2460", "#", "^2"] + [
-    "(1)",
-    "(12)",
-    "(a)",
-    "(r)",
-    "(iv)",
-    "(note 1)",
-    "(1, 2)",
-    "[1]",
-    "[Note 3]",
-    "[a]",
-    "{2}",
-    "* \u2020",
-    "\u00b9,\u00b2",
-]
+SIGNS = ["*", "**", "\u2020", "\u2021", "\u00a7", "\u00b6", "\u00b9", "\u00b2\u00b3", "\u1d43", "\u2460", "#", "^2"]
+BRACKETED = ["(1)", "(12)", "(a)", "(r)", "(iv)", "(note 1)", "(1, 2)", "[1]", "[Note 3]", "[a]", "{2}"]
+MARKS = [*SIGNS, *BRACKETED, "* \u2020", "\u00b9,\u00b2"]
 FEW = ["*", "\u2020", "\u00b9", "(1)", "(a)", "[Note 3]", "#"]
 BEFORE = [mark for mark in MARKS if mark not in ("#", "^2")]
 SUPERSCRIPT = b'<rPr><sz val="11"/><vertAlign val="superscript"/></rPr>'
