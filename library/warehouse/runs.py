@@ -110,8 +110,9 @@ def _finish() -> Statement:
             finished_at=func.now(),
             phase=case((state == "completed", "done"), else_=_RUN.phase),
             counts=case((_RUN.one_load, of_one_load), (result == "already_loaded", _RUN.counts), else_=sums),
-            report=_RUN.report.op("||")(
-                func.coalesce(select(loaded.c.report).where(_RUN.one_load).scalar_subquery(), nothing)
+            # What was added to the run's report is newer than the report of its load.
+            report=func.coalesce(select(loaded.c.report).where(_RUN.one_load).scalar_subquery(), nothing).op("||")(
+                _RUN.report
             ),
             warnings=case(
                 (_RUN.warnings != no_texts, _RUN.warnings),

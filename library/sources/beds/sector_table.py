@@ -99,7 +99,9 @@ def read_sector_table(grid: Grid, others: Sequence[Grid] = ()) -> SectorTable | 
             periods.add(row.position)
     quarter, warnings = periods.decide(metadata.quarter)
     warnings = [*metadata.warnings, *warnings, *unread_headers(grid, header)]
-    warnings += marked_headers(grid, *range(max(0, header_row - _GROUP_ROWS), header_row + 1))
+    warnings += marked_headers(grid, header_row)
+    for above in range(max(0, header_row - _GROUP_ROWS), header_row):
+        warnings += marked_headers(grid, above, _GROUP_HEADERS)
     warnings += [
         f"Row {row.position + 1} of sheet '{grid.name}' has beds, but no organisation code: it is not read."
         for row in rows

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -44,6 +44,8 @@ _HEADER_ROWS = 200
 """The header is searched in this many rows from the top."""
 
 _CODE = re.compile(r"[A-Z0-9]{3,5}")
+_SMALL_AT_AN_END = re.compile(r"[a-z]{1,2}[A-Z0-9]+|[A-Z0-9]+[a-z]{1,2}")
+_CODE_CELL, _NAME_CELL = "organisation's code", "organisation's name"
 _CORRECT_CODE = "Correct the code in a spreadsheet program: delete the mark, or write all letters as capitals."
 _NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
 
@@ -133,10 +135,10 @@ def unread_headers(grid: Grid, header: Header) -> Iterator[str]:
             yield f"The column '{shown(text(cell))[:100]}' of sheet '{grid.name}' is not read."
 
 
-def marked_headers(grid: Grid, *rows: int) -> Iterator[str]:
-    """A warning for each header with a footnote mark, in these rows."""
-    for row in rows:
-        for column, cell in enumerate(grid.rows[row]):
+def marked_headers(grid: Grid, row: int, known: Container[str] | None = None) -> Iterator[str]:
+    """A warning for each header of a row with a footnote mark; only for the known ones if these are given."""
+    for column, cell in enumerate(grid.rows[row]):
+        if known is None or label(cell) in known:
             yield from grid.mark_warning(unmarked(text(cell)), "header", row, column)
 
 
@@ -163,7 +165,8 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
         name = unmarked(text(row[header.name]))
         has_beds = any(_is_number(row[column]) for column in numbers)
         if name.text.casefold() == "england" or (not name.text and code == "ENGLAND"):
-            yield TableRow("england", index, "", name.text, "", _mark_warnings(grid, header, index, found, name))
+            warnings = _mark_warnings(grid, index, (found, _CODE_CELL, header.code), (name, _NAME_CELL, header.name))
+            yield TableRow("england", index, "", name.text, "", warnings)
         elif _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
             _check_capitals(grid, found.text, index, header.code)
             if code in seen:
@@ -172,7 +175,15 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
             seen[code] = index
             parent = unmarked(text(row[header.parent]), inside=False)
             _check_capitals(grid, parent.text, index, header.parent)
-            warnings = _mark_warnings(grid, header, index, found, name, parent)
+            warnings = ()
+            if found.marks or name.marks or parent.marks:
+                warnings = _mark_warnings(
+                    grid,
+                    index,
+                    (found, _CODE_CELL, header.code),
+                    (name, _NAME_CELL, header.name),
+                    (parent, "parent's code", header.parent),
+                )
             yield TableRow("organisation", index, code, name.text, parent.text.upper(), warnings)
         elif has_beds:
             if code or not isinstance(row[header.code], str):
@@ -183,24 +194,14 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
 
 def _check_capitals(grid: Grid, code: str, row: int, column: int) -> None:
     """Refuse a code like `RZ1a`: its small letter may be a footnote mark, or a part of the code."""
-    if code.upper() != code != code.lower():
-        message = "The code has capital and small letters. A small letter may be a footnote mark."
+    if not (code.isupper() or code.islower()) and _SMALL_AT_AN_END.fullmatch(code):
+        message = "The code has capital letters, and a small one that may be a footnote mark."
         raise grid.error(OrganisationUnreadable, message, row, column, advice=_CORRECT_CODE)
 
 
-def _mark_warnings(
-    grid: Grid, header: Header, index: int, code: Unmarked, name: Unmarked, parent: Unmarked | None = None
-) -> tuple[str, ...]:
-    row = grid.rows[index]
-    of_cells = [(code, "organisation's code", header.code), (name, "organisation's name", header.name)]
-    if parent:
-        of_cells.append((parent, "parent's code", header.parent))
-    for column, what in ((header.year, "year"), (header.period, "period")):
-        if column is not None:
-            of_cells.append((unmarked(text(row[column])), what, column))
-    return tuple(
-        warning for found, what, column in of_cells for warning in grid.mark_warning(found, what, index, column)
-    )
+def _mark_warnings(grid: Grid, index: int, *cells: tuple[Unmarked, str, int]) -> tuple[str, ...]:
+    """The warnings about footnote marks of a row: of each cell the text, what it is, and its column."""
+    return tuple(warning for found, what, column in cells for warning in grid.mark_warning(found, what, index, column))
 
 
 class RowQuarters:
@@ -209,6 +210,7 @@ class RowQuarters:
     def __init__(self, grid: Grid, header: Header) -> None:
         self._grid = grid
         self._header = header
+        self._warnings: list[str] = []
         self._known: dict[tuple[Cell, Cell], Quarter | None] = {}
         self._count: Counter[Quarter] = Counter()
         self._of_row: dict[int, Quarter | None] = {}
@@ -221,6 +223,8 @@ class RowQuarters:
         if year == "" and period == "":
             return
         if (year, period) not in self._known:
+            for cell, what, column in ((year, "year", self._header.year), (period, "period", self._header.period)):
+                self._warnings += self._grid.mark_warning(unmarked(text(cell)), what, index, column or 0)
             self._known[year, period] = quarter_of_row(year, self._grid.day(period))
         quarter = self._known[year, period]
         self._of_row[index] = quarter
@@ -231,7 +235,8 @@ class RowQuarters:
         """The workbook's quarter: that of more than half of the rows, or that of the lines above if no row has one.
 
         Returns:
-            The quarter, and warnings about lines with another quarter.
+            The quarter, and warnings: about lines with another quarter, and about the first cell of each year and
+            period that has a footnote mark.
 
         Raises:
             PeriodMissing: there is no quarter, or no quarter has more than half of the rows.
@@ -241,15 +246,15 @@ class RowQuarters:
                 raise PeriodMissing(
                     "Neither the rows nor the lines above them state a year and a quarter.", sheet=self._grid.name
                 )
-            return above, ["No row states a year and a quarter. Those of the lines above the table were used."]
+            missing = "No row states a year and a quarter. Those of the lines above the table were used."
+            return above, [missing, *self._warnings]
         quarter, rows = self._count.most_common(1)[0]
         if 2 * rows <= len(self._of_row):
             raise PeriodMissing("The rows state different quarters, and none is in most rows.", sheet=self._grid.name)
         if above not in (None, quarter):
-            return quarter, [
-                "The lines above the table state another quarter than its rows. That of the rows was used."
-            ]
-        return quarter, []
+            other = "The lines above the table state another quarter than its rows. That of the rows was used."
+            return quarter, [other, *self._warnings]
+        return quarter, self._warnings
 
     def is_odd(self, index: int, quarter: Quarter) -> bool:
         """Whether a row states another quarter than the workbook's."""

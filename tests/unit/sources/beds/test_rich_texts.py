@@ -80,15 +80,15 @@ def test_marks_are_found_wherever_the_table_of_texts_continues(texts: list[Rich]
 
     for text in found.values():
         assert RUN_START in text
-    for number, text in enumerate(texts):
-        content = "".join(part for part, _ in text)
+    for number, parts in enumerate(texts):
+        content = "".join(part for part, _ in parts)
         marked = found.get((number + 1, 0))
         if marked is not None:
             assert marked.replace(RUN_START, "").replace(RUN_END, "") == content
-        elif all(font is not RAISED for _, font in text):
+        elif all(font is not RAISED for _, font in parts):
             assert marked is None
-        raised = [part for part, font in text if font is RAISED and part.strip()]
-        plain = [part for part, font in text if font is not RAISED and part.strip()]
+        raised = [part for part, font in parts if font is RAISED and part.strip()]
+        plain = [part for part, font in parts if font is not RAISED and part.strip()]
         if raised and plain:
             assert marked is not None
 
