@@ -47,6 +47,7 @@ _CODE = re.compile(r"[A-Z0-9]{3,5}")
 _SMALL_AT_AN_END = re.compile(r"[a-z]{1,2}[A-Z0-9]+|[A-Z0-9]+[a-z]{1,2}")
 _CODE_CELL, _NAME_CELL = "organisation's code", "organisation's name"
 _CORRECT_CODE = "Correct the code in a spreadsheet program: delete the mark, or write all letters as capitals."
+_NO_PARENT = DASHES | {""}
 _NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
 
 
@@ -165,8 +166,8 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
         name = unmarked(text(row[header.name]))
         has_beds = any(_is_number(row[column]) for column in numbers)
         if name.text.casefold() == "england" or (not name.text and code == "ENGLAND"):
-            warnings = _mark_warnings(grid, index, (found, _CODE_CELL, header.code), (name, _NAME_CELL, header.name))
-            yield TableRow("england", index, "", name.text, "", warnings)
+            marks = _mark_warnings(grid, index, (found, _CODE_CELL, header.code), (name, _NAME_CELL, header.name))
+            yield TableRow("england", index, "", name.text, "", marks)
         elif _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
             _check_capitals(grid, found.text, index, header.code)
             if code in seen:
@@ -175,7 +176,7 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
             seen[code] = index
             parent = unmarked(text(row[header.parent]), inside=False)
             _check_capitals(grid, parent.text, index, header.parent)
-            warnings = ()
+            warnings: tuple[str, ...] = ()
             if found.marks or name.marks or parent.marks:
                 warnings = _mark_warnings(
                     grid,
@@ -184,7 +185,11 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
                     (name, _NAME_CELL, header.name),
                     (parent, "parent's code", header.parent),
                 )
-            yield TableRow("organisation", index, code, name.text, parent.text.upper(), warnings)
+            parent_code = parent.text.upper()
+            if not _CODE.fullmatch(parent_code) and parent_code not in _NO_PARENT:
+                cell = grid.place(index, header.parent)
+                warnings += (f"The parent's code is not one of 3 to 5 letters and digits ({cell}).",)
+            yield TableRow("organisation", index, code, name.text, parent_code, warnings)
         elif has_beds:
             if code or not isinstance(row[header.code], str):
                 message = "A row has beds, but its organisation code is not one of 3 to 5 letters and digits."

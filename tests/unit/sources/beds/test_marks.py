@@ -193,6 +193,13 @@ def test_a_parents_code_that_can_be_read_in_two_ways_is_refused_with_its_place()
     assert refused(changed(spoil), OrganisationUnreadable).column == "D"
 
 
+def test_a_parents_code_of_another_form_is_kept_with_a_warning_that_names_the_cell() -> None:
+    reading = with_text("Y56 2", "Y56")
+
+    assert [row.parent_code for row in reading.organisations] == ["Y56 2", "Y56 2", "Y63", "Y63"]
+    assert "D18" in " ".join(reading.organisations[0].warnings)
+
+
 @pytest.mark.parametrize("mark", FEW)
 @pytest.mark.parametrize("sheet", [SECTOR_SHEET, SPECIALTY_SHEET])
 @pytest.mark.parametrize("number", ["60", "1,827.5", "-"])
