@@ -2,6 +2,7 @@
 
 import re
 from itertools import product
+from typing import Any
 
 import pytest
 from sqlalchemy import Column, FromClause
@@ -26,7 +27,7 @@ NEVER_NULL_BY_ITS_EXPRESSION = {
 
 def orders(question: Question) -> list[tuple[str, ...]]:
     choices = [None] if question.sort is None else list(question.sort.choices)
-    needed = {each.name: each.example for each in question.parameters if isinstance(each, Argument)}
+    needed: dict[str, Any] = {each.name: each.example for each in question.parameters if isinstance(each, Argument)}
     return [question.ask(sort=choice, **needed).order for choice in choices]
 
 
