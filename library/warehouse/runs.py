@@ -1,21 +1,19 @@
 """Runs (`ingest.run`). They can be read without a worker, and after Temporal has removed their histories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Text,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
     cast,
-    exists,
     func,
     literal_column,
     or_,
@@ -32,14 +30,12 @@ from library.contracts.runs import FIGURES_OF, Run, RunFinished, RunStarted
 from library.datasets.fields import table_of
 from library.datasets.ingest import Load, StoredRun
 from library.warehouse.pool import Pool
+from library.warehouse.queries.pages import fetch_rows
+from library.warehouse.queries.question import BoundQuestion
+from library.warehouse.queries.runs import IS_ABANDONED, RUNS
 from library.warehouse.queries.statement import Statement
 
 _RUN = table_of(StoredRun).c
-_RUNS = select(
-    *(_RUN[name] for name in Run.model_fields if name != "load_ids"),
-    cast(_RUN.load_ids, ARRAY(Text)).label("load_ids"),
-)
-
 _SUMS = """
     SELECT coalesce(jsonb_object_agg(dataset, kinds), '{}') FROM (
         SELECT dataset, jsonb_object_agg(kind, rows) AS kinds FROM (
@@ -57,35 +53,21 @@ _SUMS = """
 """
 """Sums over the committed loads of a run, in the form of one load's counts. SQLAlchemy would need twice the lines."""
 
-ABANDONED = "Abandoned"
-"""The error type of a run that the upkeep closed, since its workflow had ended without closing it."""
-
 _TOTALS = Statement(select(text(f"({_SUMS})").bindparams(bindparam("run_id", type_=Text))))
-_BY_ID = Statement(_RUNS.where(_RUN.id == bindparam("run_id")))
-_BY_PREFIX = Statement(
-    _RUNS.where(
-        or_(*(func.starts_with(each, bindparam("id_prefix", type_=Text)) for each in (_RUN.id, _RUN.workflow_id)))
-    )
-    .order_by(_RUN.started_at.desc(), _RUN.id)
-    .limit(10)
+
+_ENTER_EXECUTION = (
+    "UPDATE ingest.run SET executions = executions || $2::text, state = 'running', result = NULL, error = NULL, "
+    "finished_at = NULL, phase = CASE WHEN state = 'running' THEN phase ELSE 'started' END "
+    "WHERE NOT $2 = ANY (executions) AND"
 )
-_IS_ABANDONED = _RUN.error["type"].astext == ABANDONED
-_DOUBTFUL = Statement(
-    _RUNS.where(
-        or_(
-            and_(_RUN.state == "running", _RUN.started_at < bindparam("before")),
-            and_(_IS_ABANDONED, _RUN.one_load, exists().where(col(Load.run_id) == _RUN.id)),
-        )
-    )
-    .order_by(_RUN.started_at, _RUN.id)
-    .limit(bindparam("most", type_=BigInteger))
-)
+_NEWEST = "(SELECT id FROM ingest.run WHERE workflow_id = $1 ORDER BY started_at DESC, id DESC LIMIT 1)"
 
 
 def _finish() -> Statement:
     """Closes a run, unless it is closed already."""
     loads = cast(bindparam("loads"), ARRAY(Uuid))
     state, result = bindparam("new_state", type_=Text), bindparam("new_result", type_=Text)
+    execution = bindparam("execution", type_=Text)
     first_run = aliased(StoredRun, name="first_run")
     loaded = (
         select(col(Load.counts), col(Load.report), col(first_run.warnings))
@@ -119,7 +101,11 @@ def _finish() -> Statement:
                 else_=func.coalesce(select(loaded.c.warnings).scalar_subquery(), no_texts),
             ),
         )
-        .where(_RUN.id == bindparam("run_id"), or_(_RUN.state == "running", _IS_ABANDONED))
+        .where(
+            _RUN.id == bindparam("run_id"),
+            or_(_RUN.state == "running", IS_ABANDONED),
+            or_(execution.is_(None), _RUN.executions[func.cardinality(_RUN.executions)] == execution),
+        )
     )
 
 
@@ -152,6 +138,21 @@ class RunLog:
             run.started_at,
             run.one_load,
         )
+
+    async def enter_execution(self, run_id: str, execution: str) -> None:
+        """Store a new execution of a run. A closed run is running again: its workflow was reset or repeated."""
+        await self._pool.execute(f"{_ENTER_EXECUTION} id = $1", run_id, execution)
+
+    @asynccontextmanager
+    async def changing(self, run_id: str) -> AsyncIterator[Run | None]:
+        """The run, while no other process changes it in this way."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"run {run_id}")
+            yield await self.get(run_id)
+
+    async def reopen(self, workflow_id: str, execution: str) -> None:
+        """Store a new execution of the newest run of a workflow, if that run is closed: the workflow was reset."""
+        await self._pool.execute(f"{_ENTER_EXECUTION} state <> 'running' AND id = {_NEWEST}", workflow_id, execution)
 
     async def enter_phase(self, run_id: str, phase: str) -> None:
         """Store what an open run does now."""
@@ -222,7 +223,7 @@ class RunLog:
             pages,
         )
 
-    async def finish(self, end: RunFinished) -> None:
+    async def finish(self, end: RunFinished, execution: str | None = None) -> None:
         """Close an open run with the counts of its newest load, or the sums of its many loads. A closed run stays.
 
         A run of many loads that found nothing new keeps the figures that it entered: those of an earlier run.
@@ -230,6 +231,10 @@ class RunLog:
         "Abandoned" is a guess of the upkeep, so the run itself may still replace it.
 
         If an earlier run committed the load, the warnings are those of that run.
+
+        Args:
+            end: how it ended.
+            execution: the execution that says so. If a newer one has repeated the run since, nothing is changed.
         """
         values = {
             "run_id": end.run_id,
@@ -237,20 +242,21 @@ class RunLog:
             "new_result": end.result,
             "new_error": end.error.model_dump() if end.error else None,
             "loads": list(end.load_ids),
+            "execution": execution,
         }
         await self._pool.execute(_FINISH.compiled.sql, *_FINISH.compiled.arguments(values))
 
     async def get(self, run_id: str) -> Run | None:
         """The run with this id, or `None`."""
-        rows = await _BY_ID.fetch(self._pool, run_id=run_id)
-        return Run.model_validate(dict(rows[0])) if rows else None
+        return next(iter(await self._runs(RUNS.ask(id=run_id))), None)
 
     async def find(self, id_prefix: str) -> list[Run]:
         """Runs whose id or workflow id begins like this; ten at most, newest first."""
-        rows = await _BY_PREFIX.fetch(self._pool, id_prefix=id_prefix)
-        return [Run.model_validate(dict(row)) for row in rows]
+        return await self._runs(RUNS.ask(begins_with=id_prefix), limit=10)
 
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
         """Open runs that began before a time, and abandoned runs whose one load was committed after all."""
-        rows = await _DOUBTFUL.fetch(self._pool, before=before, most=limit)
-        return [Run.model_validate(dict(row)) for row in rows]
+        return await self._runs(RUNS.ask(doubtful_before=before, descending=False), limit=limit)
+
+    async def _runs(self, query: BoundQuestion, limit: int | None = None) -> list[Run]:
+        return [Run.model_validate(dict(row)) for row in await fetch_rows(self._pool, query, limit)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from library.sources.fhir.contracts import CompleteSearch, Plan
+from library.sources.fhir.errors import PlanRemoved
 from library.warehouse.pool import Pool
 
 
@@ -105,7 +106,11 @@ class FhirImports:
         return Plan(patients=patients, missing=numbers["missing"] or 0, searches=max(numbers["searches"], 0))
 
     async def search(self, run_id: str, search: int) -> PatientSearch:
-        """The patients of a search of the plan, and the time to ask from."""
+        """The patients of a search of the plan, and the time to ask from. A search that is done has none.
+
+        Raises:
+            PlanRemoved: the run has ended long ago, and its patients are no longer stored.
+        """
         rows = await self.pool.fetch(
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
             "LEFT JOIN fhir.patient_import p "
@@ -115,6 +120,10 @@ class FhirImports:
             search,
             self.reader_version,
         )
+        if not rows and not await self.pool.fetchval(
+            "SELECT EXISTS (SELECT FROM fhir.import_patient WHERE run_id = $1)", run_id
+        ):
+            raise PlanRemoved("The patients that this run has found are no longer stored.")
         through = [row["through"] for row in rows]
         since = min(through) if through and None not in through else None
         return PatientSearch(tuple(row["patient_id"] for row in rows), since)
@@ -191,14 +200,22 @@ class FhirImports:
             )
             await connection.execute("DELETE FROM fhir.import_patient WHERE run_id = $1", run_id)
 
-    async def open_runs(self) -> set[str]:
-        """The ids of the runs that have not ended."""
-        rows = await self.pool.fetch("SELECT id FROM ingest.run WHERE state = 'running' AND source = 'fhir'")
-        return {row["id"] for row in rows}
+    async def repeatable_runs(self, since: datetime) -> list[str]:
+        """The ids of the runs that have not ended, or that failed since a time."""
+        rows = await self.pool.fetch(
+            "SELECT id FROM ingest.run "
+            "WHERE source = 'fhir' AND (state = 'running' OR (state = 'failed' AND finished_at > $1))",
+            since,
+        )
+        return [row["id"] for row in rows]
 
-    async def forget_closed(self) -> None:
-        """Remove the patients of runs that ended without `finish`."""
+    async def forget(self, since: datetime) -> None:
+        """Remove the patients of runs that ended, except of those that failed since a time.
+
+        These keep them as long as Temporal keeps their history. So their workflow can be reset to a search.
+        """
         await self.pool.execute(
-            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS "
-            "(SELECT FROM ingest.run r WHERE r.id = i.run_id AND r.state = 'running')"
+            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS (SELECT FROM ingest.run r WHERE r.id = i.run_id "
+            "AND (r.state = 'running' OR (r.state = 'failed' AND r.finished_at > $1)))",
+            since,
         )

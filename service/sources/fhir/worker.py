@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from activities.fhir.files import FhirFileActivities
@@ -43,7 +44,8 @@ def _activities(resources: Resources) -> ByQueue:
 
 
 def _upkeep(resources: Resources) -> Forget:
-    return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store)
+    keep_for = timedelta(days=resources.settings.temporal.retention_days)
+    return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store, keep_for)
 
 
 PART = WorkerPart(
