@@ -7,10 +7,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from library.contracts.loads import LoadOutcome
-from library.contracts.runs import Run, RunError, RunFinished, RunState
+from library.contracts.runs import ABANDONED, Run, RunError, RunFinished, RunState
 from library.warehouse import ledger
 from library.warehouse.pool import Pool
-from library.warehouse.runs import ABANDONED, RunLog
+from library.warehouse.runs import RunLog
 from library.warehouse.sessions import Beat
 
 _RUNS_AT_ONCE = 200

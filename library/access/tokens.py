@@ -89,23 +89,6 @@ class Principal:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-@dataclass(frozen=True)
-class TokenInfo:
-    """The description of a token, without its secret.
-
-    Attributes:
-        user: the name of the user that the token belongs to.
-    """
-
-    id: UUID
-    name: str
-    scopes: tuple[str, ...]
-    user: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
 class Tokens:
     """Creates, checks and revokes tokens."""
 
@@ -182,14 +165,6 @@ class Tokens:
         )
         if not found:
             raise NoSuchToken(f"There is no token with the id {token_id}.")
-
-    async def listed(self) -> list[TokenInfo]:
-        """All tokens, newest first."""
-        rows = await self._pool.fetch(
-            "SELECT t.id, t.name, t.scopes, u.name AS user, t.created_at, t.expires_at, t.revoked_at "
-            "FROM access.token t LEFT JOIN access.api_user u ON u.id = t.user_id ORDER BY t.created_at DESC, t.id"
-        )
-        return [TokenInfo(**{**dict(row), "scopes": tuple(row["scopes"])}) for row in rows]
 
 
 def digest(token: str) -> bytes:

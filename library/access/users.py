@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -63,18 +62,6 @@ class SlowedDown(WardflowError):
     def __init__(self, seconds: float) -> None:
         super().__init__("Too many sign-ins have failed.")
         self.retry_after = seconds
-
-
-@dataclass(frozen=True)
-class UserInfo:
-    """The description of a user, without password and tokens."""
-
-    id: UUID
-    name: str
-    grants: tuple[str, ...]
-    has_password: bool
-    created_at: datetime
-    disabled_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -173,15 +160,6 @@ class Users:
         if found is None:
             raise NoSuchUser("There is no user with this name.")
         return found
-
-    async def listed(self) -> list[UserInfo]:
-        """All users, ordered by name."""
-        rows = await self._pool.fetch(
-            "SELECT u.id, u.name, array(SELECT g.api FROM access.api_grant g WHERE g.user_id = u.id ORDER BY g.api) "
-            "AS grants, u.password IS NOT NULL AS has_password, u.created_at, u.disabled_at "
-            "FROM access.api_user u ORDER BY u.name"
-        )
-        return [UserInfo(**{**dict(row), "grants": tuple(row["grants"])}) for row in rows]
 
     async def _change(self, statement: str, name: str, *more: object) -> None:
         await self.id_of(name)

@@ -4,6 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID, uuid5
 
+from pydantic import Field
+
 from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
 from library.contracts.loads import LOADS
@@ -91,34 +93,32 @@ class StreamState(StrEnum):
 class StreamPosition(Contract):
     """How far a partition is drained: one row of `ingest.stream_offset`."""
 
-    topic: str
-    partition: int
-    topic_id: str
-    incarnation: int
-    generation: int
-    next_offset: int
-    paused: bool = False
-    state: StreamState = StreamState.DRAINING
-    reason: str | None = None
-    reached_at: datetime | None = None
-    end_offset: int | None = None
-    looked_at: datetime | None = None
-    updated_at: datetime | None = None
+    topic: str = Field(description="The topic's name.", examples=["patient"])
+    partition: int = Field(description="The partition's number.", examples=[0])
+    topic_id: str = Field(description="Kafka's id of the topic. A topic that is created again has another one.")
+    incarnation: int = Field(description="Counts how often the topic was created, from 1.", examples=[1])
+    generation: int = Field(description="Counts rewinds, from 1.", examples=[1])
+    next_offset: int = Field(description="The offset of the first record that is not loaded yet.", examples=[4711])
+    paused: bool = Field(default=False, description="Whether the drain waits until it is resumed.")
+    state: StreamState = Field(default=StreamState.DRAINING, description="Whether the partition is drained.")
+    reason: str | None = Field(default=None, description="Why it stopped, or the present error of its drain.")
+    reached_at: datetime | None = Field(default=None, description="Kafka's time of the last record that was loaded.")
+    end_offset: int | None = Field(default=None, description="The partition's end offset at the last check.")
+    looked_at: datetime | None = Field(default=None, description="When `end_offset` was read.")
+    updated_at: datetime | None = Field(default=None, description="When the offset was last moved.")
 
 
 class StreamStatus(StreamPosition):
-    """A partition as `GET /streams` shows it.
+    """A partition as `GET /streams` shows it."""
 
-    Attributes:
-        lag: offsets between the next one to load and the end. Kafka's transaction markers count too.
-        rate: records a second, over the last five minutes.
-        freshness: seconds that the warehouse is behind: the age of the last loaded record, or 0 if no record waits.
-            `None`: nothing was loaded yet.
-    """
-
-    lag: int
-    rate: float
-    freshness: float | None
+    lag: int = Field(
+        description="Offsets between the next one to load and the end. Kafka's transaction markers count too."
+    )
+    rate: float = Field(description="Records a second, over the last five minutes.", examples=[12.5])
+    freshness: float | None = Field(
+        description="Seconds that the warehouse is behind: the age of the last loaded record, or 0 if no record waits. "
+        "Null: nothing was loaded yet."
+    )
 
 
 class KeepDrains(Contract):

@@ -3,6 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import Field
+
 from library.contracts.base import Contract
 from library.contracts.errors import WardflowError
 
@@ -56,23 +58,18 @@ class ArchiveState(StrEnum):
 
 
 class ArchiveStatus(Contract):
-    """A partition of a bronze table as `GET /streams` shows it.
+    """A partition of a bronze table as `GET /streams` shows it."""
 
-    Attributes:
-        next_offset: offset of the first record that is not in the table yet.
-        lag: offsets between `next_offset` and the partition's end; `None`: Kafka did not answer.
-        reason: why the partition is stopped.
-        updated_at: when the archive last wrote this: at each append, and every few minutes.
-    """
-
-    topic: str
-    partition: int
-    incarnation: int
-    next_offset: int
-    lag: int | None = None
-    state: ArchiveState
-    reason: str | None = None
-    updated_at: datetime
+    topic: str = Field(description="The topic's name.", examples=["patient"])
+    partition: int = Field(description="The partition's number.", examples=[0])
+    incarnation: int = Field(description="Counts how often the topic was created, as the table counts it.")
+    next_offset: int = Field(description="The offset of the first record that is not in the table yet.")
+    lag: int | None = Field(
+        default=None, description="Offsets between `next_offset` and the end. Null: Kafka did not answer."
+    )
+    state: ArchiveState = Field(description="Whether the partition is archived.")
+    reason: str | None = Field(default=None, description="Why the partition is stopped.")
+    updated_at: datetime = Field(description="When the archive last wrote this: at each append, and every few minutes.")
 
 
 class TidyLake(Contract):

@@ -86,6 +86,10 @@ class RunTotals(Contract):
     report: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+ABANDONED = "Abandoned"
+"""The error type of a run that the upkeep closed, since its workflow had ended without closing it."""
+
+
 class Run(Contract):
     """One row of `ingest.run`."""
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from library.contracts.lake import Archived, ArchiveStatus
 from library.warehouse.pool import Pool
+from library.warehouse.queries.pages import fetch_rows
+from library.warehouse.queries.streams import ARCHIVES
 
 
 class Archives:
@@ -37,12 +39,7 @@ class Archives:
             topics: the names of the topics.
             ends: the end offsets of the partitions, if known.
         """
-        rows = await self._pool.fetch(
-            "SELECT topic, partition, incarnation, next_offset, reason, updated_at, "
-            "CASE WHEN reason IS NULL THEN 'archiving' ELSE 'stopped' END AS state "
-            "FROM ingest.archive_position WHERE topic = ANY ($1) ORDER BY topic, partition",
-            list(topics),
-        )
+        rows = await fetch_rows(self._pool, ARCHIVES.ask(topics=list(topics)))
         found = [ArchiveStatus.model_validate(dict(row)) for row in rows]
         known = [(each, ends.get((each.topic, each.partition))) for each in found]
         return [

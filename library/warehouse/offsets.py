@@ -5,27 +5,25 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Double,
     Integer,
     Text,
-    and_,
     any_,
     bindparam,
     case,
     cast,
     func,
-    literal_column,
     select,
     update,
 )
-from sqlmodel import col
 
 from library.contracts.drains import StreamPosition, StreamStatus
 from library.datasets.fields import table_of
-from library.datasets.ingest import Load, StreamOffset
+from library.datasets.ingest import StreamOffset
 from library.warehouse.batches import Batch
 from library.warehouse.pool import Connection, Pool
+from library.warehouse.queries.pages import fetch_rows
 from library.warehouse.queries.statement import Statement
+from library.warehouse.queries.streams import STREAMS
 
 _OFFSET = table_of(StreamOffset).c
 _COLUMNS = [_OFFSET[name] for name in StreamPosition.model_fields]
@@ -38,40 +36,6 @@ _OF_TOPICS = Statement(
     .where(_OFFSET.topic == any_(cast(bindparam("topics"), ARRAY(Text))))
     .order_by(_OFFSET.topic, _OFFSET.partition)
 )
-
-
-def _status() -> Statement:
-    """Partitions with their lag (records), their rate (records a second in the last five minutes) and freshness."""
-    seconds = func.extract("epoch", func.now() - func.min(col(Load.started_at)))
-    rates = (
-        select(
-            col(Load.scope),
-            (func.sum(cast(col(Load.report)["records"].astext, BigInteger)) / func.greatest(seconds, 1)).label("rate"),
-        )
-        .where(
-            col(Load.committed_at) > func.now() - literal_column("interval '5 minutes'"),
-            col(Load.object_key).is_(None),
-        )
-        .group_by(col(Load.scope))
-        .subquery("rates")
-    )
-    lag = func.greatest(_OFFSET.end_offset - _OFFSET.next_offset, 0)
-    state = case((and_(_OFFSET.paused, _OFFSET.state == "draining"), "paused"), else_=_OFFSET.state)
-    age = cast(func.extract("epoch", func.now() - _OFFSET.reached_at), Double)
-    partition = _OFFSET.topic.op("||")("/").op("||")(cast(_OFFSET.partition, Text))
-    return Statement(
-        select(
-            *(each for each in _COLUMNS if each.name != "state"),
-            state.label("state"),
-            func.coalesce(lag, 0).label("lag"),
-            cast(func.coalesce(rates.c.rate, 0), Double).label("rate"),
-            case((lag > 0, age), (_OFFSET.reached_at.is_not(None), 0)).label("freshness"),
-        )
-        .select_from(StreamOffset)
-        .outerjoin(rates, rates.c.scope == partition)
-        .where(_OFFSET.topic == any_(cast(bindparam("topics"), ARRAY(Text))))
-        .order_by(_OFFSET.topic, _OFFSET.partition)
-    )
 
 
 def _rewind() -> Statement:
@@ -98,7 +62,6 @@ def _rewind() -> Statement:
     )
 
 
-_STATUS = _status()
 _REWIND = _rewind()
 
 
@@ -202,7 +165,7 @@ class Offsets:
 
     async def status(self, topics: Iterable[str]) -> list[StreamStatus]:
         """All partitions of some topics, with their lag and their rate."""
-        rows = await _STATUS.fetch(self._pool, topics=list(topics))
+        rows = await fetch_rows(self._pool, STREAMS.ask(topics=list(topics)))
         return [StreamStatus.model_validate(dict(row)) for row in rows]
 
     async def rewind(self, topic: str, *, topic_id: str, to: Mapping[int, int]) -> list[StreamPosition]:

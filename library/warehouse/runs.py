@@ -6,16 +6,13 @@ from typing import Any
 
 from pydantic import JsonValue
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Text,
     Uuid,
-    and_,
     any_,
     bindparam,
     case,
     cast,
-    exists,
     func,
     literal_column,
     or_,
@@ -32,14 +29,12 @@ from library.contracts.runs import FIGURES_OF, Run, RunFinished, RunStarted
 from library.datasets.fields import table_of
 from library.datasets.ingest import Load, StoredRun
 from library.warehouse.pool import Pool
+from library.warehouse.queries.pages import fetch_rows
+from library.warehouse.queries.question import BoundQuestion
+from library.warehouse.queries.runs import IS_ABANDONED, RUNS
 from library.warehouse.queries.statement import Statement
 
 _RUN = table_of(StoredRun).c
-_RUNS = select(
-    *(_RUN[name] for name in Run.model_fields if name != "load_ids"),
-    cast(_RUN.load_ids, ARRAY(Text)).label("load_ids"),
-)
-
 _SUMS = """
     SELECT coalesce(jsonb_object_agg(dataset, kinds), '{}') FROM (
         SELECT dataset, jsonb_object_agg(kind, rows) AS kinds FROM (
@@ -57,29 +52,7 @@ _SUMS = """
 """
 """Sums over the committed loads of a run, in the form of one load's counts. SQLAlchemy would need twice the lines."""
 
-ABANDONED = "Abandoned"
-"""The error type of a run that the upkeep closed, since its workflow had ended without closing it."""
-
 _TOTALS = Statement(select(text(f"({_SUMS})").bindparams(bindparam("run_id", type_=Text))))
-_BY_ID = Statement(_RUNS.where(_RUN.id == bindparam("run_id")))
-_BY_PREFIX = Statement(
-    _RUNS.where(
-        or_(*(func.starts_with(each, bindparam("id_prefix", type_=Text)) for each in (_RUN.id, _RUN.workflow_id)))
-    )
-    .order_by(_RUN.started_at.desc(), _RUN.id)
-    .limit(10)
-)
-_IS_ABANDONED = _RUN.error["type"].astext == ABANDONED
-_DOUBTFUL = Statement(
-    _RUNS.where(
-        or_(
-            and_(_RUN.state == "running", _RUN.started_at < bindparam("before")),
-            and_(_IS_ABANDONED, _RUN.one_load, exists().where(col(Load.run_id) == _RUN.id)),
-        )
-    )
-    .order_by(_RUN.started_at, _RUN.id)
-    .limit(bindparam("most", type_=BigInteger))
-)
 
 
 def _finish() -> Statement:
@@ -118,7 +91,7 @@ def _finish() -> Statement:
                 else_=func.coalesce(select(loaded.c.warnings).scalar_subquery(), no_texts),
             ),
         )
-        .where(_RUN.id == bindparam("run_id"), or_(_RUN.state == "running", _IS_ABANDONED))
+        .where(_RUN.id == bindparam("run_id"), or_(_RUN.state == "running", IS_ABANDONED))
     )
 
 
@@ -250,15 +223,15 @@ class RunLog:
 
     async def get(self, run_id: str) -> Run | None:
         """The run with this id, or `None`."""
-        rows = await _BY_ID.fetch(self._pool, run_id=run_id)
-        return Run.model_validate(dict(rows[0])) if rows else None
+        return next(iter(await self._runs(RUNS.ask(id=run_id))), None)
 
     async def find(self, id_prefix: str) -> list[Run]:
         """Runs whose id or workflow id begins like this; ten at most, newest first."""
-        rows = await _BY_PREFIX.fetch(self._pool, id_prefix=id_prefix)
-        return [Run.model_validate(dict(row)) for row in rows]
+        return await self._runs(RUNS.ask(begins_with=id_prefix), limit=10)
 
     async def doubtful(self, before: datetime, *, limit: int) -> list[Run]:
         """Open runs that began before a time, and abandoned runs whose one load was committed after all."""
-        rows = await _DOUBTFUL.fetch(self._pool, before=before, most=limit)
-        return [Run.model_validate(dict(row)) for row in rows]
+        return await self._runs(RUNS.ask(doubtful_before=before, descending=False), limit=limit)
+
+    async def _runs(self, query: BoundQuestion, limit: int | None = None) -> list[Run]:
+        return [Run.model_validate(dict(row)) for row in await fetch_rows(self._pool, query, limit)]

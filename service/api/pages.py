@@ -60,6 +60,12 @@ async def listed(request: Request, pool: Pool, query: BoundQuestion, *, limit: i
     return Response(b'{"items": ' + page.items + b"}", HTTPStatus.OK, headers, media_type="application/json")
 
 
+async def one_item(pool: Pool, query: BoundQuestion) -> Response:
+    """The first row of a query that has one, as JSON."""
+    page = await pages.fetch_page(pool, query, limit=1)
+    return Response(page.items[1:-1], media_type="application/json")
+
+
 def link_to_next(request: Request, page: pages.Page) -> dict[str, str]:
     """The header with the address of the next page, if there is one."""
     if page.following is None:

@@ -92,7 +92,7 @@ def question_request(
         page: the rows of a page, unless the request says it.
         sorting: whether the caller chooses the order, if the question can be sorted.
     """
-    names = {f"p_{each.name}": each.name for each in question.parameters if each.name not in without}
+    names = {f"p_{each.name}": each.name for each in _of_callers(question, without)}
     order = question.sort if sorting else None
 
     async def asked(
@@ -153,6 +153,10 @@ def list_route(
         methods=["GET"],
         **needs(question.scope, items=question.item_model),
     )
+
+
+def _of_callers(question: Question, without: Collection[str]) -> list[Parameter]:
+    return [each for each in question.parameters if not each.internal and each.name not in without]
 
 
 def _argument(name: str, annotation: object, default: object = Argument.empty) -> Argument:

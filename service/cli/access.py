@@ -1,19 +1,23 @@
 """`wardflow access`."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
-from library.access.tokens import TokenInfo, Tokens
+from library.access.questions import TOKENS, USERS
+from library.access.tokens import Tokens
+from library.warehouse.queries.pages import fetch_rows
 from service.cli import users
 from service.cli.choosing import all_among
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.cli.pools import open_warehouse
 from service.sources import SCOPES
+
+_SHOWN = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Who may do what.")
 token = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens for the API.")
@@ -53,18 +57,20 @@ def create(
 def list_tokens(as_json: Json = False) -> None:
     """List the tokens, without their secrets."""
 
-    async def main(settings: Settings) -> list[TokenInfo]:
+    async def main(settings: Settings) -> list[dict[str, Any]]:
         async with open_warehouse(settings) as pool:
-            return await Tokens(pool).listed()
+            names = {each["id"]: each["name"] for each in await fetch_rows(pool, USERS.ask())}
+            tokens = await fetch_rows(pool, TOKENS.ask())
+        return [{name: token[name] for name in _SHOWN} | {"user": names.get(token["user_id"])} for token in tokens]
 
     found = run(main)
     if as_json:
-        print_json([vars(each) for each in found])
+        print_json(found)
         return
     lines = table("token", "name", "user", "scopes", "created", "expires", "revoked")
     for each in found:
-        times = (local(moment) for moment in (each.created_at, each.expires_at, each.revoked_at))
-        lines.add_row(str(each.id), each.name, each.user or "", " ".join(each.scopes), *times)
+        times = (local(each[moment]) for moment in ("created_at", "expires_at", "revoked_at"))
+        lines.add_row(str(each["id"]), each["name"], each["user"] or "", " ".join(each["scopes"]), *times)
     out.print(lines)
 
 

@@ -18,10 +18,10 @@ from config.settings import Settings
 from library.access.audit import LOCAL, Audit
 from library.contracts.errors import ConfigurationError, StoreUnavailable, WardflowError
 from library.contracts.objects import ObjectRef
-from library.contracts.runs import Run, RunState
+from library.contracts.runs import ABANDONED, Run, RunState
 from library.objects.store import Progress as Sent
 from library.warehouse.failures import DISCONNECTED, is_transient
-from library.warehouse.runs import ABANDONED, RunLog
+from library.warehouse.runs import RunLog
 from library.web.names import NAME_MAY_TAKE, does_not_resolve
 from service.addresses import Server, postgres_server, store_server, temporal_server
 from service.cli.exits import Exit, exit_of_error

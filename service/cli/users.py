@@ -1,18 +1,21 @@
 """`wardflow access user` and `wardflow access grant`: users who post records, and their grants."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
 import typer
+from asyncpg import Record
 
 from config.settings import Settings
 from library.access.audit import LOCAL, Audit
+from library.access.questions import USERS
 from library.access.tokens import Tokens
-from library.access.users import UserInfo, Users
+from library.access.users import Users
 from library.warehouse.pool import Pool
+from library.warehouse.queries.pages import fetch_rows
 from service.cli.choosing import all_among
 from service.cli.output import DONE, Json, local, out, print_json, run, show_token, table
 from service.cli.pools import open_warehouse
@@ -54,19 +57,18 @@ def add(
 def list_users(as_json: Json = False) -> None:
     """List the users and their grants."""
 
-    async def main(pool: Pool) -> list[UserInfo]:
-        return await Users(pool).listed()
+    async def main(pool: Pool) -> Sequence[Record]:
+        return await fetch_rows(pool, USERS.ask())
 
     found = _run(main)
     if as_json:
-        print_json([vars(each) for each in found])
+        print_json([dict(each) for each in found])
         return
     lines = table("user", "name", "grants", "password", "created", "disabled")
     for each in found:
-        has = "yes" if each.has_password else "no"
-        lines.add_row(
-            str(each.id), each.name, " ".join(each.grants), has, local(each.created_at), local(each.disabled_at)
-        )
+        has = "yes" if each["has_password"] else "no"
+        times = (local(each[moment]) for moment in ("created_at", "disabled_at"))
+        lines.add_row(str(each["id"]), each["name"], " ".join(each["grants"]), has, *times)
     out.print(lines)
 
 

@@ -12,7 +12,6 @@ import pytest_asyncio
 from temporalio.service import RPCError
 
 from config.settings import Settings
-from library.access.users import Users
 from library.objects.store import ObjectStore
 from library.reading.records import RecordRefused
 from library.sources.records.apis import KINDS, Api
@@ -29,6 +28,7 @@ from service.sources.records.simulator.records import (
 )
 from service.sources.records.simulator.verifying import in_lake, in_warehouse, verify
 from service.temporal import connect
+from tests.support.access import all_users
 from tests.support.kafka import Kafka
 from tests.support.records import clinic
 from tests.workflows.test_drains import Drains
@@ -76,7 +76,7 @@ async def test_what_was_accepted_is_found_and_nothing_that_was_refused(drains: D
     for verdict in (warehouse, lake):
         assert verdict.holds, verdict
         assert verdict.found == accepted
-    assert all(user.disabled_at for user in await Users(drains.pool).listed())
+    assert all(user["disabled_at"] for user in await all_users(drains.pool))
 
 
 async def test_lost_connections_and_servers_faults_are_unknown(pool: Pool) -> None:

@@ -1,15 +1,14 @@
-"""Lookups of patients, of observations without a patient, and of zip codes."""
+"""Lookups of patients, and of observations without a patient."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from asyncpg import Record
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, bindparam, cast, exists, func, or_, select, union
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, exists, func, select, union
 from sqlmodel import col
 
-from library.sources.fhir.datasets import Observation, Patient, ZipcodeImport
+from library.sources.fhir.datasets import Observation, Patient
+from library.sources.fhir.questions import OF_PATIENT
 from library.warehouse.pool import Pool
 from library.warehouse.queries.statement import Statement
 
@@ -22,12 +21,11 @@ _HAS_OBSERVATIONS = [
 _OF_PATIENT = Statement(_HAS_PATIENT.order_by(col(Patient.server)))
 _OF_OBSERVATIONS = Statement(union(_HAS_PATIENT, *_HAS_OBSERVATIONS).order_by("server"))
 
-_IS_KNOWN = and_(col(Patient.id) == col(Observation.patient_id), col(Patient.server) == col(Observation.server))
 _PATIENT_UNKNOWN = Statement(
     select(func.count().label("unknown")).where(
         col(Observation.load_id) == any_(cast(bindparam("loads"), ARRAY(Uuid))),
         col(Observation.patient_id).is_not(None),
-        ~exists().where(_IS_KNOWN).correlate(Observation),
+        ~exists().where(OF_PATIENT).correlate(Observation),
     )
 )
 
@@ -67,36 +65,6 @@ class ForeignBase(NamedTuple):
     observations: int
 
 
-def _zipcode() -> Statement:
-    """By server: the patients of a zip code and their observations, or an import that found none."""
-    code, server = bindparam("zipcode", type_=Text), bindparam("server", type_=Text)
-    of_patient = select(func.count()).where(_IS_KNOWN).select_from(Observation).correlate(Patient).scalar_subquery()
-    found = (
-        select(col(Patient.server), func.count().label("patients"), func.sum(of_patient).label("observations"))
-        .where(col(Patient.postal_codes).contains(array([code])))
-        .group_by(col(Patient.server))
-        .subquery("found")
-    )
-    imported = select(ZipcodeImport).where(col(ZipcodeImport.zipcode) == code).subquery("imported")
-    of = func.coalesce(found.c.server, imported.c.server)
-    return Statement(
-        select(
-            of.label("server"),
-            func.coalesce(found.c.patients, 0).label("patients"),
-            cast(func.coalesce(found.c.observations, 0), BigInteger).label("observations"),
-            imported.c.last_run_id,
-            imported.c.counts,
-            imported.c.imported_at,
-        )
-        .select_from(found.join(imported, found.c.server == imported.c.server, full=True))
-        .where(or_(server.is_(None), of == server))
-        .order_by(of)
-    )
-
-
-_ZIPCODE = _zipcode()
-
-
 async def servers_of_patient(pool: Pool, patient_id: str) -> tuple[str, ...]:
     """All servers that have a patient with this id."""
     return tuple(row["server"] for row in await _OF_PATIENT.fetch(pool, patient_id=patient_id))
@@ -125,8 +93,3 @@ def _without_credentials(base: str) -> str:
     scheme, slashes, rest = base.partition("//")
     place, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"
-
-
-async def zipcode(pool: Pool, postal_code: str, server: str | None) -> Sequence[Record]:
-    """The numbers of patients and observations of a zip code, and its last import, by server."""
-    return await _ZIPCODE.fetch(pool, zipcode=postal_code, server=server)

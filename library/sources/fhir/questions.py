@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Boolean,
     ColumnElement,
@@ -36,14 +37,16 @@ from library.sources.fhir.datasets import (
     Observation,
     ObservationComponent,
     Patient,
+    ZipcodeImport,
     search_name,
 )
-from library.warehouse.queries.columns import columns, item_model, list_column
+from library.warehouse.queries.columns import Column, column, columns, item_model, list_column
 from library.warehouse.queries.filters import (
     NAME,
     PSEUDONYM,
     VALUE,
     ActiveFilters,
+    Argument,
     Audited,
     Filter,
     Parameter,
@@ -65,11 +68,12 @@ Zipcode = Annotated[str, Field(max_length=40)]
 
 _PROVENANCE = ("version_id", "last_updated", "object_key", "load_id")
 _MEASURED = tuple(name for name in Measured.model_fields if name not in ("load_id", "reader_version"))
+_LAST_IMPORT = ("last_run_id", "counts", "imported_at")
 _LONGEST_SPAN = 366
 """Days between the first and the last day that a birth date of partial precision can be."""
 
-ZIPCODE = Parameter("zipcode", Zipcode, VALUE, "The zip code.", "02139")
-SERVER = Parameter("server", Server, VALUE, "Only of this server.", "hapi")
+OF_PATIENT = and_(col(Patient.id) == col(Observation.patient_id), col(Patient.server) == col(Observation.server))
+"""Whether an observation is one of a patient."""
 
 
 def _name(part: Literal["family", "given"]) -> Filter:
@@ -284,4 +288,50 @@ OBSERVATIONS = Question(
     ),
 )
 
-QUESTIONS = (PATIENTS, OBSERVATIONS)
+
+def _zipcodes(filters: ActiveFilters) -> AnySelect:
+    """By server: the patients of a zip code and their observations, or an import that found none."""
+    code = filters.value("zipcode", SqlText())
+    of_patient = select(func.count()).where(OF_PATIENT).select_from(Observation).correlate(Patient).scalar_subquery()
+    found = (
+        select(col(Patient.server), func.count().label("patients"), func.sum(of_patient).label("observations"))
+        .where(col(Patient.postal_codes).contains(array([code])))
+        .group_by(col(Patient.server))
+        .subquery("found")
+    )
+    imported = select(ZipcodeImport).where(col(ZipcodeImport.zipcode) == code).subquery("imported")
+    rows = (
+        select(
+            func.coalesce(found.c.server, imported.c.server).label("server"),
+            func.coalesce(found.c.patients, 0).label("patients"),
+            sql_cast(func.coalesce(found.c.observations, 0), BigInteger).label("observations"),
+            *(imported.c[name] for name in _LAST_IMPORT),
+        )
+        .select_from(found.join(imported, found.c.server == imported.c.server, full=True))
+        .subquery("of_zipcode")
+    )
+    of_server = [rows.c.server == filters.value("server", SqlText())] if "server" in filters else []
+    return select(rows).where(*of_server)
+
+
+ZIPCODES = Question(
+    name="fhir.zipcodes",
+    about="What is there of a zip code, by server: patients, their observations, the last import.",
+    scope=Scope.READ_PATIENTS,
+    rows=_zipcodes,
+    columns=(
+        column(Patient, "server"),
+        Column("patients", int, "Patients with an address of the zip code.", 12),
+        Column("observations", int, "Observations of these patients.", 2000),
+        *columns(ZipcodeImport, *_LAST_IMPORT),
+    ),
+    item="ZipcodeItem",
+    each="What came of a zip code from a server.",
+    order=("server",),
+    parameters=(
+        Argument("zipcode", Zipcode, VALUE, "The zip code.", "02139"),
+        Parameter("server", Server, VALUE, "Only of this server.", "hapi"),
+    ),
+)
+
+QUESTIONS = (PATIENTS, OBSERVATIONS, ZIPCODES)

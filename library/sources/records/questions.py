@@ -1,41 +1,48 @@
 """Questions about posted patients, admissions and laboratory results."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from asyncpg import Record
-from pydantic import Field
-from sqlalchemy import select
+from pydantic import BaseModel, Field
+from sqlalchemy import JSON, ColumnElement, Label, func, literal_column, select
+from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
 from library.contracts.scopes import Scope
 from library.datasets.streamed import Streamed
 from library.sources.records.datasets import Admission, AdmissionRow, LabResult, LabResultRow, Patient, PatientRow
-from library.warehouse.pool import Pool
-from library.warehouse.queries.columns import Column, columns
-from library.warehouse.queries.filters import NAME, PSEUDONYM, at_least, at_most, equal
+from library.warehouse.queries.columns import Column, columns, list_column
+from library.warehouse.queries.filters import NAME, PSEUDONYM, ActiveFilters, at_least, at_most, equal
 from library.warehouse.queries.parameters import INTEGER, Beginning, Ending, Number, Text
 from library.warehouse.queries.question import Question
+from library.warehouse.queries.statement import AnySelect
 
 _FROM = "Not before: a time with its zone, or a date, a month or a year (UTC)."
 _TO = "Not after; a date, a month or a year means its end (UTC)."
 _ONLY_PATIENT = "Only of this patient."
 _ORDINAL = Annotated[int, Field(ge=1, le=INTEGER)]
 
-# A select of five aggregates, two of them lists: SQLAlchemy would need three times as many lines.
-_STATISTICS = """
-SELECT
-  (SELECT coalesce(json_agg(g), '[]') FROM (SELECT gender AS value, count(*) AS patients FROM records.patient
-   GROUP BY gender ORDER BY count(*) DESC, gender) g) AS patients_by_gender,
-  (SELECT coalesce(json_agg(l), '[]') FROM (SELECT language AS value, count(*) AS patients FROM records.patient
-   GROUP BY language ORDER BY count(*) DESC, language) l) AS patients_by_language,
-  (SELECT row_to_json(d) FROM (SELECT primary_diagnosis_code AS code, min(primary_diagnosis_description) AS description,
-   count(*) AS admissions FROM records.admission GROUP BY primary_diagnosis_code
-   ORDER BY count(*) DESC, primary_diagnosis_code LIMIT 1) d) AS most_frequent_diagnosis,
-  (SELECT count(DISTINCT lab_name) FROM records.lab_result) AS distinct_laboratory_tests,
-  (SELECT row_to_json(t) FROM (SELECT lab_name, count(*) AS results FROM records.lab_result GROUP BY lab_name
-   ORDER BY count(*) DESC, lab_name LIMIT 1) t) AS most_common_test
-"""
+
+class Share(BaseModel):
+    """How many patients have a value."""
+
+    value: str = Field(examples=["Female"])
+    patients: int = Field(examples=[52])
+
+
+class Diagnosis(BaseModel):
+    """A diagnosis, and how many admissions it is the primary one of."""
+
+    code: str = Field(examples=["J45.909"])
+    description: str = Field(examples=["Unspecified asthma, uncomplicated"])
+    admissions: int = Field(examples=[17])
+
+
+class Test(BaseModel):
+    """A laboratory test, and how many results it has."""
+
+    lab_name: str = Field(examples=["METABOLIC: GLUCOSE"])
+    results: int = Field(examples=[321])
 
 
 def _columns(model: type[Streamed], fields: tuple[str, ...]) -> tuple[Column, ...]:
@@ -103,12 +110,53 @@ LAB_RESULTS = Question(
     ),
 )
 
-QUESTIONS = (PATIENTS, ADMISSIONS, LAB_RESULTS)
+
+def _shares(field: Mapped[Any]) -> ColumnElement[Any]:
+    """How many patients have each value of a field, the most frequent first, as JSON."""
+    share = (
+        select(field.label("value"), func.count().label("patients"))
+        .group_by(field)
+        .order_by(func.count().desc(), field)
+        .subquery("share")
+    )
+    rows = func.json_agg(literal_column("share"), type_=JSON)
+    return func.coalesce(select(rows).select_from(share).scalar_subquery(), literal_column("'[]'::json"))
 
 
-async def statistics(pool: Pool) -> Record:
-    """How many patients of which gender and language; the most frequent diagnosis; laboratory tests.
+def _most(*fields: Label[Any], count: str, of: Mapped[Any]) -> ColumnElement[Any]:
+    """The most frequent value of a field, with the number of its rows, as JSON."""
+    most = select(*fields, func.count().label(count)).group_by(of).order_by(func.count().desc(), of).limit(1)
+    row = func.row_to_json(literal_column("most"), type_=JSON)
+    return select(row).select_from(most.subquery("most")).scalar_subquery()
 
-    The row's columns are JSON texts and a number.
-    """
-    return await pool.fetchrow(_STATISTICS)
+
+def _statistics(_: ActiveFilters) -> AnySelect:
+    code, lab = col(Admission.primary_diagnosis_code), col(LabResult.lab_name)
+    described = func.min(col(Admission.primary_diagnosis_description)).label("description")
+    return select(
+        _shares(col(Patient.gender)).label("patients_by_gender"),
+        _shares(col(Patient.language)).label("patients_by_language"),
+        _most(code.label("code"), described, count="admissions", of=code).label("most_frequent_diagnosis"),
+        select(func.count(lab.distinct())).scalar_subquery().label("distinct_laboratory_tests"),
+        _most(lab.label("lab_name"), count="results", of=lab).label("most_common_test"),
+    )
+
+
+STATISTICS = Question(
+    name="records.statistics",
+    about="Patients by gender and by language, the most frequent diagnosis, laboratory tests.",
+    scope=Scope.READ_PATIENTS,
+    rows=_statistics,
+    columns=(
+        list_column("patients_by_gender", "How many patients of each gender.", Share),
+        list_column("patients_by_language", "How many patients with each language.", Share),
+        Column("most_frequent_diagnosis", Diagnosis | None, "The most frequent primary diagnosis."),
+        Column("distinct_laboratory_tests", int, "How many laboratory tests have results.", 35),
+        Column("most_common_test", Test | None, "The test with the most results."),
+    ),
+    item="Statistics",
+    each="Answers to what is asked most.",
+    order=("distinct_laboratory_tests",),
+)
+
+QUESTIONS = (PATIENTS, ADMISSIONS, LAB_RESULTS, STATISTICS)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam
 from sqlalchemy.orm import Mapped, QueryableAttribute
+from sqlalchemy.types import TypeEngine
 
 ROWS = "rows"
 """Where most conditions belong: to the rows that pages are cut from."""
@@ -29,7 +30,7 @@ VALUE, NAME, PSEUDONYM = Audited
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a question, as REST and clients show it.
+    """A parameter of a question, as REST and clients show it. If it is no filter, the question's select uses it.
 
     Attributes:
         name: its name; it may be a keyword of Python (`from`).
@@ -37,6 +38,7 @@ class Parameter:
         audited: what the audit keeps of it.
         about: a sentence.
         example: a value.
+        internal: only the program gives it; routes and clients do not show it.
     """
 
     name: str
@@ -44,6 +46,12 @@ class Parameter:
     audited: Audited
     about: str
     example: object = None
+    internal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Argument(Parameter):
+    """A parameter that must be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +124,7 @@ class ActiveFilters:
         """
         own = [each.condition(bindparam(each.name)) for each in self._filters if each.at == at]
         return own + [each.also_at[at](bindparam(each.name)) for each in self._filters if at in each.also_at]
+
+    def value(self, name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
+        """The value of a parameter that is no filter, as an SQL expression of this type."""
+        return bindparam(name, type_=kind)

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from library.contracts.errors import WardflowError
-from library.warehouse.pool import Pool
+from library.warehouse.pool import Connection, Pool
 from library.warehouse.queries.building import AFTER, page_statement, table_statement
 from library.warehouse.queries.question import BoundQuestion
 
@@ -43,6 +43,15 @@ class Page:
 
     items: bytes
     following: str | None
+
+
+async def fetch_rows(
+    connection: Pool | Connection, query: BoundQuestion, limit: int | None = None
+) -> Sequence[asyncpg.Record]:
+    """All rows of an answer, or the first ones, for the program itself."""
+    statement = table_statement(query, limit)
+    rows: Sequence[asyncpg.Record] = await connection.fetch(statement.sql, *statement.arguments(query.values))
+    return rows
 
 
 async def fetch_page(pool: Pool, query: BoundQuestion, *, limit: int, after: str | None = None) -> Page:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import FromClause
 
 from library.warehouse.queries.columns import Column, item_model
-from library.warehouse.queries.filters import ActiveFilters, Filter, Parameter
+from library.warehouse.queries.filters import ActiveFilters, Argument, Filter, Parameter
 from library.warehouse.queries.statement import AnyRows
 
 
@@ -83,7 +83,7 @@ class Question:
         """The question with values for some of its parameters. `None` and `False` mean that one is not given.
 
         Raises:
-            TypeError: the question has no such parameter.
+            TypeError: the question has no such parameter, or needs one that is not given.
         """
         if unknown := values.keys() - self.by_name.keys():
             raise TypeError(f"{self.name} has no parameter {', '.join(sorted(unknown))}")
@@ -92,6 +92,8 @@ class Question:
             parameter = self.by_name[name]
             if value is not None and value is not False:
                 given[name] = parameter.convert(value) if isinstance(parameter, Filter) else value
+        if missing := [each.name for each in self.parameters if isinstance(each, Argument) and each.name not in given]:
+            raise TypeError(f"{self.name} needs {', '.join(missing)}")
         return BoundQuestion(self, given, self._order(sort), self.descending if descending is None else descending)
 
     def with_examples(self, **examples: object) -> "Question":

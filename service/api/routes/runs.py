@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from library.contracts.runs import RunState
 from library.contracts.scopes import Scope
 from library.warehouse.failures import DISCONNECTED
-from library.warehouse.queries.runs import RUNS, VISIBLE
+from library.warehouse.queries.runs import RUNS
 from service.api.context import ApiContext
 from service.api.idempotent import Idempotent
 from service.api.patient_data import seen_sources
@@ -43,12 +43,11 @@ class RunEvent(BaseModel):
 async def list_runs(
     api: ApiContext,
     caller: Caller,
-    asked: Annotated[QuestionRequest, Depends(question_request(RUNS, without=[VISIBLE]))],
+    asked: Annotated[QuestionRequest, Depends(question_request(RUNS))],
 ) -> Response:
     """List the runs that the caller may see."""
     await ask_temporal(api)
-    visible = {VISIBLE: seen_sources(caller), "state": asked.values["state"]}
-    return await asked.with_values(**visible).answer()
+    return await asked.with_values(sources=seen_sources(caller)).answer()
 
 
 @router.get("/{run_id}", **needs(Scope.OPERATE, no_such_run()))

@@ -7,7 +7,8 @@ import httpx
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
-from library.sources.fhir.lookups import zipcode
+from library.sources.fhir.questions import ZIPCODES
+from library.warehouse.queries.pages import fetch_rows
 from service.cli.demonstrating import Demonstrated, LookAt, Typed
 from service.cli.following import follow
 from service.cli.output import DONE, FAILED, out, table
@@ -38,7 +39,7 @@ async def demonstrate(settings: Settings) -> Demonstrated:
     with waiting_for(f"the FHIR sandbox at {urlsplit(base).netloc}", "it is asked what it has"):
         patients, observations = await _served(base)
     async with warehouse(settings, size=1) as pool:
-        rows = await zipcode(pool, ZIPCODE, SERVER)
+        rows = await fetch_rows(pool, ZIPCODES.ask(zipcode=ZIPCODE, server=SERVER))
     found = (rows[0]["patients"], rows[0]["observations"]) if rows else (0, 0)
     agrees = found == (patients, observations) and patients > 0
     lines = table("zip code", "patients: found>", "at the server>", "observations: found>", "at the server>", "")

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from library.contracts.scopes import Scope
 from library.sources.fhir import lookups, questions
-from library.warehouse.queries.pages import fetch_page
+from library.warehouse.queries.pages import fetch_rows
 from service.api.context import ApiContext, Context
+from service.api.pages import one_item
 from service.api.patient_data import audited
 from service.api.problems import ApiError, NotFound
 from service.api.questions import QuestionRequest, in_path, in_query, question_request
@@ -29,7 +30,7 @@ _no_patient = partial(
 
 router = APIRouter(tags=["patients"])
 
-_OF_ZIPCODE = (questions.ZIPCODE, questions.SERVER)
+_ZIPCODES = questions.ZIPCODES
 
 
 class OnSeveralServers(ApiError):
@@ -45,7 +46,7 @@ def _on_several(servers: tuple[str, ...]) -> OnSeveralServers:
 
 
 PatientId = Annotated[questions.PatientId, in_path(questions.PATIENTS.by_name["patient_id"])]
-ServerOfPatient = Annotated[questions.Server | None, in_query(questions.SERVER)]
+ServerOfPatient = Annotated[questions.Server | None, in_query(questions.PATIENTS.by_name["server"])]
 
 
 @router.get("/zipcodes/{zipcode}", **needs(Scope.READ_PATIENTS, _no_zipcode()))
@@ -53,12 +54,13 @@ async def zipcode(
     request: Request,
     api: ApiContext,
     caller: Caller,
-    zipcode: Annotated[questions.Zipcode, in_path(questions.ZIPCODE)],
+    zipcode: Annotated[questions.Zipcode, in_path(_ZIPCODES.by_name["zipcode"])],
     server: ServerOfPatient = None,
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
     checked = checked_zipcode(api.settings.fhir, zipcode)
-    rows = await audited(_OF_ZIPCODE, api, caller, request, lookups.zipcode(api.reader, checked, server))
+    reading = fetch_rows(api.reader, _ZIPCODES.ask(zipcode=checked, server=server))
+    rows = await audited(_ZIPCODES.parameters, api, caller, request, reading)
     if not rows:
         raise _no_zipcode()
     return Zipcode(
@@ -100,9 +102,7 @@ async def patient(
 
     async def reading() -> Response:
         await _server_of_patient(api, patient_id, server)
-        query = questions.PATIENTS.ask(patient_id=patient_id, server=server)
-        page = await fetch_page(api.reader, query, limit=1)
-        return Response(page.items[1:-1], media_type="application/json")
+        return await one_item(api.reader, questions.PATIENTS.ask(patient_id=patient_id, server=server))
 
     return await audited(questions.PATIENTS.parameters, api, caller, request, reading())
 

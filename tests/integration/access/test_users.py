@@ -18,6 +18,7 @@ from library.sources.records.apis import Api
 from library.warehouse.pool import Pool, create_pool
 from service.resources import warehouse_dsn
 from service.sources import SCOPES
+from tests.support.access import all_users
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of users that live for a test
 HERE = "192.0.2.1"
@@ -240,5 +241,5 @@ async def test_an_api_that_is_entered_can_be_granted_and_entering_it_again_takes
     for _ in range(2):
         await enter_apis(pool, {"vital_signs": "/api_vital_signs"})
         await users.grant("clinic", "vital_signs")
-    (listed,) = await users.listed()
-    assert listed.grants == ("vital_signs",)
+    (listed,) = await all_users(pool)
+    assert listed["grants"] == ["vital_signs"]

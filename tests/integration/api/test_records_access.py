@@ -9,6 +9,7 @@ from library.access.tokens import Tokens
 from library.contracts.scopes import Scope
 from library.sources.records.apis import Api
 from tests.integration.api.test_records import api, headers, streaming, topics
+from tests.support.access import all_tokens
 from tests.support.records import PASSWORD, Clinic, patient
 
 __all__ = ["api", "headers", "streaming", "topics"]
@@ -36,8 +37,8 @@ async def test_a_revoked_token_and_a_disabled_user_are_refused_from_the_next_req
         assert (await api.post(Api.PATIENT, patient(), who)).status_code == 401
     await api.users.enable("clinic")
     assert (await api.post(Api.PATIENT, patient(), headers)).status_code == 202
-    (token,) = await Tokens(api.pool).listed()
-    await Tokens(api.pool).revoke(token.id)
+    (token,) = await all_tokens(api.pool)
+    await Tokens(api.pool).revoke(token["id"])
     assert (await api.post(Api.PATIENT, patient(), headers)).status_code == 401
 
 
@@ -83,9 +84,9 @@ async def test_who_may_post_may_not_read_and_who_may_read_may_not_post(api: Clin
 
 async def test_each_refusal_is_in_the_audit_with_who_was_refused(api: Clinic) -> None:
     headers = await api.user("clinic")
-    (token,) = await Tokens(api.pool).listed()
+    (token,) = await all_tokens(api.pool)
     assert (await api.post(Api.LAB_RESULTS, patient(uuid4()), headers)).status_code == 403
-    assert await api.refusals() == [(str(token.id), "POST /api_lab_results", 403)]
+    assert await api.refusals() == [(str(token["id"]), "POST /api_lab_results", 403)]
     (row,) = await api.pool.fetch("SELECT detail FROM access.audit WHERE action = 'refused'")
     assert row["detail"] == {"status": 403, "address": "192.0.2.1"}
     assert (await api.http.get("/runs")).status_code == 401

@@ -9,8 +9,8 @@ from typing import Any
 import pytest_asyncio
 
 from config.settings import Settings
+from library.contracts.runs import ABANDONED
 from library.warehouse.pool import Pool
-from library.warehouse.runs import ABANDONED
 from service.api.routes import runs
 from service.temporal import connect
 from tests.integration.api.conftest import TWO, Client

@@ -47,8 +47,8 @@ async def test_a_beginning_of_several_runs_lists_them_with_what_they_are_about(
     assert result.stderr.splitlines() == [
         "Several runs have an id that begins with '01a22de3'.",
         "Copy more of the id. The newest of these runs are:",
-        f"  {FIRST}  {started}  beds  first .xlsx",
         f"  {SECOND}  {started}  beds  second.xlsx",
+        f"  {FIRST}  {started}  beds  first .xlsx",
     ]
 
 

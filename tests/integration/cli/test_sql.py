@@ -13,6 +13,7 @@ import pytest
 from library.access.tokens import Tokens
 from library.sources.beds.names import READ_BEDS
 from library.warehouse.pool import Pool
+from tests.support.access import all_tokens
 from tests.support.commands import Commands
 
 ID = "6564218e-0000-4000-8000-000000000001"
@@ -150,4 +151,4 @@ async def test_nothing_is_changed_and_nothing_half_said(
         refused = await owner.call("sql", *form, query)
         assert (refused.exit_code, refused.stdout) == (1, ""), form
         assert said in refused.stderr, form
-    assert [each.name for each in await Tokens(pool).listed()] == ["kept"]
+    assert [each["name"] for each in await all_tokens(pool)] == ["kept"]

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 
 from config.settings import Settings
-from library.access.users import Users
 from library.warehouse.pool import Pool
 from service.sources.records.demo import demonstrate
 from service.stack.doctor import examine
+from tests.support.access import all_users
 from tests.support.commands import Commands
 from tests.support.processes import OwnProcess, api_process
 
@@ -42,7 +42,7 @@ async def test_the_simulator_says_so_and_makes_no_users(turned_off: Commands, po
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "Kafka is turned off" in refused.stderr
     assert SETTING in refused.stderr
-    assert await Users(pool).listed() == []
+    assert await all_users(pool) == []
 
 
 async def test_the_simulator_says_so_of_an_api_elsewhere_too(
@@ -53,7 +53,7 @@ async def test_the_simulator_says_so_of_an_api_elsewhere_too(
     assert refused.exit_code == 1
     assert "Kafka is turned off" in refused.stderr
     assert api.url in refused.stderr
-    assert all(user.disabled_at for user in await Users(pool).listed())
+    assert all(user["disabled_at"] for user in await all_users(pool))
 
 
 async def test_the_doctor_names_kafka_as_turned_off_and_as_no_problem(

@@ -13,10 +13,10 @@ from library.datasets.fields import field
 from library.datasets.views import View
 from library.warehouse.queries import columns as shown
 from library.warehouse.queries.building import page_statement, table_statement
-from library.warehouse.queries.filters import ActiveFilters, Audited, Filter, Flag, at_least, equal
+from library.warehouse.queries.filters import ActiveFilters, Argument, Audited, Filter, Flag, at_least, equal
 from library.warehouse.queries.parameters import Text as TextParameter
 from library.warehouse.queries.question import Question, Sort
-from library.warehouse.queries.statement import AnyRows
+from library.warehouse.queries.statement import AnyRows, AnySelect
 
 
 class Ward(View, table=True):
@@ -70,6 +70,17 @@ def test_a_condition_that_is_not_given_is_left_out() -> None:
     given = table_statement(WARDS.ask(floor=2), None)
     assert "WHERE made_up.ward.floor = $1::SMALLINT) AS q" in sql(given)
     assert given.names == ("floor",)
+
+
+def test_a_question_cannot_be_asked_without_a_parameter_that_it_needs() -> None:
+    def above(filters: ActiveFilters) -> AnySelect:
+        return select(Ward).where(col(Ward.floor) > filters.value("floor", SmallInteger()))
+
+    needed = Argument("floor", int, Audited.VALUE, "Above this floor.", 2)
+    wards = replace(WARDS, rows=above, parameters=(needed,))
+    with pytest.raises(TypeError, match=r"made_up\.wards needs floor"):
+        wards.ask()
+    assert "WHERE made_up.ward.floor > $1::SMALLINT" in sql(table_statement(wards.ask(floor=2), None))
 
 
 def test_a_parameter_has_the_type_of_its_column_and_a_constant_is_part_of_the_text() -> None:

@@ -50,6 +50,13 @@ def test_a_new_filter_is_one_line_from_the_statement_to_the_document_and_the_aud
     assert audit_detail(wards.parameters, {"code": "W1", "floor": "2"}) == {"floor": "2", "code": pseudonym("W1")}
 
 
+def test_an_internal_parameter_is_in_no_route() -> None:
+    by_code = replace(equal("code", str, Audited.VALUE, col(Ward.code), "Only of this code."), internal=True)
+    wards = replace(WARDS, parameters=(*WARDS.parameters, by_code))
+    assert "made_up.ward.code = $1::TEXT" in table_statement(wards.ask(code="W1"), None).sql
+    assert "code" not in parameters_of(wards)
+
+
 def test_the_audit_keeps_values_names_and_pseudonyms_as_the_parameters_say() -> None:
     parameters = (
         Parameter("zipcode", str, Audited.VALUE, "One."),
