@@ -1,10 +1,13 @@
 """Reads numbers as they are written. A double holds some 16 digits; a decimal may have more, or zeros at its end."""
 
 import math
+from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 _MOST_CHARACTERS = 400
 """A number with more characters is refused. It is longer than any that a double can hold."""
+_ALWAYS_HELD = 15
+"""A number with so many characters has no digit that a double loses."""
 _PLAIN_BELOW = 1e15
 """From here on, Postgres prints a double with an exponent."""
 
@@ -46,6 +49,36 @@ def written_number(given: bytes) -> WrittenNumber:
     if value == 0 and text.lower().partition("e")[0].strip("-0."):
         return WrittenNumber(None, text)
     return WrittenNumber(value, None if text == printed(value) else text)
+
+
+def held_number(given: bytes) -> float:
+    """Read a number of JSON that a double holds with all of its digits.
+
+    Args:
+        given: a JSON value, without blanks around it.
+
+    Raises:
+        NumberUnfit: it is no number, or a double would lose some of its digits.
+    """
+    try:
+        value = float(given)
+    except ValueError:
+        raise NumberUnfit("not a number") from None
+    if (len(given) <= _ALWAYS_HELD and value and math.isfinite(value)) or _is_held(given.decode(), value):
+        return value
+    raise NumberUnfit("not a number that a double can hold")
+
+
+def _is_held(text: str, value: float) -> bool:
+    """Whether a double is printed as this number, in as few digits as possible or in as many as the text has."""
+    if len(text) > _MOST_CHARACTERS or not math.isfinite(value):
+        return False
+    try:
+        written = Decimal(text)
+    except InvalidOperation:
+        return False
+    places = -int(written.as_tuple().exponent)
+    return written == Decimal(repr(value)) or (places >= 0 and text.find("e") < 0 and f"{value:.{places}f}" == text)
 
 
 def printed(value: float) -> str:

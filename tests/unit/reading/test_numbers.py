@@ -1,13 +1,14 @@
 """Numbers as they are written: the double, and the text where the double is printed as another one."""
 
 import json
+import math
 from decimal import Decimal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from library.reading.numbers import NumberUnfit, printed, written_number
+from library.reading.numbers import NumberUnfit, held_number, printed, written_number
 
 
 @pytest.mark.parametrize("text", ["0", "5", "-0", "0.1", "-13.25", "123456789012345", "1e-05", "1e+20", "1.5e+300"])
@@ -61,3 +62,23 @@ def test_no_digit_is_lost(text: str) -> None:
 def test_a_double_is_printed_so_that_it_can_be_read_again(value: float) -> None:
     assert float(printed(value)) == value
     assert written_number(printed(value).encode()) == (value, None)
+
+
+@given(_WRITTEN)
+@example("9007199254740993")
+@example("98.59999999999999431566")
+def test_a_held_number_is_the_doubles_own_in_so_many_digits_and_any_other_is_refused(text: str) -> None:
+    try:
+        value = held_number(text.encode())
+    except NumberUnfit:
+        assert math.isinf(float(text)) or Decimal(repr(float(text))) != Decimal(text)
+        return
+    assert Decimal(repr(value)) == Decimal(text) or f"{value:.{len(text.partition('.')[2])}f}" == text
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 40))
+def test_a_double_can_be_written_with_any_number_of_digits_after_its_own(value: float, places: int) -> None:
+    assert held_number(repr(value).encode()) == value
+    text = f"{value:.{places}f}"
+    if len(text) <= 400 and float(text) == value:
+        assert held_number(text.encode()) == value
