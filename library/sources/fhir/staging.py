@@ -24,7 +24,7 @@ from library.sources.fhir.resources import AnyResource, Observation, Patient, Re
 from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
 from library.staging.files import Cell, Staging
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raised whenever the rows that come out of the same bytes change."""
 
 LINE_LIMIT = 16 * 1024 * 1024
