@@ -118,7 +118,7 @@ class StoredRun(SQLModel, table=True):
     __tablename__ = "run"
     __table_args__ = (
         CheckConstraint("state IN ('running', 'completed', 'failed', 'cancelled')", name="run_state"),
-        CheckConstraint("result IN ('loaded', 'already_loaded')", name="run_result"),
+        CheckConstraint("result IN ('loaded', 'already_loaded', 'incomplete')", name="run_result"),
         Index("run_started", "started_at", "id"),
         Index("run_workflow", "workflow_id"),
         {"schema": SCHEMA},

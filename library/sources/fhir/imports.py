@@ -71,7 +71,7 @@ class FhirImports:
                     """
                     INSERT INTO fhir.import_patient (run_id, server, patient_id, search)
                     SELECT $1, $2, id, -row_number() OVER (ORDER BY id)
-                    FROM fhir.patient p WHERE server = $2 AND postal_codes @> ARRAY[$3::text] AND NOT EXISTS
+                    FROM fhir.patient p WHERE server = $2 AND compared_postal_codes @> ARRAY[$3::text] AND NOT EXISTS
                         (SELECT FROM fhir.import_patient i WHERE i.run_id = $1 AND i.patient_id = p.id)
                     """,
                     run_id,
@@ -147,10 +147,14 @@ class FhirImports:
                 """
                 INSERT INTO fhir.patient_import AS known
                     (server, patient_id, observations_complete_through, reader_version, reader_settings)
-                SELECT i.server, i.patient_id, ended.began, $4, coalesce($5::jsonb ->> i.server, '')
-                FROM fhir.import_patient i
+                SELECT i.server, i.patient_id, ended.began, $4, coalesce($7::jsonb ->> i.server, '')
+                FROM (
+                    SELECT *, row_number() OVER (PARTITION BY search ORDER BY patient_id) - 1 AS place
+                    FROM fhir.import_patient WHERE run_id = $1 AND search = ANY ($2)
+                ) i
                 JOIN unnest($2::int[], $3::timestamptz[]) ended (search, began) USING (search)
-                WHERE i.run_id = $1 AND i.search >= 0 AND ended.began IS NOT NULL ORDER BY 1, 2
+                LEFT JOIN unnest($5::int[], $6::int[]) unsure (search, place) USING (search, place)
+                WHERE i.search >= 0 AND ended.began IS NOT NULL AND unsure.place IS NULL ORDER BY 1, 2
                 ON CONFLICT (server, patient_id) DO UPDATE SET
                     reader_version = excluded.reader_version, reader_settings = excluded.reader_settings,
                     observations_complete_through = CASE WHEN known.reader_version < excluded.reader_version
@@ -163,6 +167,8 @@ class FhirImports:
                 numbers,
                 [each.began for each in searches],
                 self.reader_version,
+                [each.search for each in searches for _ in each.unsure],
+                [place for each in searches for place in each.unsure],
                 dict(self.reader_settings),
             )
             # Patients that were read by id do not count as found by this run.

@@ -40,6 +40,7 @@ def _activities(resources: Resources) -> ByQueue:
             files.begin_export,
             files.fetch_manifest,
             files.download_exported,
+            files.read_notices,
         ],
     }
 
