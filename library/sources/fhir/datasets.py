@@ -251,6 +251,10 @@ class ZipcodeImport(SQLModel, table=True):
         "What that run brought.", sa_column=Column(JSONB, nullable=False, server_default="{}")
     )
     imported_at: datetime = field("When that run ended.", sa_type=DateTime(timezone=True))
+    reader_version: int = field(
+        "Of the reader of that run. An older one may have left patients out.",
+        sa_column=Column(SmallInteger, nullable=False, server_default="2"),
+    )
 
 
 class PatientImport(SQLModel, table=True):
