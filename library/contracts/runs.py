@@ -77,7 +77,7 @@ class RunTotals(Contract):
 
     Attributes:
         outcome: `already_loaded` if the ledger had every load before. The counts are then those of the newest earlier
-            run of the same work that loaded something.
+            run of the same work that loaded something. `incomplete` if the source did not deliver all of its data.
         report: what the run states as a whole; no patient data.
     """
 
@@ -104,7 +104,8 @@ class Run(Contract):
     )
     state: RunState = Field(description="Whether it still runs, or how it ended.")
     result: LoadOutcome | None = Field(
-        description="`loaded`, or `already_loaded` if the ledger had it before; null before the end."
+        description="`loaded`; `already_loaded` if the ledger had it before; `incomplete` if the source did not "
+        "deliver all of its data, as the warnings say; null before the end."
     )
     phase: str = Field(description="The present or the last phase.", examples=["done"])
     object_key: str | None = Field(

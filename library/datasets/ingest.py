@@ -52,6 +52,10 @@ class Load(SQLModel, table=True):
     object_sha256: str | None = field("The landed object; null for a drain.", default=None, sa_type=Text)
     object_size: int | None = field("The landed object; null for a drain.", default=None, sa_type=BigInteger)
     reader_version: int = field("The version of the reader that made the rows.", sa_type=SmallInteger)
+    reader_settings: str = field(
+        "A digest of the settings that changed what the reader returned; empty: they had their defaults.",
+        sa_column=Column(Text, nullable=False, server_default=""),
+    )
     reload: int = field("Counts the reloads of the same object, from 0.", sa_type=SmallInteger)
     run_id: str = field("The run that made the load.", sa_type=Text)
     counts: dict[str, Any] = field(
@@ -114,7 +118,7 @@ class StoredRun(SQLModel, table=True):
     __tablename__ = "run"
     __table_args__ = (
         CheckConstraint("state IN ('running', 'completed', 'failed', 'cancelled')", name="run_state"),
-        CheckConstraint("result IN ('loaded', 'already_loaded')", name="run_result"),
+        CheckConstraint("result IN ('loaded', 'already_loaded', 'incomplete')", name="run_result"),
         Index("run_started", "started_at", "id"),
         Index("run_workflow", "workflow_id"),
         {"schema": SCHEMA},

@@ -170,6 +170,15 @@ class RunLog:
         """Store the reader's warnings. Their texts may quote the object, so they must not be in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
 
+    async def warn_also(self, run_id: str, warnings: Sequence[str]) -> None:
+        """Add warnings that the run does not have yet."""
+        await self._pool.execute(
+            "UPDATE ingest.run SET warnings = warnings || ARRAY(SELECT more FROM unnest($2::text[]) "
+            "WITH ORDINALITY AS each (more, place) WHERE more <> ALL (warnings) ORDER BY place) WHERE id = $1",
+            run_id,
+            list(warnings),
+        )
+
     async def report(self, run_id: str, more: Mapping[str, JsonValue]) -> None:
         """Add facts about an open run as a whole to its report; no patient data."""
         await self._pool.execute(

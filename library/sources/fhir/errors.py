@@ -112,13 +112,15 @@ class ServerRefused(FhirError):
 
     Attributes:
         status: the HTTP status.
+        redirect: the URL that the server redirects to, at another origin; empty if it does not.
     """
 
     default_advice = "The codes say what the server did not like: its address, the credentials, a parameter."
 
-    def __init__(self, message: str, *, status: int | None = None, advice: str = "") -> None:
+    def __init__(self, message: str, *, status: int | None = None, redirect: str = "", advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.status = status
+        self.redirect = redirect
 
 
 class AnotherOrigin(FhirError):

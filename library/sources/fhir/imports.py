@@ -1,7 +1,7 @@
 """The bookkeeping of imports by zip code: a run's patients, and until when each one's observations are loaded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from library.sources.fhir.contracts import CompleteSearch, Plan
@@ -33,10 +33,13 @@ class FhirImports:
     Attributes:
         reader_version: the reader's version. Observations that an older version loaded are asked for again, all of
             them, since it may have read them wrongly.
+        reader_settings: by server, a digest of the reader's settings. Observations that were loaded with other
+            settings are asked for again too.
     """
 
     pool: Pool
     reader_version: int
+    reader_settings: Mapping[str, str] = field(default_factory=dict)
 
     async def enter_patients(self, run_id: str, server: str, patients: Sequence[str]) -> None:
         """Store the patients that a run has found."""
@@ -68,7 +71,7 @@ class FhirImports:
                     """
                     INSERT INTO fhir.import_patient (run_id, server, patient_id, search)
                     SELECT $1, $2, id, -row_number() OVER (ORDER BY id)
-                    FROM fhir.patient p WHERE server = $2 AND postal_codes @> ARRAY[$3::text] AND NOT EXISTS
+                    FROM fhir.patient p WHERE server = $2 AND compared_postal_codes @> ARRAY[$3::text] AND NOT EXISTS
                         (SELECT FROM fhir.import_patient i WHERE i.run_id = $1 AND i.patient_id = p.id)
                     """,
                     run_id,
@@ -81,6 +84,7 @@ class FhirImports:
                         SELECT i.patient_id, p.observations_complete_through AS through
                         FROM fhir.import_patient i LEFT JOIN fhir.patient_import p
                         ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3
+                        AND p.reader_settings = coalesce($4::jsonb ->> p.server, '')
                         WHERE i.run_id = $1 AND i.search IS NULL
                     ), new AS (
                         SELECT patient_id, (row_number() OVER (ORDER BY patient_id) - 1) / $2 AS search
@@ -97,6 +101,7 @@ class FhirImports:
                     run_id,
                     batch,
                     self.reader_version,
+                    dict(self.reader_settings),
                 )
             numbers = await connection.fetchrow(
                 "SELECT -least(min(search), 0) AS missing, coalesce(max(search), -1) + 1 AS searches "
@@ -115,10 +120,12 @@ class FhirImports:
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
             "LEFT JOIN fhir.patient_import p "
             "ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3 "
+            "AND p.reader_settings = coalesce($4::jsonb ->> p.server, '') "
             "WHERE i.run_id = $1 AND i.search = $2 ORDER BY i.patient_id",
             run_id,
             search,
             self.reader_version,
+            dict(self.reader_settings),
         )
         if not rows and not await self.pool.fetchval(
             "SELECT EXISTS (SELECT FROM fhir.import_patient WHERE run_id = $1)", run_id
@@ -132,20 +139,26 @@ class FhirImports:
         """Store until when the patients of ended searches are complete, and mark the searches as done.
 
         The time of a newer reader version replaces that of an older one, even if it is earlier, and never the reverse.
+        Of two settings of the reader, the later one replaces the other.
         """
         numbers = [each.search for each in searches]
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 """
                 INSERT INTO fhir.patient_import AS known
-                    (server, patient_id, observations_complete_through, reader_version)
-                SELECT i.server, i.patient_id, ended.began, $4
-                FROM fhir.import_patient i
+                    (server, patient_id, observations_complete_through, reader_version, reader_settings)
+                SELECT i.server, i.patient_id, ended.began, $4, coalesce($7::jsonb ->> i.server, '')
+                FROM (
+                    SELECT *, row_number() OVER (PARTITION BY search ORDER BY patient_id) - 1 AS place
+                    FROM fhir.import_patient WHERE run_id = $1 AND search = ANY ($2)
+                ) i
                 JOIN unnest($2::int[], $3::timestamptz[]) ended (search, began) USING (search)
-                WHERE i.run_id = $1 AND i.search >= 0 AND ended.began IS NOT NULL ORDER BY 1, 2
+                LEFT JOIN unnest($5::int[], $6::int[]) unsure (search, place) USING (search, place)
+                WHERE i.search >= 0 AND ended.began IS NOT NULL AND unsure.place IS NULL ORDER BY 1, 2
                 ON CONFLICT (server, patient_id) DO UPDATE SET
-                    reader_version = excluded.reader_version,
+                    reader_version = excluded.reader_version, reader_settings = excluded.reader_settings,
                     observations_complete_through = CASE WHEN known.reader_version < excluded.reader_version
+                            OR known.reader_settings <> excluded.reader_settings
                         THEN excluded.observations_complete_through
                         ELSE greatest(known.observations_complete_through, excluded.observations_complete_through) END
                 WHERE known.reader_version <= excluded.reader_version
@@ -154,6 +167,9 @@ class FhirImports:
                 numbers,
                 [each.began for each in searches],
                 self.reader_version,
+                [each.search for each in searches for _ in each.unsure],
+                [place for each in searches for place in each.unsure],
+                dict(self.reader_settings),
             )
             # Patients that were read by id do not count as found by this run.
             await connection.execute(

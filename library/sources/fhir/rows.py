@@ -30,6 +30,7 @@ class PatientRow(NamedTuple):
     state: str | None
     postal_code: str | None
     postal_codes: str
+    compared_postal_codes: str
     country: str | None
     marital_status: str | None
     race: str | None
@@ -59,6 +60,7 @@ class ObservationRow(NamedTuple):
     interpretation: str | None
     reference_low: float | None
     reference_high: float | None
+    reference_text: str | None
     data_absent_reason: str | None
     id: str
     server: str
@@ -66,7 +68,9 @@ class ObservationRow(NamedTuple):
     version_number: int
     version_id: str
     patient_id: str | None
+    patient_reference: str | None
     encounter_id: str | None
+    encounter_reference: str | None
     status: str | None
     category: str | None
     categories: str
@@ -99,6 +103,7 @@ class ComponentRow(NamedTuple):
     interpretation: str | None
     reference_low: float | None
     reference_high: float | None
+    reference_text: str | None
     data_absent_reason: str | None
     observation_id: str
     server: str

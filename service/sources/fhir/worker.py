@@ -10,6 +10,7 @@ from activities.fhir.imports import FhirImportActivities
 from activities.fhir.pages import FhirActivities, FhirClients
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.leftovers import forget_ended
+from library.sources.fhir.reading import digests
 from library.sources.fhir.staging import READER_VERSION
 from service.sources.fhir.starts import file_guard
 from service.worker.parts import ByQueue, Forget, Resources, WorkerPart
@@ -20,7 +21,7 @@ from workflows.policies import COMPUTE, FHIR, IO, LOAD
 
 def _activities(resources: Resources) -> ByQueue:
     settings = resources.settings
-    imports = FhirImports(resources.pool, READER_VERSION)
+    imports = FhirImports(resources.pool, READER_VERSION, digests(settings.fhir))
     clients = FhirClients(settings.fhir, ca_file=settings.downloads.ca_file)
     resources.at_end(clients.close)
     pages = FhirActivities(resources.store, resources.runs, clients, imports)
@@ -39,6 +40,7 @@ def _activities(resources: Resources) -> ByQueue:
             files.begin_export,
             files.fetch_manifest,
             files.download_exported,
+            files.read_notices,
         ],
     }
 

@@ -61,7 +61,7 @@ def ids(items: list[dict[str, Any]]) -> str:
 FILTERS: dict[str, str] = {
     "": "1234",
     "zipcode=02139": "12",
-    "zipcode=02139-1234": "2",
+    "zipcode=02139-1234": "12",
     "zipcode=02138": "",
     "family=obr": "12",
     "family=O'BRIE": "1",
