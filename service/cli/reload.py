@@ -73,11 +73,11 @@ def _told(end: RunEnd) -> dict[str, object]:
 
 
 def _show(ended: list[RunEnd]) -> None:
-    lines = table("source", "result", "objects>", "refused>", "inserted>", "updated>", "run")
+    lines = table("source", "result", "objects>", "refused>", "rejected>", "inserted>", "updated>", "run")
     for end in ended:
         report = end.run.report if end.run else {}
         counts = [each for each in (end.run.counts if end.run else {}).values() if isinstance(each, dict)]
-        sums = [sum(int(str(each.get(kind, 0))) for each in counts) for kind in ("inserted", "updated")]
+        sums = [sum(int(str(each.get(kind, 0))) for each in counts) for kind in ("rejected", "inserted", "updated")]
         numbers = [count(each) for each in (report.get("objects", ""), report.get("refused", ""), *sums)]
         lines.add_row(end.name, end.result or end.error_type, *numbers, end.run.id if end.run else "")
     out.print(lines)
