@@ -35,6 +35,7 @@ class PatientRow(NamedTuple):
     race: str | None
     ethnicity: str | None
     language: str | None
+    outdated: str
     object_key: str
 
 
@@ -78,6 +79,7 @@ class ObservationRow(NamedTuple):
     effective_end: str | None
     effective_text: str | None
     issued: str | None
+    outdated: str
     object_key: str
 
 
@@ -107,3 +109,16 @@ class ComponentRow(NamedTuple):
     observation_id: str
     server: str
     position: int
+
+
+class RefusedRow(NamedTuple):
+    """A row of `fhir.refused_version`."""
+
+    kind: str
+    id: str
+    server: str
+    last_updated: str
+    version_number: int
+    version_id: str
+    line: int
+    object_key: str

@@ -14,14 +14,21 @@ from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.sources.fhir.contracts import SOURCE
-from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
+from library.sources.fhir.datasets import (
+    DATASETS,
+    OBSERVATION,
+    OBSERVATION_COMPONENT,
+    PATIENT,
+    REFUSED_VERSION,
+)
 from library.sources.fhir.errors import NotResources
 from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.reading import DEFAULTS, ReaderSettings
+from library.sources.fhir.refusals import refused_version
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
-from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow, RefusedRow
 from library.sources.fhir.strict import strict_decoder
 from library.sources.fhir.unreadable import Unreadable, misfit
 from library.staging.files import Cell, Staging
@@ -238,6 +245,8 @@ class _Reader:
         if self._staging.refused == MOST_REFUSED:
             raise NotResources(f"More than {MOST_REFUSED:,} lines of the file cannot be read.")
         self._staging.refuse(dataset, [reason], line=number, raw=line)
+        if line is not None and (version := refused_version(line, number, self._source)):
+            self._staging.add_cells(REFUSED_VERSION, RefusedRow, version, line=number)
 
     def _write(
         self, dataset: Dataset, row: type[NamedTuple], cells: Sequence[Cell], number: int, *, checked: bool
