@@ -1,14 +1,14 @@
 """An import of a zip code knows the version of its reader.
 
 Revision ID: 20261201T061500
-Revises: 20261201T055100
+Revises: 20261201T061000
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "20261201T061500"
-down_revision = "20261201T055100"
+down_revision = "20261201T061000"
 branch_labels = None
 depends_on = None
 
