@@ -30,7 +30,7 @@ from library.sources.fhir.refusals import refused_version
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
 from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow, RefusedRow
 from library.sources.fhir.strict import strict_decoder
-from library.sources.fhir.unreadable import Unreadable, misfit
+from library.sources.fhir.unreadable import HALF_PAIR, Unreadable, misfit
 from library.staging.files import Cell, Staging
 
 READER_VERSION = 3
@@ -59,11 +59,6 @@ _BEGINNING_OF_FILE = 64
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MOST_ZEROS = 0.4
 """The share of zero bytes above which a beginning is UTF-16 or UTF-32. In damaged UTF-8 they are fewer."""
-_HALF_PAIR = re.compile(
-    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
-    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
-)
-"""Half of the two escapes that together are one character."""
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _TYPES_LIMIT = 200
 """Maximum number of type names to count. R4 has 148 types, so more names are not types."""
@@ -306,7 +301,7 @@ def _reason(error: Exception, line: bytes) -> str:
         case msgspec.ValidationError():
             return str(misfit(error))
         case msgspec.DecodeError():
-            return "holds half a surrogate pair" if _HALF_PAIR.search(line) else "not JSON, or cut off"
+            return "holds half a surrogate pair" if HALF_PAIR.search(line) else "not JSON, or cut off"
         case OSError() | MemoryError():
             raise error
         case _:
