@@ -94,12 +94,14 @@ class FhirImportActivities:
 
     async def _finish(self, request: FinishImport) -> RunTotals:
         store, pool, runs = self.loads.store, self.loads.pool, self.loads.runs
-        report = dict(request.report)
+        report = dict(request.report) | request.delivery.report
         found = report.get("files", 0)
         if request.zipcode:
             found = report["patients"] = await self.imports.patients(request.run_id, request.server, request.zipcode)
         counts, counted_run = await runs.totals(request.run_id), request.run_id
         outcome = LoadOutcome.ALREADY_LOADED if found and not counts else LoadOutcome.LOADED
+        if request.delivery.incomplete:
+            outcome = LoadOutcome.INCOMPLETE
         if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(request.run_id)):
             counted_run, counts = before
             report[FIGURES_OF] = counted_run
@@ -114,6 +116,7 @@ class FhirImportActivities:
         await asyncio.to_thread(
             lambda: store.remove(store.keys_older_than(f"{LINKS}{request.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
+        await runs.warn(request.run_id, request.delivery.warnings())
         await runs.enter_progress(request.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 

@@ -18,7 +18,9 @@ from temporalio import activity
 
 from activities.heartbeats import regular_heartbeats
 from config.fhir import FhirSettings
+from library.contracts.errors import WardflowError
 from library.contracts.objects import ObjectRef
+from library.contracts.runs import RunError
 from library.objects.store import ObjectStore
 from library.sources.fhir.client import FhirClient, ServerAnswer
 from library.sources.fhir.contracts import NDJSON, SOURCE, FetchedPage, FetchPage
@@ -94,7 +96,8 @@ class FhirActivities:
             matching = matching_patients(page, request.zipcode)
             await self.imports.enter_patients(request.run_id, request.server, [id_ for id_, _ in matching if id_])
             resources = [*(raw for _, raw in matching), *unreadable_patients(page)]
-            return await self._land_page(request, client, answer, page, resources)
+            landed = await self._land_page(request, client, answer, page, resources)
+        return landed.model_copy(update={"left_out": len(page.resources) - len(resources)})
 
     @activity.defn(name="fetch_observation_page")
     async def fetch_observation_page(self, request: FetchPage) -> FetchedPage:
@@ -107,17 +110,33 @@ class FhirActivities:
             # The search was done before the workflow was reset. Without patients it would ask for all patients.
             return FetchedPage()
         async with server_call():
+            if search is None:
+                return await self._observations(request, client, [])
+            since = None if request.everything else search.since
             try:
-                parameters = self._observation_parameters(search) if search else []
-                answer = await self._fetch(client, "Observation", parameters, request.link)
-                page = await asyncio.to_thread(read_page, answer.body)
+                return await self._observations(request, client, self._observation_parameters(search, since))
             except ServerRefused as refusal:
-                # Some servers allow one patient in a search, with various statuses. So ask for each patient alone; if
-                # the reason was another one, those searches are refused too.
-                if search is not None and len(search.patients) > 1 and refusal.status != HTTPStatus.UNAUTHORIZED:
-                    return FetchedPage(alone=len(search.patients))
-                raise
-            return await self._land_page(request, client, answer, page, page.resources)
+                if refusal.status == HTTPStatus.UNAUTHORIZED:
+                    raise
+                refused = refusal
+            if since is not None:  # some servers do not support `_lastUpdated`
+                try:
+                    fetched = await self._observations(request, client, self._observation_parameters(search, None))
+                    return fetched.model_copy(update={"everything": True})
+                except ServerRefused as refusal:
+                    refused = refusal
+            # Some servers allow one patient in a search, with various statuses. So ask for each patient alone; if the
+            # reason was another one, those searches are refused too.
+            if len(search.patients) > 1:
+                return FetchedPage(alone=len(search.patients))
+            return FetchedPage(refusal=_described(refused))
+
+    async def _observations(
+        self, request: FetchPage, client: FhirClient, parameters: list[tuple[str, str]]
+    ) -> FetchedPage:
+        answer = await self._fetch(client, "Observation", parameters, request.link)
+        page = await asyncio.to_thread(read_page, answer.body)
+        return await self._land_page(request, client, answer, page, page.resources)
 
     @activity.defn(name="read_patients")
     async def read_patients(self, request: FetchPage) -> FetchedPage:
@@ -127,7 +146,13 @@ class FhirActivities:
         found = []
         async with server_call():
             for patient in search.patients:
-                if answer := await client.read("Patient", patient):
+                try:
+                    answer = await client.read("Patient", patient)
+                except ServerRefused as refusal:
+                    if refusal.status == HTTPStatus.UNAUTHORIZED:
+                        raise
+                    return FetchedPage(refusal=_described(refusal))
+                if answer:
                     try:
                         found.append(on_one_line(answer.body))
                     except msgspec.DecodeError:
@@ -139,12 +164,12 @@ class FhirActivities:
         search = await self.imports.search(request.run_id, request.search or 0)
         return search if request.patient is None else search.only(request.patient)
 
-    def _observation_parameters(self, search: PatientSearch) -> list[tuple[str, str]]:
+    def _observation_parameters(self, search: PatientSearch, since: datetime | None) -> list[tuple[str, str]]:
         """The query parameters of a search for the patients' observations."""
         parameters = [("patient", ",".join(map(_escaped, search.patients)))]
-        if search.since is not None:
-            since = search.since.astimezone(UTC) - timedelta(seconds=self.clients.settings.overlap)
-            parameters.append(("_lastUpdated", f"ge{since:%Y-%m-%dT%H:%M:%S}Z"))
+        if since is not None:
+            begin = since.astimezone(UTC) - timedelta(seconds=self.clients.settings.overlap)
+            parameters.append(("_lastUpdated", f"ge{begin:%Y-%m-%dT%H:%M:%S}Z"))
         return parameters
 
     async def _fetch(
@@ -170,6 +195,7 @@ class FhirActivities:
             content=_digest(page.resources)[:16] if page.resources else "",
             next=next_,
             server_time=time,
+            total=page.total,
         )
 
     async def _land(self, resources: Sequence[bytes]) -> ObjectRef | None:
@@ -193,6 +219,10 @@ def _digest(lines: Sequence[bytes]) -> str:
         digest.update(line)
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def _described(error: WardflowError) -> RunError:
+    return RunError(type=type(error).__name__, message=error.message, advice=error.advice)
 
 
 async def _nothing() -> None:

@@ -43,6 +43,7 @@ Exception
     │   ├── StagedObjectMalformed
     │   └── StepFailed
     ├── MachineLacks
+    ├── NoLandedObjects
     ├── NoSuchRejection
     ├── NoSuchRow
     ├── NoSuchRun
@@ -52,7 +53,9 @@ Exception
     ├── NotAName
     ├── NotAPassword
     ├── NotRecords
+    ├── NotRepeatable
     ├── NothingToMerge
+    ├── NothingToRepeat
     ├── ObjectDamaged
     ├── ObjectMissing
     ├── OffsetNotHeld
@@ -65,6 +68,7 @@ Exception
     ├── ReaderUnavailable (retryable)
     ├── RecordNotInLake
     ├── RecordsRefused
+    ├── RunSuperseded
     ├── SeveralHeads
     ├── SignInsBusy (retryable)
     ├── SlowedDown

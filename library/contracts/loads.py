@@ -107,10 +107,11 @@ class DatasetCounts(Contract):
 
 
 class LoadOutcome(StrEnum):
-    """How a load ended."""
+    """How a load or a run ended. Only a run can be `incomplete`: it loaded a part of what its source has."""
 
     LOADED = "loaded"
     ALREADY_LOADED = "already_loaded"
+    INCOMPLETE = "incomplete"
 
 
 class LoadResult(Contract):

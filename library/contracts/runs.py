@@ -77,7 +77,7 @@ class RunTotals(Contract):
 
     Attributes:
         outcome: `already_loaded` if the ledger had every load before. The counts are then those of the newest earlier
-            run of the same work that loaded something.
+            run of the same work that loaded something. `incomplete` if the source did not deliver all of its data.
         report: what the run states as a whole; no patient data.
     """
 
@@ -104,7 +104,8 @@ class Run(Contract):
     )
     state: RunState = Field(description="Whether it still runs, or how it ended.")
     result: LoadOutcome | None = Field(
-        description="`loaded`, or `already_loaded` if the ledger had it before; null before the end."
+        description="`loaded`; `already_loaded` if the ledger had it before; `incomplete` if the source did not "
+        "deliver all of its data, as the warnings say; null before the end."
     )
     phase: str = Field(description="The present or the last phase.", examples=["done"])
     object_key: str | None = Field(
@@ -117,6 +118,11 @@ class Run(Contract):
     warnings: list[str] = Field(description="What people should know about the run.")
     error: RunError | None = Field(description="Why it failed: type, message and advice.")
     load_ids: list[str] = Field(description="Its loads in the ledger.")
+    executions: list[str] = Field(
+        default_factory=list,
+        description="Its executions in Temporal, by run id: the first, those that continued it, and those that "
+        "repeated it.",
+    )
     started_at: datetime = Field(description="When it began.", examples=["2026-11-21T10:15:30+00:00"])
     finished_at: datetime | None = Field(description="When it ended.", examples=["2026-11-21T10:15:34+00:00"])
     one_load: bool = Field(

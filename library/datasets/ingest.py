@@ -113,12 +113,12 @@ def _as_told(name: str, **options: Any) -> Any:  # noqa: ANN401 - as `field` its
 
 
 class StoredRun(SQLModel, table=True):
-    """A run: one workflow execution, or the chain of executions that continue-as-new makes."""
+    """A run: one workflow execution, or the chain of executions that continue-as-new and resets make."""
 
     __tablename__ = "run"
     __table_args__ = (
         CheckConstraint("state IN ('running', 'completed', 'failed', 'cancelled')", name="run_state"),
-        CheckConstraint("result IN ('loaded', 'already_loaded')", name="run_result"),
+        CheckConstraint("result IN ('loaded', 'already_loaded', 'incomplete')", name="run_result"),
         Index("run_started", "started_at", "id"),
         Index("run_workflow", "workflow_id"),
         {"schema": SCHEMA},
@@ -142,6 +142,7 @@ class StoredRun(SQLModel, table=True):
     warnings: list[str] = _as_told("warnings", sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
     error: dict[str, Any] | None = _as_told("error", default=None, sa_column=Column(JSONB(none_as_null=True)))
     load_ids: list[UUID] = _as_told("load_ids", sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
+    executions: list[str] = _as_told("executions", sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
     started_at: datetime = _as_told("started_at", sa_type=DateTime(timezone=True))
     finished_at: datetime | None = _as_told("finished_at", default=None, sa_type=DateTime(timezone=True))
     one_load: bool = _as_told(

@@ -5,9 +5,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from library.contracts.errors import HostNotResolved, WardflowError
-
-INCOMPLETE = "incomplete"
-"""The result of a run that loaded only a part of its data."""
+from library.contracts.loads import LoadOutcome
 
 
 class Exit(IntEnum):
@@ -45,7 +43,7 @@ def exit_of_error(error: WardflowError) -> Exit:
 def exit_of_all(ended: Collection[Ended]) -> Exit:
     """The exit code of a command that loads several files or imports."""
     if all(each.completed for each in ended):
-        return Exit.PARTLY_LOADED if any(each.result == INCOMPLETE for each in ended) else Exit.DONE
+        return Exit.PARTLY_LOADED if any(each.result == LoadOutcome.INCOMPLETE for each in ended) else Exit.DONE
     if any(each.completed for each in ended):
         return Exit.PARTLY_LOADED
     return Exit.SERVER_AWAY if all(each.server_away for each in ended) else Exit.FAILED

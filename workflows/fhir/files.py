@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from library.contracts.objects import ObjectRef
     from library.contracts.runs import RunTotals
     from library.sources.fhir.contracts import SOURCE, FinishImport, StageFhir
+    from library.sources.fhir.delivery import Delivery
     from library.sources.fhir.file_contracts import (
         BeginExport,
         CountPatientUnknown,
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         FetchManifest,
         ImportFhir,
         Manifest,
+        ReadNotices,
     )
 
 _AT_ONCE = 3
@@ -47,13 +49,22 @@ class ImportFhirWorkflow:
 
         async def import_export(run_id: str) -> RunTotals:
             manifest = request.manifest or await _manifest(run_id, request)
-            begin = await _files(run_id, request, manifest)
+            begin, delivery = await _files(run_id, request, manifest)
             if begin < manifest.files:
-                workflow.continue_as_new(request.model_copy(update={"manifest": manifest, "begin": begin}))
+                update = {"manifest": manifest, "begin": begin, "delivery": delivery}
+                workflow.continue_as_new(request.model_copy(update=update))
+            if manifest.notices:
+                notices = ReadNotices(run_id=run_id, server=request.server, manifest=manifest.object)
+                delivery += await act(EXPORTED_FILE, FhirFileActivities.read_notices, notices)
             return await act(
                 IMPORT_BOOKS,
                 FhirImportActivities.finish_import,
-                FinishImport(run_id=run_id, server=request.server, report={"files": manifest.files}),
+                FinishImport(
+                    run_id=run_id,
+                    server=request.server,
+                    report={"files": manifest.files},
+                    delivery=delivery + Delivery(unread_pages=manifest.unread_pages),
+                ),
             )
 
         return await recorded(SOURCE, None, import_export, one_load=False)
@@ -70,28 +81,38 @@ async def _manifest(run_id: str, request: ImportFhir) -> Manifest:
     )
 
 
-async def _files(run_id: str, request: ImportFhir, manifest: Manifest) -> int:
+async def _files(run_id: str, request: ImportFhir, manifest: Manifest) -> tuple[int, Delivery]:
     """Import files at the same time until all are done or the history is long.
 
     Returns:
-        The number of the first file that was not started.
+        The number of the first file that was not started, and what was delivered of those before it.
     """
-    begin = request.begin
+    begin, delivery = request.begin, request.delivery
 
     async def import_files() -> None:
-        nonlocal begin
+        nonlocal begin, delivery
         info = workflow.info()
         while begin < manifest.files and info.get_current_history_length() < request.events:
             number, begin = begin, begin + 1
-            landed = await act(
-                EXPORTED_FILE,
-                FhirFileActivities.download_exported,
-                DownloadExported(run_id=run_id, server=request.server, manifest=manifest.object, number=number),
-            )
-            await _load(run_id, request, landed, manifest)
+            # A file that is shorter than the manifest says is downloaded once more.
+            missing = await _file(run_id, request, manifest, number) and await _file(run_id, request, manifest, number)
+            if missing:
+                delivery += Delivery(short_files=1, missing_lines=missing)
 
     await gather_or_cancel(*(import_files() for _ in range(_AT_ONCE)))
-    return begin
+    return begin, delivery
+
+
+async def _file(run_id: str, request: ImportFhir, manifest: Manifest, number: int) -> int:
+    """Download and load one file; return how many lines it has less than the manifest says."""
+    landed = await act(
+        EXPORTED_FILE,
+        FhirFileActivities.download_exported,
+        DownloadExported(run_id=run_id, server=request.server, manifest=manifest.object, number=number),
+    )
+    result = await _load(run_id, request, landed, manifest)
+    lines = result.report.get("lines")
+    return max(landed.count - lines, 0) if landed.count is not None and isinstance(lines, int) else 0
 
 
 async def _load(run_id: str, request: ImportFhir, landed: ObjectRef, manifest: Manifest | None) -> LoadResult:

@@ -54,6 +54,7 @@ class SearchWindow:
         self._open: list[Cursor] = []
         self._pages = searches.pages
         self._failed, self._error = searches.failed, searches.error
+        self._delivery = searches.delivery
         self._fetched = False
         self._searching = 0
         self._waiting: deque[FetchedPage | CompleteSearch] = deque()
@@ -69,6 +70,7 @@ class SearchWindow:
             pages=self._pages,
             failed=self._failed,
             error=self._error,
+            delivery=self._delivery,
         )
 
     async def _run_searches(self) -> None:
@@ -104,8 +106,9 @@ class SearchWindow:
             if not cursor.ended and history_is_long(self._pace):
                 self._open.append(cursor)
                 return
-        if cursor.search is not None:
-            self._waiting.append(CompleteSearch(search=cursor.search, began=cursor.began))
+        self._delivery += cursor.delivery
+        if cursor.completed is not None:
+            self._waiting.append(cursor.completed)
 
     async def _fetch_page(self, cursor: Cursor) -> Cursor:
         request = FetchPage(
@@ -114,6 +117,7 @@ class SearchWindow:
             search=cursor.search,
             patient=cursor.patient if cursor.alone else None,
             link=cursor.link,
+            everything=self._delivery.everything or cursor.delivery.everything,
         )
         try:
             page = await act(FETCH, _activity_of(cursor), request)

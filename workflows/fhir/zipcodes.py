@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         PlanSearches,
         Searches,
     )
+    from library.sources.fhir.delivery import Delivery
 
 _FOR_PATIENTS = Searches(begin=0, end=0, open=(Cursor(search=None),))
 
@@ -60,7 +61,7 @@ class ImportZipcodeWorkflow:
                     FhirImportActivities.plan_searches,
                     PlanSearches(run_id=run_id, server=request.server, zipcode=request.zipcode),
                 )
-                searches = Searches(begin=-plan.missing, end=plan.searches, pages=found.pages)
+                searches = Searches(begin=-plan.missing, end=plan.searches, pages=found.pages, delivery=found.delivery)
             searches = await self._observations(run_id, request, plan, searches)
             if searches.unfinished:
                 workflow.continue_as_new(
@@ -71,7 +72,11 @@ class ImportZipcodeWorkflow:
                 IMPORT_BOOKS,
                 FhirImportActivities.finish_import,
                 FinishImport(
-                    run_id=run_id, server=request.server, zipcode=request.zipcode, report={"pages": searches.pages}
+                    run_id=run_id,
+                    server=request.server,
+                    zipcode=request.zipcode,
+                    report={"pages": searches.pages},
+                    delivery=searches.delivery,
                 ),
             )
 
@@ -116,7 +121,12 @@ class SplitImport:
             info = workflow.info()
             part = await workflow.execute_child_workflow(
                 ImportObservationsWorkflow.run,
-                ImportObservations(**self._common, searches=Searches(begin=first, end=self._begin)),
+                ImportObservations(
+                    **self._common,
+                    searches=Searches(
+                        begin=first, end=self._begin, delivery=Delivery(everything=self._done.delivery.everything)
+                    ),
+                ),
                 id=f"{info.workflow_id}-{info.first_execution_run_id[:8]}-{first}",
                 parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,
             )
@@ -125,11 +135,13 @@ class SplitImport:
                     "pages": self._done.pages + part.pages,
                     "failed": self._done.failed + part.failed,
                     "error": self._done.error or part.error,
+                    "delivery": self._done.delivery + part.delivery,
                 }
             )
 
 
 def _raise_first_error(searches: Searches) -> None:
-    if searches.error is not None:
-        error = searches.error
+    """Fail the run if a search failed, or if the server refused all patients."""
+    error = searches.error or (searches.delivery.refusal if searches.delivery.all_refused else None)
+    if error is not None:
         raise ApplicationError(error.message, error.advice, type=error.type, non_retryable=True)

@@ -45,7 +45,11 @@ FILES_MAY_TAKE = 3_000.0
 _OUTCOME_LIMIT = 256 * 1024
 _GONE = frozenset({404, 410})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+_LOOPING = "The server's redirects lead in a circle. Check its base_url: the scheme, and whether it ends with a slash."
 
 type Parameters = Sequence[tuple[str, str]]
 
@@ -182,7 +186,7 @@ class FhirClient:
     async def _fetch(self, method: str, url: str, *, form: str | None = None) -> ServerAnswer:
         async with self._request(method, url, accept=JSON, form=form) as response:
             body = await self._body(response, self._settings.max_page_bytes)
-            return ServerAnswer(body, _moment(response.headers.get("date")), url.removesuffix("/_search"))
+            return ServerAnswer(body, _moment(response.headers.get("date")), str(response.url).removesuffix("/_search"))
 
     @asynccontextmanager
     async def _request(
@@ -195,7 +199,57 @@ class FhirClient:
         prefer: str | None = None,
         deadline: float | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """Send a request. The status of the response is 200 or 202; read its body inside of the context."""
+        """Send a request. The status of the response is 200 or 202; read its body inside of the context.
+
+        Redirects are followed at the server's own origin, where the token may go.
+
+        Raises:
+            ServerRefused: the server redirects elsewhere (`redirect` has the URL), or too often.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._send(method, url, accept=accept, form=form, prefer=prefer, deadline=deadline) as response:
+                location = response.headers.get("location") if response.status_code in _REDIRECTS else None
+                if not location:
+                    yield response
+                    return
+                status = response.status_code
+            url = self._redirected(url, location, status)
+            if status == httpx.codes.SEE_OTHER:
+                method, form = "GET", None
+        raise ServerRefused(
+            f"The server {self.name} redirects more than {_MOST_REDIRECTS} times.", status=status, advice=_LOOPING
+        )
+
+    def _redirected(self, url: str, location: str, status: int) -> str:
+        """The target of a redirect, if it is at the server's own origin."""
+        try:
+            target = urljoin(url, location)
+        except ValueError:
+            raise ServerRefused(f"The server {self.name} redirects to no URL.", status=status) from None
+        if self.is_own(target):
+            return self.absolute(target)
+        place = _shown_origin(target)
+        is_safe = not (url.startswith("https:") and target.startswith("http:"))
+        raise ServerRefused(
+            f"The server {self.name} answered {status} and redirects to another origin, {place}.",
+            status=status,
+            redirect=target if is_safe else "",
+            advice=f"If this is the same server, use {place} in its base_url, or list it in its next_origins. Files of "
+            "exports elsewhere are downloaded if their host is listed (downloads.hosts), from https only by https.",
+        )
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        accept: str,
+        form: str | None,
+        prefer: str | None,
+        deadline: float | None,
+    ) -> AsyncIterator[httpx.Response]:
+        """Send a request. The status is 200 or 202, or the response redirects."""
         headers = {"Accept": accept, **await self._credentials.headers()}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -227,6 +281,8 @@ class FhirClient:
     async def _check(self, response: httpx.Response) -> None:
         status = response.status_code
         if status in (httpx.codes.OK, httpx.codes.ACCEPTED):
+            return
+        if status in _REDIRECTS and response.headers.get("location"):
             return
         if is_busy(status):
             wait = retry_after(response.headers.get("retry-after"), datetime.now(UTC))

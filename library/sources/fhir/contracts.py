@@ -1,6 +1,7 @@
 """Contracts of the fhir source. They contain no patient data: searches are numbers, page links are references."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field, JsonValue
 
@@ -8,6 +9,7 @@ from library.contracts.base import Contract
 from library.contracts.loads import LoadRequest
 from library.contracts.objects import ObjectRef
 from library.contracts.runs import RunError
+from library.sources.fhir.delivery import Delivery
 from library.sources.fhir.errors import PageLoops
 
 SOURCE = "fhir"
@@ -44,6 +46,7 @@ class FetchPage(Contract):
 
     Attributes:
         search, patient, link: as in `Cursor`. `patient` is set only if the search requests one patient at a time.
+        everything: whether to request all observations, since the server has refused `_lastUpdated`.
     """
 
     run_id: str
@@ -52,6 +55,7 @@ class FetchPage(Contract):
     search: int | None = None
     patient: int | None = None
     link: ObjectRef | None = None
+    everything: bool = False
 
 
 class FetchedPage(Contract):
@@ -66,6 +70,10 @@ class FetchedPage(Contract):
         next: the object with the link of the next page; `None`: this is the last page.
         server_time: the server's time in the page, or else in its answer.
         alone: if above 0, the server refused a search for so many patients, and nothing was fetched.
+        total: the number of matches on all pages of the search, if the server states it.
+        left_out: matches of the search for patients that are no patients of the zip code.
+        refusal: why the server refused the resources of a patient; nothing was fetched.
+        everything: whether the server refused `_lastUpdated`, so that all observations were requested.
     """
 
     landed: ObjectRef | None = None
@@ -76,6 +84,10 @@ class FetchedPage(Contract):
     next: ObjectRef | None = None
     server_time: datetime | None = None
     alone: int = 0
+    total: int | None = None
+    left_out: int = 0
+    refusal: RunError | None = None
+    everything: bool = False
 
 
 class Cursor(Contract):
@@ -93,6 +105,10 @@ class Cursor(Contract):
         empty: the number of latest pages in a row that were empty.
         expired: how often the search was begun again.
         ended: whether all pages were read.
+        found, total, left_out: of the pages read so far, the sums of `resources` and `left_out`, and the latest total.
+        again_for_total: whether the search was begun again, since it had fewer resources than its total.
+        unsure: the positions of patients whose observations did not all come.
+        delivery: what the server delivered, without the pages of a search that has not ended.
     """
 
     search: int | None
@@ -105,6 +121,12 @@ class Cursor(Contract):
     empty: int = 0
     expired: int = 0
     ended: bool = False
+    found: int = 0
+    total: int | None = None
+    left_out: int = 0
+    again_for_total: bool = False
+    unsure: tuple[int, ...] = ()
+    delivery: Delivery = Delivery()
 
     def after(self, page: FetchedPage) -> "Cursor":
         """The position after one more page.
@@ -114,7 +136,9 @@ class Cursor(Contract):
         """
         if page.alone:
             return self.model_copy(update={"alone": page.alone})
-        marks = tuple(mark[:_MARK] for mark in (page.content, page.next.sha256 if page.next else "") if mark)
+        if page.refusal is not None:
+            return self._after_patient({}, Delivery(patients_refused=1, refusal=page.refusal), sure=False)
+        marks = self._marks(page)
         empty = 0 if page.resources else self.empty + 1
         if not set(marks).isdisjoint(self.seen):
             raise PageLoops(f"Page {self.pages + 1} of a search leads back to one that was read before.")
@@ -122,19 +146,64 @@ class Cursor(Contract):
             raise PageLoops(f"{_EMPTY} pages of a search, one after the other, had nothing.")
         if self.pages >= _PAGES:
             raise PageLoops(f"A search has more than {_PAGES:,} pages.")
-        here = {"began": self.began or page.server_time, "pages": self.pages + 1}
+        here: dict[str, Any] = {"began": self.began or page.server_time, "pages": self.pages + 1}
+        if page.everything:
+            here["delivery"] = self.delivery + Delivery(everything=True)
+        found, left_out = self.found + page.resources, self.left_out + page.left_out
+        total = self.total if page.total is None else page.total
         if page.next:
             seen = (*self.seen, *marks)[-_SEEN:]
-            return self.model_copy(update={**here, "link": page.next, "seen": seen, "empty": empty})
-        another = self.patient + 1 < self.alone
-        first = {"link": None, "seen": (), "empty": 0, "patient": self.patient + 1}
-        return self.model_copy(update={**here, **(first if another else {"ended": True})})
+            sums = {"found": found, "total": total, "left_out": left_out}
+            return self.model_copy(update={**here, **sums, "link": page.next, "seen": seen, "empty": empty})
+        missing = max((total or 0) - found, 0)
+        if missing and not self.again_for_total:
+            return self.model_copy(update={**here, **_FIRST_PAGE, "again_for_total": True})
+        answer = Delivery(
+            left_out=left_out,
+            answered=0 if self.search is None else 1,
+            short_searches=1 if missing else 0,
+            missing_resources=missing,
+        )
+        return self._after_patient(here, answer, sure=not missing)
+
+    def _marks(self, page: FetchedPage) -> tuple[str, ...]:
+        """Marks of the page's content and of its link. A page of one resource may come again once.
+
+        When resources are inserted during the search, the last resource of a page moves to the next page.
+        """
+        content = page.content[:_MARK]
+        if page.resources == 1 and content in self.seen:
+            content = content[::-1]
+        return tuple(mark for mark in (content, page.next.sha256[:_MARK] if page.next else "") if mark)
+
+    def _after_patient(self, here: dict[str, Any], answer: Delivery, *, sure: bool) -> "Cursor":
+        """The position after all pages of a patient, or of all patients of the search."""
+        update = {"delivery": self.delivery, **here, "again_for_total": False}
+        update["delivery"] += answer
+        if not sure:
+            update["unsure"] = (*self.unsure, self.patient)
+        if self.patient + 1 < self.alone:
+            return self.model_copy(update={**update, **_FIRST_PAGE, "patient": self.patient + 1})
+        return self.model_copy(update={**update, "ended": True})
+
+    @property
+    def completed(self) -> "CompleteSearch | None":
+        """What the ended search makes known; `None` for the search for patients."""
+        if self.search is None:
+            return None
+        if self.alone:
+            return CompleteSearch(search=self.search, began=self.began, unsure=self.unsure)
+        return CompleteSearch(search=self.search, began=None if self.unsure else self.began)
 
     def again(self) -> "Cursor | None":
         """The position at the first page, after a link has expired; `None` after too many tries."""
         if self.expired >= _EXPIRED:
             return None
-        return self.model_copy(update={"link": None, "seen": (), "empty": 0, "expired": self.expired + 1})
+        return self.model_copy(update={**_FIRST_PAGE, "expired": self.expired + 1})
+
+
+_FIRST_PAGE: dict[str, Any] = {"link": None, "seen": (), "empty": 0, "found": 0, "total": None, "left_out": 0}
+"""The fields of a cursor at the first page of a search."""
 
 
 class CompleteSearch(Contract):
@@ -142,10 +211,12 @@ class CompleteSearch(Contract):
 
     Attributes:
         began: the server's time at its beginning; its patients are complete up to this time. `None`: it is unknown.
+        unsure: the positions of patients, by id, whose observations did not all come.
     """
 
     search: int
     began: datetime | None
+    unsure: tuple[int, ...] = ()
 
 
 class StageFhir(Contract):
@@ -228,6 +299,7 @@ class Searches(Contract):
         pages: the number of pages fetched so far.
         failed: the number of searches that failed.
         error: the error of the first failed search.
+        delivery: what the server delivered in the ended searches.
     """
 
     begin: int
@@ -236,6 +308,7 @@ class Searches(Contract):
     pages: int = 0
     failed: int = 0
     error: RunError | None = None
+    delivery: Delivery = Delivery()
 
     @property
     def unfinished(self) -> bool:
@@ -275,9 +348,14 @@ class ImportObservations(Contract):
 
 
 class FinishImport(Contract):
-    """Input of the activity `finish_import`; its result is `RunTotals`."""
+    """Input of the activity `finish_import`; its result is `RunTotals`.
+
+    Attributes:
+        delivery: what the server delivered. It decides whether the result is `incomplete`.
+    """
 
     run_id: str
     server: str
     zipcode: str = ""
     report: dict[str, JsonValue] = Field(default_factory=dict)
+    delivery: Delivery = Delivery()

@@ -66,7 +66,7 @@ class Patient(Loaded, table=True):
 
     __tablename__ = "patient"
     __table_args__ = (
-        Index("patient_postal_codes", "postal_codes", postgresql_using="gin"),
+        Index("patient_compared_postal_codes", "compared_postal_codes", postgresql_using="gin"),
         Index("patient_search_names", func.array_to_tsvector(text("search_names")), postgresql_using="gin"),
         Index("patient_birth_date", "birth_date_from", "id"),
         Index("patient_load", "load_id"),
@@ -100,6 +100,11 @@ class Patient(Loaded, table=True):
     state: str | None = field("Of the first address.", "MA", default=None, sa_type=Text)
     postal_code: str | None = field("Of the first address.", "02139", default=None, sa_type=Text)
     postal_codes: list[str] = field("Of all addresses.", ["02139"], sa_column=Column(ARRAY(Text), nullable=False))
+    compared_postal_codes: list[str] = field(
+        "Of all addresses, as a search compares them: five digits in the US, else the whole code.",
+        ["02139"],
+        sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
+    )
     country: str | None = field("Of the first address.", "US", default=None, sa_type=Text)
     marital_status: str | None = field("The text of the concept, else its first code.", default=None, sa_type=Text)
     race: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
@@ -266,6 +271,10 @@ class ZipcodeImport(SQLModel, table=True):
         "What that run brought.", sa_column=Column(JSONB, nullable=False, server_default="{}")
     )
     imported_at: datetime = field("When that run ended.", sa_type=DateTime(timezone=True))
+    reader_version: int = field(
+        "Of the reader of that run. An older one may have left patients out.",
+        sa_column=Column(SmallInteger, nullable=False, server_default="2"),
+    )
 
 
 class PatientImport(SQLModel, table=True):

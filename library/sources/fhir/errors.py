@@ -12,6 +12,7 @@ WardflowError
     ├── PageTooLarge
     ├── PageUnreadable (retryable)        HTML, or JSON that was cut off
     │   └── PageStaysUnreadable           after several tries
+    ├── PlanRemoved                       a run was reset to a search long after it ended
     ├── SearchExpired                     a page link has expired; the search begins again
     ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
     ├── ServerRefused
@@ -111,13 +112,15 @@ class ServerRefused(FhirError):
 
     Attributes:
         status: the HTTP status.
+        redirect: the URL that the server redirects to, at another origin; empty if it does not.
     """
 
     default_advice = "The codes say what the server did not like: its address, the credentials, a parameter."
 
-    def __init__(self, message: str, *, status: int | None = None, advice: str = "") -> None:
+    def __init__(self, message: str, *, status: int | None = None, redirect: str = "", advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.status = status
+        self.redirect = redirect
 
 
 class AnotherOrigin(FhirError):
@@ -134,6 +137,12 @@ class PageLoops(FhirError):
     default_advice = (
         "The server's paging is at fault: try another page size, and report it to the operator of the server."
     )
+
+
+class PlanRemoved(FhirError):
+    """The patients that a run has found are no longer stored, so its searches cannot be repeated."""
+
+    default_advice = "Repeat the run from its first step, or import the zip code again."
 
 
 class SearchExpired(FhirError):

@@ -8,6 +8,7 @@ from pydantic import Field
 from library.contracts.base import Contract
 from library.contracts.objects import ObjectRef
 from library.sources.fhir.contracts import FILE
+from library.sources.fhir.delivery import Delivery
 
 
 class Manifest(Contract):
@@ -17,11 +18,15 @@ class Manifest(Contract):
         object: the manifest in the store, since the addresses of files in it may tell too much.
         files: the number of its files with patients or observations.
         at: the time of the exported data.
+        notices: the number of its files with errors and with deletions.
+        unread_pages: 1 if a page of the manifest cannot be read; later pages are unknown.
     """
 
     object: ObjectRef
     files: int
     at: datetime | None = None
+    notices: int = 0
+    unread_pages: int = 0
 
 
 class ImportFhir(Contract):
@@ -33,6 +38,7 @@ class ImportFhir(Contract):
         url: the URL of an export's manifest, of its status, of an NDJSON file, or `$export` itself.
         reload: if above 0, the same file is loaded once more.
         manifest, begin: the manifest, when it was fetched, and the first of its files that has not begun.
+        delivery: what the server delivered of the files before `begin`.
         events: as in `Pace`.
     """
 
@@ -42,6 +48,7 @@ class ImportFhir(Contract):
     reload: int = 0
     manifest: Manifest | None = None
     begin: int = 0
+    delivery: Delivery = Delivery()
     events: int = Field(default=4_000, ge=20)
 
 
@@ -62,7 +69,7 @@ class FetchManifest(Contract):
 
 
 class DownloadExported(Contract):
-    """Input of the activity `download_exported`; its result is the landed file's `ObjectRef`.
+    """Input of the activity `download_exported`; its result is the `ExportedFile`.
 
     Attributes:
         number: the file's number among the manifest's files with patients or observations, from 0.
@@ -72,6 +79,24 @@ class DownloadExported(Contract):
     server: str
     manifest: ObjectRef
     number: int
+
+
+class ExportedFile(ObjectRef):
+    """A landed file of an export.
+
+    Attributes:
+        count: the number of its resources, if the manifest states it.
+    """
+
+    count: int | None = None
+
+
+class ReadNotices(Contract):
+    """Input of the activity `read_notices`; its result is the `Delivery` of the export's errors and deletions."""
+
+    run_id: str
+    server: str
+    manifest: ObjectRef
 
 
 class CountPatientUnknown(Contract):

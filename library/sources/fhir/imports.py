@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from library.sources.fhir.contracts import CompleteSearch, Plan
+from library.sources.fhir.errors import PlanRemoved
+from library.sources.fhir.zipcodes import comparable
 from library.warehouse.pool import Pool
+
+_FIVE_DIGITS = 3
+"""The first reader whose imports compare the zip codes of the USA by five digits."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class FhirImports:
                     """
                     INSERT INTO fhir.import_patient (run_id, server, patient_id, search)
                     SELECT $1, $2, id, -row_number() OVER (ORDER BY id)
-                    FROM fhir.patient p WHERE server = $2 AND postal_codes @> ARRAY[$3::text] AND NOT EXISTS
+                    FROM fhir.patient p WHERE server = $2 AND compared_postal_codes @> ARRAY[$3::text] AND NOT EXISTS
                         (SELECT FROM fhir.import_patient i WHERE i.run_id = $1 AND i.patient_id = p.id)
                     """,
                     run_id,
@@ -110,7 +115,11 @@ class FhirImports:
         return Plan(patients=patients, missing=numbers["missing"] or 0, searches=max(numbers["searches"], 0))
 
     async def search(self, run_id: str, search: int) -> PatientSearch:
-        """The patients of a search of the plan, and the time to ask from."""
+        """The patients of a search of the plan, and the time to ask from. A search that is done has none.
+
+        Raises:
+            PlanRemoved: the run has ended long ago, and its patients are no longer stored.
+        """
         rows = await self.pool.fetch(
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
             "LEFT JOIN fhir.patient_import p "
@@ -122,6 +131,10 @@ class FhirImports:
             self.reader_version,
             dict(self.reader_settings),
         )
+        if not rows and not await self.pool.fetchval(
+            "SELECT EXISTS (SELECT FROM fhir.import_patient WHERE run_id = $1)", run_id
+        ):
+            raise PlanRemoved("The patients that this run has found are no longer stored.")
         through = [row["through"] for row in rows]
         since = min(through) if through and None not in through else None
         return PatientSearch(tuple(row["patient_id"] for row in rows), since)
@@ -138,10 +151,14 @@ class FhirImports:
                 """
                 INSERT INTO fhir.patient_import AS known
                     (server, patient_id, observations_complete_through, reader_version, reader_settings)
-                SELECT i.server, i.patient_id, ended.began, $4, coalesce($5::jsonb ->> i.server, '')
-                FROM fhir.import_patient i
+                SELECT i.server, i.patient_id, ended.began, $4, coalesce($7::jsonb ->> i.server, '')
+                FROM (
+                    SELECT *, row_number() OVER (PARTITION BY search ORDER BY patient_id) - 1 AS place
+                    FROM fhir.import_patient WHERE run_id = $1 AND search = ANY ($2)
+                ) i
                 JOIN unnest($2::int[], $3::timestamptz[]) ended (search, began) USING (search)
-                WHERE i.run_id = $1 AND i.search >= 0 AND ended.began IS NOT NULL ORDER BY 1, 2
+                LEFT JOIN unnest($5::int[], $6::int[]) unsure (search, place) USING (search, place)
+                WHERE i.search >= 0 AND ended.began IS NOT NULL AND unsure.place IS NULL ORDER BY 1, 2
                 ON CONFLICT (server, patient_id) DO UPDATE SET
                     reader_version = excluded.reader_version, reader_settings = excluded.reader_settings,
                     observations_complete_through = CASE WHEN known.reader_version < excluded.reader_version
@@ -154,6 +171,8 @@ class FhirImports:
                 numbers,
                 [each.began for each in searches],
                 self.reader_version,
+                [each.search for each in searches for _ in each.unsure],
+                [place for each in searches for place in each.unsure],
                 dict(self.reader_settings),
             )
             # Patients that were read by id do not count as found by this run.
@@ -191,24 +210,43 @@ class FhirImports:
         """Store that a zip code was imported, and remove the run's patients."""
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                "INSERT INTO fhir.zipcode_import (zipcode, server, last_run_id, counts, imported_at) "
-                "VALUES ($1, $2, $3, $4, now()) ON CONFLICT (zipcode, server) DO UPDATE SET "
-                "last_run_id = excluded.last_run_id, counts = excluded.counts, imported_at = excluded.imported_at",
+                "INSERT INTO fhir.zipcode_import (zipcode, server, last_run_id, counts, reader_version, imported_at) "
+                "VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT (zipcode, server) DO UPDATE SET "
+                "last_run_id = excluded.last_run_id, counts = excluded.counts, imported_at = excluded.imported_at, "
+                "reader_version = excluded.reader_version",
                 zipcode,
                 server,
                 run_id,
                 counts,
+                self.reader_version,
             )
             await connection.execute("DELETE FROM fhir.import_patient WHERE run_id = $1", run_id)
 
-    async def open_runs(self) -> set[str]:
-        """The ids of the runs that have not ended."""
-        rows = await self.pool.fetch("SELECT id FROM ingest.run WHERE state = 'running' AND source = 'fhir'")
-        return {row["id"] for row in rows}
+    async def compared_otherwise(self) -> list[str]:
+        """Zip codes whose last import left out patients with a code of nine digits, each with its server."""
+        rows = await self.pool.fetch("SELECT zipcode, server, reader_version FROM fhir.zipcode_import")
+        newest: dict[tuple[str, str], int] = {}
+        for zipcode, server, version in rows:
+            place = comparable(zipcode), server
+            newest[place] = max(version, newest.get(place, 0))
+        return [f"{zipcode} at {server}" for (zipcode, server), v in sorted(newest.items()) if v < _FIVE_DIGITS]
 
-    async def forget_closed(self) -> None:
-        """Remove the patients of runs that ended without `finish`."""
+    async def repeatable_runs(self, since: datetime) -> list[str]:
+        """The ids of the runs that have not ended, or that failed since a time."""
+        rows = await self.pool.fetch(
+            "SELECT id FROM ingest.run "
+            "WHERE source = 'fhir' AND (state = 'running' OR (state = 'failed' AND finished_at > $1))",
+            since,
+        )
+        return [row["id"] for row in rows]
+
+    async def forget(self, since: datetime) -> None:
+        """Remove the patients of runs that ended, except of those that failed since a time.
+
+        These keep them as long as Temporal keeps their history. So their workflow can be reset to a search.
+        """
         await self.pool.execute(
-            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS "
-            "(SELECT FROM ingest.run r WHERE r.id = i.run_id AND r.state = 'running')"
+            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS (SELECT FROM ingest.run r WHERE r.id = i.run_id "
+            "AND (r.state = 'running' OR (r.state = 'failed' AND r.finished_at > $1)))",
+            since,
         )

@@ -32,7 +32,7 @@ def land_ndjson(
         FileDamaged: the gzip data is damaged or cut off.
     """
     with tempfile.TemporaryDirectory(prefix="wardflow-inflated-") as name:
-        plain = _inflated(path, Path(name) / "plain", limit)
+        plain = inflated(path, Path(name) / "plain", limit)
         if plain.stat().st_size > limit:
             raise PageTooLarge(
                 f"The file has more than {limit:,} bytes.",
@@ -41,8 +41,12 @@ def land_ndjson(
         return store.land(source, plain, content_type=NDJSON, compress=True, progress=progress)
 
 
-def _inflated(path: Path, target: Path, limit: int) -> Path:
-    """The file itself if it is plain; else decompress it into `target`, and stop soon after the limit."""
+def inflated(path: Path, target: Path, limit: int) -> Path:
+    """The file itself if it is plain; else decompress it into `target`, and stop soon after the limit.
+
+    Raises:
+        FileDamaged: the gzip data is damaged or cut off.
+    """
     with path.open("rb") as file:
         if sniff(file.read(HEAD)) != "gzip":
             return path

@@ -12,6 +12,7 @@ from library.sources.fhir.errors import NotABundle, PageTooLarge, PageUnreadable
 from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
 from library.sources.fhir.unreadable import HALF_PAIR
+from library.sources.fhir.zipcodes import comparable
 
 OBJECTS_LIMIT = 1_000_000
 """Most JSON objects of a page. Decoded, an empty object takes fifty times its own size."""
@@ -31,6 +32,7 @@ A string without an end matches too. Otherwise the search would begin again at e
 _OF_A_RESOURCE, _DEEPEST = 4, 200
 """The depth of an entry's resource (Bundle, entries, entry, resource), and the deepest nesting of a resource."""
 _OUTCOME = re.compile(rb'\{\s*"resourceType"\s*:\s*"OperationOutcome"')
+_TOTAL = re.compile(rb"[0-9]{1,15}")
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -42,11 +44,13 @@ class BundlePage:
         resources: each match as JSON on one line, in order, without `include` and `outcome` entries.
         next_link: the next page's URL as the server states it; `None`: this is the last page.
         server_time: when the server made the page, by the server's clock.
+        total: the number of matches on all pages, if the server states it.
     """
 
     resources: tuple[bytes, ...]
     next_link: str | None = None
     server_time: datetime | None = None
+    total: int | None = None
 
 
 class _Link(Struct, gc=False):
@@ -77,6 +81,7 @@ class _Bundle(_OperationOutcome, rename={"kind": "resourceType"}):
     meta: Meta | None = None
     link: list[_Link] | None = None
     entry: list[_BundleEntry] | None = None
+    total: Raw = NOTHING
 
 
 class _Located(Struct, rename={"kind": "resourceType"}):
@@ -123,20 +128,26 @@ def read_page(body: bytes) -> BundlePage:
         resources=tuple(resources),
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
+        total=_total(bundle),
     )
 
 
 def matching_patients(page: BundlePage, zipcode: str) -> tuple[tuple[str, bytes], ...]:
-    """Id and resource of each patient with exactly this postal code. Servers also return longer postal codes.
+    """Id and resource of each patient of whom an address has this zip code. Servers also return other patients.
 
     Patients that cannot be read are in `unreadable_patients`.
     """
+    wanted = comparable(zipcode)
     return tuple(
         (patient.id, resource)
         for resource in page.resources
         if (patient := _located(resource)) is not None
         and patient.kind == "Patient"
-        and any(address.postalCode == zipcode for address in patient.address or ())
+        and any(
+            comparable(address.postalCode, address.country) == wanted
+            for address in patient.address or ()
+            if address.postalCode
+        )
     )
 
 
@@ -250,6 +261,11 @@ def _next_link(bundle: _Bundle) -> str | None:
     if following is not None and not following.url:
         raise NotABundle("The Bundle has a next link without a URL.")
     return following.url if following else None
+
+
+def _total(bundle: _Bundle) -> int | None:
+    stated = bytes_of(bundle.total)
+    return int(stated) if _TOTAL.fullmatch(stated) else None
 
 
 def _is_outcome(resource: bytes) -> bool:

@@ -15,6 +15,7 @@ from library.sources.fhir.strict import strict_decoder
 from library.sources.fhir.times import Day, read_date, read_date_time
 from library.sources.fhir.unreadable import Unreadable, limited
 from library.sources.fhir.values import placed
+from library.sources.fhir.zipcodes import comparable
 from library.staging.files import text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
@@ -51,6 +52,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
             address.state,
             address.postalCode,
             _array(limited(each.postalCode, "address.postalCode") for each in given.address or ()),
+            _array(_compared(given.address or ())),
             address.country,
             short_name(given.maritalStatus) if given.maritalStatus else None,
             groups.get("race"),
@@ -68,6 +70,11 @@ def _best_name(names: Sequence[HumanName]) -> HumanName:
         if found := next((name for name in names if name.use == use), None):
             return found
     return names[0] if names else HumanName()
+
+
+def _compared(addresses: Sequence[Address]) -> Iterable[str]:
+    """The addresses' postal codes as searches compare them, each once."""
+    return dict.fromkeys(comparable(each.postalCode, each.country) for each in addresses if each.postalCode)
 
 
 def _search_names(names: Sequence[HumanName]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 An id belongs to a server. So a patient whose id several servers have is asked for with the server.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field
@@ -40,6 +41,7 @@ from library.sources.fhir.datasets import (
     ZipcodeImport,
     search_name,
 )
+from library.sources.fhir.zipcodes import comparable
 from library.warehouse.queries.columns import Column, column, columns, item_model, list_column
 from library.warehouse.queries.filters import (
     NAME,
@@ -112,13 +114,22 @@ def _born_from(day: BindParameter[Any]) -> ColumnElement[bool]:
     return and_(first >= bound - _LONGEST_SPAN, first + span > bound)
 
 
-def _with_one(name: str, kind: object, audited: Audited, texts: Mapped[list[str]], about: str, example: str) -> Filter:
+def _with_one(
+    name: str,
+    kind: object,
+    audited: Audited,
+    texts: Mapped[list[str]],
+    about: str,
+    example: str,
+    *,
+    convert: Callable[[str], str] = str,
+) -> Filter:
     """A filter by one of a field's texts."""
 
     def contains(value: BindParameter[Any]) -> ColumnElement[bool]:
         return texts.contains(array([type_coerce(value, SqlText())]))
 
-    return Filter(name, kind, audited, about, example, condition=contains)
+    return Filter(name, kind, audited, about, example, condition=contains, convert=convert)
 
 
 def _also_outdated(outdated: Mapped[bool]) -> Filter:
@@ -159,7 +170,15 @@ PATIENTS = Question(
     order=("id", "server"),
     parameters=(
         equal("patient_id", PatientId, PSEUDONYM, col(Patient.id), "The patient's id on its server."),
-        _with_one("zipcode", Zipcode, VALUE, col(Patient.postal_codes), "One of the postal codes is this.", "02139"),
+        _with_one(
+            "zipcode",
+            Zipcode,
+            VALUE,
+            col(Patient.compared_postal_codes),
+            "One of the addresses has this zip code. Those of the US are compared by their five digits.",
+            "02139",
+            convert=comparable,
+        ),
         _name("family"),
         _name("given"),
         equal("gender", Gender, NAME, col(Patient.gender), "Only of this gender, as FHIR calls it."),
@@ -318,7 +337,7 @@ def _zipcodes(filters: ActiveFilters) -> AnySelect:
     of_patient = observations.select_from(Observation).correlate(Patient).scalar_subquery()
     found = (
         select(col(Patient.server), func.count().label("patients"), func.sum(of_patient).label("observations"))
-        .where(col(Patient.postal_codes).contains(array([code])), counted(col(Patient.outdated)))
+        .where(col(Patient.compared_postal_codes).contains(array([code])), counted(col(Patient.outdated)))
         .group_by(col(Patient.server))
         .subquery("found")
     )

@@ -30,6 +30,7 @@ class PatientRow(NamedTuple):
     state: str | None
     postal_code: str | None
     postal_codes: str
+    compared_postal_codes: str
     country: str | None
     marital_status: str | None
     race: str | None

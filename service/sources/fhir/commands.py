@@ -12,6 +12,7 @@ from rich.text import Text
 
 from config.settings import Settings
 from library.contracts.errors import WardflowError
+from library.contracts.loads import LoadOutcome
 from library.contracts.runs import FIGURES_OF, Run, RunState
 from library.sources.fhir.contracts import OUTDATED
 from library.sources.fhir.lookups import patient_unknown
@@ -117,18 +118,22 @@ def show(followed: Sequence[RunEnd]) -> None:
     lines = table("import", "result", "patients>", "observations>", "unchanged>", "rejected>")
     for each in followed:
         state = each.run.state if each.run else RunState.FAILED
-        result = (each.run.result if each.run else "") or ""
+        colour = "yellow" if each.result == LoadOutcome.INCOMPLETE else "green"
         written = [_rows(each, name, "inserted", "updated") for name in _DATASETS]
         counts = [*written, _rows(each, "", "unchanged"), _rows(each, "", "rejected")]
         lines.add_row(
             each.name,
-            Text(result, "green") if each.completed else Text(each.error_type or state, "red"),
+            Text(each.result, colour) if each.completed else Text(each.error_type or state, "red"),
             *(f"{rows:,}" if rows or each.completed else "" for rows in counts),
         )
     out.print(lines)
     for each in followed:
         if each.completed and each.run and each.run.report.get("patients") == 0:
             err.print(f"{each.name}: the server has no patient with this zip code.")
+        if each.completed and each.run and isinstance(left_out := each.run.report.get("left_out"), int):
+            err.print(f"{each.name}: left out, since they are no patients of this zip code: {left_out:,}.")
+        for warning in each.run.warnings if each.completed and each.run else ():
+            err.print(f"{each.name}: {warning}")
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
         for warning in each.run.warnings if each.run else ():

@@ -81,8 +81,10 @@ class BulkTrigger(BaseModel):
 @router.post("/zipcodes", status_code=HTTPStatus.ACCEPTED, **needs(Scope.OPERATE, 400, 413, also=Scope.READ_PATIENTS))
 async def import_zipcodes(body: Zipcodes, response: Response, api: ApiContext, caller: Caller) -> ZipcodesStarted:
     """Import the patients of zip codes and all their observations: a run for each zip code."""
-    for number, zipcode in enumerate(body.zipcodes, start=1):
+    checked = [
         checked_zipcode(api.settings.fhir, zipcode, field=f"zipcodes.{number}")
+        for number, zipcode in enumerate(body.zipcodes, start=1)
+    ]
     gate = asyncio.Semaphore(_STARTS_AT_ONCE)
 
     async def start(zipcode: str) -> RunHandle:
@@ -91,7 +93,7 @@ async def import_zipcodes(body: Zipcodes, response: Response, api: ApiContext, c
             await started_by(api, caller, handle)
             return handle
 
-    zipcodes = list(dict.fromkeys(body.zipcodes))
+    zipcodes = list(dict.fromkeys(checked))
     started = await asyncio.gather(*(start(zipcode) for zipcode in zipcodes), return_exceptions=True)
     if failed := [each for each in started if isinstance(each, BaseException)]:
         raise failed[0]  # only now: all starts have ended before the answer

@@ -19,6 +19,7 @@ from library.sources.fhir.file_contracts import ImportFhir
 from library.sources.fhir.ndjson import land_ndjson
 from library.sources.fhir.reading import reader_settings
 from library.sources.fhir.staging import fhir_identity
+from library.sources.fhir.zipcodes import comparable
 from library.warehouse import ledger
 from library.web.guard import Guard
 from library.web.urls import check_url
@@ -36,15 +37,15 @@ def file_guard(settings: Settings) -> Guard:
 
 
 def checked_zipcode(settings: FhirSettings, text: str, field: str = "zipcode") -> str:
-    """Return the text if it is a zip code, as the settings define it.
+    """Return the zip code in the form in which it is compared: of a US code the five digits.
 
     Raises:
-        InvalidZipcode: it is not a zip code.
+        InvalidZipcode: it is not a zip code, as the settings define it.
     """
     if not re.fullmatch(settings.zipcode, text):
         place = "" if field == "zipcode" else f"{field}: "
         raise InvalidZipcode(f"{place}This is not a zip code.", field=field)
-    return text
+    return comparable(text)
 
 
 async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None = None) -> RunHandle:
@@ -52,7 +53,7 @@ async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None =
 
     Args:
         starter: starts it.
-        zipcode: the zip code, as in patients' addresses.
+        zipcode: the zip code. `57778-0001` is imported as `57778`.
         server: a FHIR server of the settings; `None`: the default server.
 
     Raises:
@@ -61,7 +62,7 @@ async def import_zipcode(starter: Starter, zipcode: str, *, server: str | None =
     """
     fhir = starter.settings.fhir
     name = _server_named(starter.settings.fhir, server)
-    checked_zipcode(fhir, zipcode)
+    zipcode = checked_zipcode(fhir, zipcode)
     large = math.ceil(fhir.large_zipcode / fhir.batch)
     pace = Pace(window=fhir.window, large=large, part=fhir.part, events=fhir.history)
     return await starter.start(

@@ -13,6 +13,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields
 from tests.support.fhir_rows import FhirRows, observation, patient
+from tests.support.played_fhir import CASES
 
 PATIENTS = (
     patient("1", "O'Brien", "Zoë", "Ann", zipcodes=["02139"], born="1980"),
@@ -61,7 +62,7 @@ def ids(items: list[dict[str, Any]]) -> str:
 FILTERS: dict[str, str] = {
     "": "1234",
     "zipcode=02139": "12",
-    "zipcode=02139-1234": "2",
+    "zipcode=02139-1234": "12",
     "zipcode=02138": "",
     "family=obr": "12",
     "family=O'BRIE": "1",
@@ -88,6 +89,19 @@ FILTERS: dict[str, str] = {
 @pytest.mark.usefixtures("known")
 async def test_filters_find_those_whom_they_name(api: Client, reader: dict[str, str]) -> None:
     assert {query: ids(await found(api, reader, f"/patients?{query}")) for query in FILTERS} == FILTERS
+
+
+async def test_a_us_zip_code_is_compared_by_its_five_digits(
+    api: Client, reader: dict[str, str], rows: FhirRows
+) -> None:
+    written = ("57778-0001", "577780001", " 57778 ", "57779", "057778")
+    await rows.load(*(patient(str(number), zipcodes=[code]) for number, code in enumerate(written)))
+    await rows.load((CASES / "29-zip-plus-4" / "zip4.ndjson").read_bytes().strip(), server="file")
+    for asked in ("57778", "57778-0001", "57778-9999"):
+        assert ids(await found(api, reader, f"/patients?zipcode={asked}")) == "012"
+        shown = (await api.http.get(f"/zipcodes/{asked}", headers=reader)).json()
+        assert (shown["zipcode"], shown["patients"]) == ("57778", 3)
+    assert ids(await found(api, reader, "/patients?zipcode=99906")) == "a-zip4"
 
 
 async def test_a_patient_is_shown_as_the_resource_says(api: Client, reader: dict[str, str], known: FhirRows) -> None:

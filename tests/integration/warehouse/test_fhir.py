@@ -201,7 +201,7 @@ async def test_patients_are_found_by_the_beginning_of_a_name_and_by_any_postal_c
     assert await found("given", "zoe") == ["0", "1", "2"]
     assert await found("given", "obri") == []
     assert await found("family", "'; DROP") == []
-    by_code = "SELECT id FROM fhir.patient WHERE postal_codes @> ARRAY[$1]"
+    by_code = "SELECT id FROM fhir.patient WHERE compared_postal_codes @> ARRAY[$1]"
     assert [row["id"] for row in await fhir.pool.fetch(by_code, "02131")] == ["1"]
 
 

@@ -14,10 +14,11 @@ DAY = datetime(2021, 1, 1, tzinfo=UTC)
 
 _PATIENTS = """
 INSERT INTO fhir.patient (load_id, reader_version, id, server, last_updated, version_number, version_id, family, given,
-    search_names, gender, birth_date, birth_date_precision, birth_date_from, address_lines, postal_codes, object_key)
+    search_names, gender, birth_date, birth_date_precision, birth_date_from, address_lines, postal_codes,
+    compared_postal_codes, object_key)
 SELECT gen_random_uuid(), 1, 'p' || n, CASE n % 2 WHEN 0 THEN 'hapi' ELSE 'file' END, now(), 1, '1', 'family' || n,
     '{}', ARRAY['family_family' || n, 'given_ann'], 'female', '1980', 'year', '1930-01-01'::date + n, '{}',
-    ARRAY[lpad((n % 2000)::text, 5, '0')], 'o'
+    ARRAY[]::text[], ARRAY[lpad((n % 2000)::text, 5, '0')], 'o'
 FROM generate_series(1, 20000) n
 """
 _OBSERVATIONS = """

@@ -53,6 +53,33 @@ async def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
     await connection.close()
 
 
+async def test_stored_patients_are_found_by_their_zip_codes_after_the_migration(empty_database: str) -> None:
+    await schema.upgrade(empty_database, SCHEMAS)
+    await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one, SCHEMAS), "0011"))
+    connection = await asyncpg.connect(empty_database)
+    for identity, country, codes in (
+        ("a", None, ["57778", "57778-0001"]),
+        ("b", "USA", [" 577780001 "]),
+        ("c", "SA", ["57778-0001"]),
+        ("d", "", ["K1A 0B1", " "]),
+        ("e", None, []),
+    ):
+        await connection.execute(
+            "INSERT INTO fhir.patient (load_id, reader_version, id, server, last_updated, version_number, version_id, "
+            "given, search_names, address_lines, postal_codes, country, object_key) "
+            "VALUES (gen_random_uuid(), 2, $1, 'hapi', now(), 1, '1', '{}', '{}', '{}', $2, $3, 'o')",
+            identity,
+            codes,
+            country,
+        )
+    await schema.upgrade(empty_database, SCHEMAS)
+    rows = await connection.fetch("SELECT id, compared_postal_codes AS codes FROM fhir.patient ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("a", ["57778"]), ("b", ["57778"]), ("c", ["57778-0001"]), ("d", ["K1A 0B1"]), ("e", []),
+    ]  # fmt: skip
+    await connection.close()
+
+
 async def test_a_migration_that_waits_for_a_load_keeps_no_other_waiting(empty_database: str) -> None:
     await schema.upgrade(empty_database, SCHEMAS)
     await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one, SCHEMAS), "0010"))

@@ -28,7 +28,7 @@ def redirect(location: str, status: int = 302) -> bytes:
 
 @dataclass
 class Server:
-    """What is answered by path, and what was asked for."""
+    """What is answered by path, or by path and query, and what was asked for."""
 
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -53,7 +53,8 @@ class Server:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)
-            said = self.answers.get(head.split(" ", 2)[1].partition("?")[0], answer(status=404))
+            target = head.split(" ", 2)[1]
+            said = self.answers.get(target) or self.answers.get(target.partition("?")[0], answer(status=404))
             if callable(said):
                 await said(writer)
             else:

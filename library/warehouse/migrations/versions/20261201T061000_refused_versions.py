@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261201T061000"
-down_revision = "20261201T054500"
+down_revision = "20261201T055100"
 branch_labels = None
 depends_on = None
 

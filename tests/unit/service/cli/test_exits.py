@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from library.contracts.errors import ConfigurationError, HostNotResolved, StoreUnavailable, WardflowError
-from service.cli.exits import INCOMPLETE, Exit, exit_of_all, exit_of_error
+from library.contracts.loads import LoadOutcome
+from service.cli.exits import Exit, exit_of_all, exit_of_error
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class File:
     server_away: bool = False
 
 
-LOADED, PARTLY = File(), File(result=INCOMPLETE)
+LOADED, PARTLY = File(), File(result=LoadOutcome.INCOMPLETE)
 REFUSED, UNSENT = File(completed=False, result=""), File(completed=False, result="", server_away=True)
 
 

@@ -23,7 +23,7 @@ from library.sources.fhir.errors import (
     ServerRefused,
 )
 from library.sources.fhir.page import issue_codes
-from tests.unit.web.server import Server, answer
+from tests.unit.web.server import Server, answer, redirect
 
 BUNDLE = b'{"resourceType":"Bundle","type":"searchset"}'
 LIMIT = 100_000
@@ -129,6 +129,60 @@ async def test_each_answer_that_is_no_page_is_called_what_it_is(
         await client.search("Patient", ZIP)
     assert type(raised.value) is error
     assert "02139" not in raised.value.message
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_search_and_a_page_are_redirected_at_their_origin_with_the_token(server: Server, status: int) -> None:
+    client = client_of(server, token=SecretStr("t0ken"), next_origins=("http://inside:8080",))
+    server.answers["/fhir/Patient"] = redirect("http://inside:8080/moved/Patient?a=1", status)
+    server.answers["/moved/Patient?a=1"] = redirect("Again?b=2", status)
+    server.answers["/moved/Again?b=2"] = answer(BUNDLE)
+    found = await client.search("Patient", ZIP)
+    assert (found.body, found.url) == (BUNDLE, server.url("/moved/Again?b=2"))
+    assert (await client.page("/fhir/Patient")).body == BUNDLE
+    assert all("bearer t0ken" in request.lower() for request in server.requests)
+    assert [request.partition(" ")[0] for request in server.requests] == ["GET"] * 6
+    await client.close()
+
+
+@pytest.mark.parametrize(("status", "method"), [(307, "POST"), (308, "POST"), (301, "POST"), (303, "GET")])
+async def test_a_long_search_is_sent_again_to_where_it_is_redirected(
+    server: Server, client: FhirClient, status: int, method: str
+) -> None:
+    server.answers["/fhir/Observation/_search"] = redirect("/moved/Observation/_search", status)
+    server.answers["/moved/Observation/_search"] = answer(BUNDLE)
+    await client.search("Observation", [("patient", ",".join(f"patient-{n:04}" for n in range(900)))])
+    assert server.requests[1].startswith(f"{method} /moved/Observation/_search ")
+    assert ("content-length: 1" in server.requests[1].lower()) is (method == "POST")
+
+
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ("https://elsewhere.example/fhir?name=Zwetschgenbaum", "https://elsewhere.example:443"),
+        ("//elsewhere.example", "http://elsewhere.example:80"),
+        ("http://127.0.0.1:1/fhir", "http://127.0.0.1:1"),
+        ("file:///etc/passwd", "not a web address"),
+    ],
+)
+async def test_a_search_is_not_redirected_elsewhere_and_the_advice_says_what_to_set(
+    server: Server, client: FhirClient, location: str, place: str
+) -> None:
+    server.answers["/fhir/Patient"] = redirect(location, 302)
+    with pytest.raises(ServerRefused) as raised:
+        await client.search("Patient", ZIP)
+    assert f"answered 302 and redirects to another origin, {place}." in raised.value.message
+    assert "base_url" in raised.value.advice
+    assert "next_origins" in raised.value.advice
+    assert "Zwetschgenbaum" not in raised.value.message + raised.value.advice
+    assert len(server.requests) == 1
+
+
+async def test_redirects_in_a_circle_end(server: Server, client: FhirClient) -> None:
+    server.answers["/fhir/Patient"] = redirect("/fhir/Patient", 307)
+    with pytest.raises(ServerRefused, match="redirects more than 5 times"):
+        await client.search("Patient", ZIP)
+    assert len(server.requests) == 6
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -243,7 +243,7 @@ def test_what_is_cut_out_and_put_back_is_what_was_there(
     assert (apart.next_link, len(plain.resources)) == ("b", sum(mode != "include" for _, mode in given_))
 
 
-def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
+def test_patients_match_by_the_zip_code_of_any_address() -> None:
     def patient(name: str, *codes: str) -> dict[str, Any]:
         return {"resourceType": "Patient", "id": name, "address": [{"postalCode": code} for code in codes]}
 
@@ -256,12 +256,15 @@ def test_patients_match_by_the_whole_postal_code_of_any_address() -> None:
                 entry(patient("d")),
                 entry({**patient("e"), "address": [{"postalCode": 2139}]}),
                 entry({**patient("f", "02139"), "resourceType": "Person"}),
+                entry({**patient("g"), "address": [{"postalCode": "02139-1234", "country": "SA"}]}),
+                entry(patient("h", "021390", "0213")),
             )
         )
     )
     found = matching_patients(page, "02139")
-    assert [patient_id for patient_id, _ in found] == ["a", "c"]
-    assert found[1][1] == page.resources[2]
+    assert [patient_id for patient_id, _ in found] == ["a", "b", "c"]
+    assert found == matching_patients(page, "02139-9999")
+    assert found[2][1] == page.resources[2]
     assert unreadable_patients(page) == (page.resources[4],)
 
 

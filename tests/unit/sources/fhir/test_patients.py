@@ -42,6 +42,7 @@ def test_a_patient_of_whom_nothing_is_known_is_a_row() -> None:
         "search_names": "{}",
         "address_lines": "{}",
         "postal_codes": "{}",
+        "compared_postal_codes": "{}",
         "outdated": "f",
         "object_key": "landed/fhir/x",
     }
@@ -98,10 +99,14 @@ def test_the_first_address_is_the_address_and_all_postal_codes_are_searched() ->
             {"line": ["1 Main St", None, "Apt 2"], "city": "Boston", "state": "MA", "country": "US"},
             {"postalCode": "02139"},
             {"postalCode": "02139-1234"},
+            {"postalCode": " 021140001 ", "country": "USA"},
+            {"postalCode": "13321-7654", "country": "SA"},
         ]
     )
     assert (found["address_lines"], found["city"], found["country"]) == ('{"1 Main St","Apt 2"}', "Boston", "US")
-    assert (found.get("postal_code"), found["postal_codes"]) == (None, '{"02139","02139-1234"}')
+    assert found.get("postal_code") is None
+    assert found["postal_codes"] == '{"02139","02139-1234"," 021140001 ","13321-7654"}'
+    assert found["compared_postal_codes"] == '{"02139","02114","13321-7654"}'
 
 
 def test_us_core_gives_race_and_ethnicity() -> None:
