@@ -40,6 +40,7 @@ LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of a resource that are read at once; a longer one is refused unread."""
 
 _FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
+_DATASET_OF_TYPE = {"Patient": PATIENT, "Observation": OBSERVATION}
 _CHUNK = 1024 * 1024
 MOST_REFUSED = 100_000
 """Refused and blank lines up to which a file is read. A few KB can inflate to millions."""
@@ -210,6 +211,9 @@ class _Reader:
                 if self._is_of_another_type(line):
                     return None
                 raise
+            except Unreadable:
+                self._latest = _DATASET_OF_TYPE.get(_decode_any(line).resourceType, self._latest)
+                raise
         except Exception as error:  # noqa: BLE001 - see `_reason`
             if not _may_be_a_resource(line):
                 self._is_stranger(line)
@@ -258,8 +262,8 @@ class _Reader:
         kind = _decode_any(line).resourceType
         if not kind:
             raise Unreadable("resourceType", "missing")
-        if kind == "Patient" or kind == "Observation":
-            self._latest = PATIENT if kind == "Patient" else OBSERVATION
+        if kind in _DATASET_OF_TYPE:
+            self._latest = _DATASET_OF_TYPE[kind]
             return False
         if kind == "Bundle":
             self._is_stranger(line)

@@ -136,8 +136,6 @@ def show(followed: Sequence[RunEnd]) -> None:
             err.print(f"{each.name}: {warning}")
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
-        for warning in each.run.warnings if each.run else ():
-            err.print(f"{each.name}: {warning}")
         if each.run and (outdated := each.run.report.get(OUTDATED)):
             err.print(f"{each.name}: {outdated:,} stored before are outdated: their newer versions were refused.")
         if each.run and (refused := _rows(each, "", "rejected")):
