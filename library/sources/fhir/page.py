@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from library.sources.fhir.errors import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
+from library.sources.fhir.unreadable import HALF_PAIR
 from library.sources.fhir.zipcodes import comparable
 
 OBJECTS_LIMIT = 1_000_000
@@ -188,10 +189,14 @@ def on_one_line(resource: bytes) -> bytes:
 
 
 def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
-    """Decode a page. The second result maps placeholders to resources that are nested too deeply to decode."""
+    """Decode a page. The second result maps placeholders to resources that would keep it from being decoded."""
     try:
         return _bundle(body), {}
     except RecursionError:
+        shallow, deep = _replace_deep_resources(body)
+    except PageUnreadable:
+        if not HALF_PAIR.search(body):
+            raise
         shallow, deep = _replace_deep_resources(body)
     bundle = _bundle(shallow)
     found = sum(bytes_of(each.resource) in deep for each in bundle.entry or ())
@@ -206,7 +211,8 @@ def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
 def _replace_deep_resources(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     """Replace resources that are nested too deeply by small objects; also return them by these placeholders.
 
-    Other values at the depth of a resource are replaced too. The caller finds that no entry has their placeholder.
+    Resources that hold half a surrogate pair are replaced too, since no decoder takes a page with one. Other values at
+    the depth of a resource are replaced as well. The caller finds that no entry has their placeholder.
     """
     deep: dict[bytes, bytes] = {}
     kept: list[bytes] = []
@@ -219,7 +225,9 @@ def _replace_deep_resources(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
                     begin, deepest = token.start(), depth
                 deepest = max(deepest, depth)
             case 0x7D | 0x5D:  # } ]
-                if depth == _OF_A_RESOURCE and deepest > _DEEPEST:
+                if depth == _OF_A_RESOURCE and (
+                    deepest > _DEEPEST or HALF_PAIR.search(body, begin, token.end()) is not None
+                ):
                     placeholder = f'{{"{uuid4()}":0}}'.encode()
                     # These bytes may not be JSON, so they are not decoded here.
                     deep[placeholder] = body[begin : token.end()].translate(_LINE_ENDS)
@@ -239,10 +247,12 @@ def _bundle(body: bytes) -> _Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if body.lstrip()[:1] == b"<":
             raise PageUnreadable("The server answered with a web page (HTML or XML) instead of JSON.") from None
-        raise PageUnreadable(f"The page is not JSON, or was cut off: {_place(error)}.") from None
+        raise PageUnreadable(f"The page is not JSON, or was cut off: {_place(error, body)}.") from None
 
 
-def _place(error: Exception) -> str:
+def _place(error: Exception, body: bytes) -> str:
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16"
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
