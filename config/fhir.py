@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from config.servers import MEBIBYTE, Section
 
 HAPI = "https://hapi.fhir.org/baseR4"
+_BASE_URL = r"^https?://[^/@?#\s]+(/[^?#\s]*)?$"
 _SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -30,15 +31,18 @@ class FhirServerSettings(Section):
         client_id, client_secret, token_url, scope: OAuth client credentials.
         next_origins: other origins in the server's links, each as scheme://host[:port], as behind a proxy. Such links
             are followed at the origin of `base_url`.
+        own_bases: other base URLs by which references name this server's own resources. References by `base_url`, and
+            by its path at each of `next_origins`, are its own already. Any other one leads to another server.
     """
 
-    base_url: str = Field(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")
+    base_url: str = Field(pattern=_BASE_URL)
     token: SecretStr | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
     token_url: str | None = None
     scope: str = "system/*.read"
     next_origins: tuple[str, ...] = ()
+    own_bases: tuple[Annotated[str, Field(pattern=_BASE_URL)], ...] = ()
 
 
 class FhirSettings(Section):
@@ -50,6 +54,8 @@ class FhirSettings(Section):
         default_server: the server that is used if none is named. If it is not set: `default` if `base_url` is set, else
             the only one of `servers`, else the embedded stack's sandbox, else `hapi`.
         sandbox_url: the URL of the embedded stack's sandbox, the server `sandbox`.
+        harmless_modifiers: URLs of `modifierExtension` and `implicitRules` that do not change the meaning of what is
+            read. A resource with any other one is refused.
         zipcode: a regular expression for zip codes.
         page_size: resources of a page. A server may send fewer.
         batch: patients in one search for observations.
@@ -65,10 +71,11 @@ class FhirSettings(Section):
         connect_timeout, read_timeout, deadline: seconds; the last one for a whole call.
     """
 
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")
+    base_url: str | None = Field(default=None, pattern=_BASE_URL)
     servers: dict[str, FhirServerSettings] = Field(default_factory=dict)
     default_server: str | None = None
     sandbox_url: str | None = None
+    harmless_modifiers: tuple[str, ...] = ()
     zipcode: Annotated[str, AfterValidator(_regular)] = r"[0-9]{5}(-[0-9]{4})?"
     page_size: int = Field(default=200, ge=1, le=10_000)
     batch: int = Field(default=20, ge=1, le=1_000)

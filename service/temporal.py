@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from config.settings import Settings
 from library.access.encryption import KeyRingFile
 from library.contracts.errors import ConfigurationError, WardflowError
+from library.contracts.runs import Run
 from service.addresses import temporal_server
 from service.sources import WORKFLOWS_WITHOUT_PATIENTS
 from service.stack.temporal import WEB_UI
@@ -162,12 +163,15 @@ async def connect(settings: Settings, *, runtime: Runtime | None = None) -> Clie
         raise TemporalUnavailable(f"The Temporal service at {temporal.address} does not answer.") from error
 
 
-def history_link(settings: Settings, workflow_id: str, run_id: str) -> str | None:
-    """The URL of the run in the Web UI; `None`: the Web UI's URL is not set.
+def history_link(settings: Settings, run: Run) -> str | None:
+    """The URL of the run's newest execution in the Web UI; `None`: the Web UI's URL is not set.
 
     If the API serves the Web UI, the URL is the API's. In answers of the API it is a path.
     """
     ui = settings.temporal.ui_url
     if ui and urlsplit(ui).path == WEB_UI:
         ui = settings.api.url + WEB_UI if settings.api.url is not None else ui
-    return f"{ui}/namespaces/{settings.temporal.namespace}/workflows/{workflow_id}/{run_id}/history" if ui else None
+    if not ui:
+        return None
+    execution = run.executions[-1] if run.executions else run.id
+    return f"{ui}/namespaces/{settings.temporal.namespace}/workflows/{run.workflow_id}/{execution}/history"

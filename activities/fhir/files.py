@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.fhir.imports import landed_ndjson
 from activities.fhir.pages import FhirClients, server_call
+from activities.fhir.references import report_elsewhere
 from activities.heartbeats import regular_heartbeats
 from activities.staging import Stager
 from library.contracts.errors import WardflowError
@@ -151,15 +152,17 @@ class FhirFileActivities:
     @activity.defn(name="stage_fhir")
     async def stage_fhir(self, request: StageFhir) -> Staged:
         """Read a landed file, and stage its rows."""
-        return await self.stager.stage(await landed_ndjson(self.stager.pool, request, file=True))
+        landed = await landed_ndjson(self.stager.pool, request, self.clients.settings, file=True)
+        return await self.stager.stage(landed)
 
     @activity.defn(name="count_patient_unknown")
     async def count_patient_unknown(self, request: CountPatientUnknown) -> int:
-        """Count the observations whose patient is unknown, for the report of a run with one file."""
+        """Count the observations whose patient is unknown or elsewhere, for the report of a run with one file."""
         pool = self.stager.pool
         async with regular_heartbeats():
             loads = await ledger.loads_behind(pool, request.run_id, [request.load_id])
             unknown = await patient_unknown(pool, loads)
+            await report_elsewhere(pool, self.stager.runs, request.run_id, loads)
         await self.stager.runs.report(request.run_id, {PATIENT_UNKNOWN: unknown})
         return unknown
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from temporalio import activity
 
+from activities.fhir.references import report_elsewhere
 from activities.heartbeats import one_ahead, regular_heartbeats
 from activities.loads import LoadActivities
 from activities.staging import Landed, Reading, Stager
@@ -27,6 +28,7 @@ from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.links import LINKS
 from library.sources.fhir.loads import identity_as_of
 from library.sources.fhir.lookups import patient_unknown
+from library.sources.fhir.reading import ReaderSettings, reader_settings
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse import ledger
 from library.warehouse.pool import Pool
@@ -81,7 +83,8 @@ class FhirImportActivities:
 
     async def _staged(self, page: StageFhir, folder: Path) -> tuple[Staged, Path]:
         folder.mkdir()
-        return await self.stager.stage_in_folder(await landed_ndjson(self.loads.pool, page), folder), folder
+        landed = await landed_ndjson(self.loads.pool, page, self.settings)
+        return await self.stager.stage_in_folder(landed, folder), folder
 
     @activity.defn(name="finish_import")
     async def finish_import(self, request: FinishImport) -> RunTotals:
@@ -102,8 +105,11 @@ class FhirImportActivities:
         if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(request.run_id)):
             counted_run, counts = before
             report[FIGURES_OF] = counted_run
+        await runs.warn(request.run_id, request.delivery.warnings())
         if counts:
-            report[PATIENT_UNKNOWN] = await patient_unknown(pool, await ledger.loads_behind(pool, counted_run))
+            loads = await ledger.loads_behind(pool, counted_run)
+            report[PATIENT_UNKNOWN] = await patient_unknown(pool, loads)
+            report |= await report_elsewhere(pool, runs, request.run_id, loads)
         if request.zipcode:
             report |= {"observations": _written(counts), "remaining": 0}
             kept = {name: value for name, value in report.items() if isinstance(value, int)}
@@ -111,7 +117,6 @@ class FhirImportActivities:
         await asyncio.to_thread(
             lambda: store.remove(store.keys_older_than(f"{LINKS}{request.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
-        await runs.warn(request.run_id, request.delivery.warnings())
         await runs.enter_progress(request.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 
@@ -122,19 +127,22 @@ def _written(counts: Mapping[str, DatasetCounts]) -> int:
     return observations.inserted + observations.updated
 
 
-async def landed_ndjson(pool: Pool, request: StageFhir, *, file: bool = False) -> Landed:
+async def landed_ndjson(pool: Pool, request: StageFhir, settings: FhirSettings, *, file: bool = False) -> Landed:
     """Describe landed NDJSON for staging. A file (not a page) is refused if it does not hold resources."""
-    identity = fhir_identity(request.landed, request.server, reload=request.reload)
+    reading = reader_settings(settings, request.server)
+    identity = fhir_identity(request.landed, request.server, reading, reload=request.reload)
     if request.at is not None:
         identity = await identity_as_of(pool, identity, request.at, in_any_order=request.exported)
-    return Landed(request.landed, identity, request.run_id, partial(_read, request, file))
+    return Landed(request.landed, identity, request.run_id, partial(_read, request, reading, file))
 
 
-def _read(request: StageFhir, file: bool, source: Path, folder: Path) -> Reading:
+def _read(request: StageFhir, reading: ReaderSettings, file: bool, source: Path, folder: Path) -> Reading:
     stamped = request.at or request.landed.landed_at
     if stamped is None:
         raise ValueError("a landed object must have a landing time")
-    staged = stage_ndjson(source, folder, server=request.server, object_key=request.landed.key, stamped=stamped)
+    staged = stage_ndjson(
+        source, folder, server=request.server, object_key=request.landed.key, stamped=stamped, reading=reading
+    )
     if file and staged.strange:
         raise NotResources(f"The file does not hold resources, one a line. {staged.strange}")
     return Reading(staged.needed, staged.report)

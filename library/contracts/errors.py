@@ -52,7 +52,9 @@ Exception
     ├── NotAName
     ├── NotAPassword
     ├── NotRecords
+    ├── NotRepeatable
     ├── NothingToMerge
+    ├── NothingToRepeat
     ├── ObjectDamaged
     ├── ObjectMissing
     ├── OffsetNotHeld
@@ -65,6 +67,7 @@ Exception
     ├── ReaderUnavailable (retryable)
     ├── RecordNotInLake
     ├── RecordsRefused
+    ├── RunSuperseded
     ├── SeveralHeads
     ├── SignInsBusy (retryable)
     ├── SlowedDown

@@ -21,6 +21,7 @@ class LoadIdentity(Contract):
         scope: tells loads of the same bytes apart where needed: a server, a day.
         sha256: of the landed object.
         reader_version: of the reader; a corrected reader has a higher one, so the file is loaded again.
+        reader_settings: a digest of the settings that change what the reader returns; empty: they have their defaults.
         reload: raised by one with each `--reload`.
         as_of: set when the same bytes came again later and must count again (ISO 8601).
     """
@@ -29,15 +30,17 @@ class LoadIdentity(Contract):
     sha256: str
     reader_version: int
     scope: str = ""
+    reader_settings: str = ""
     reload: int = 0
     as_of: str = ""
 
     @property
     def text(self) -> str:
         """The identity as it is written in the ledger."""
-        again = (f"as of {self.as_of}",) if self.as_of else ()
+        more = [f"settings {self.reader_settings}"] if self.reader_settings else []
+        more += [f"as of {self.as_of}"] if self.as_of else []
         return "|".join(
-            (self.source, self.scope, self.sha256, f"reader {self.reader_version}", f"reload {self.reload}", *again)
+            (self.source, self.scope, self.sha256, f"reader {self.reader_version}", f"reload {self.reload}", *more)
         )
 
     @property

@@ -118,6 +118,11 @@ class Run(Contract):
     warnings: list[str] = Field(description="What people should know about the run.")
     error: RunError | None = Field(description="Why it failed: type, message and advice.")
     load_ids: list[str] = Field(description="Its loads in the ledger.")
+    executions: list[str] = Field(
+        default_factory=list,
+        description="Its executions in Temporal, by run id: the first, those that continued it, and those that "
+        "repeated it.",
+    )
     started_at: datetime = Field(description="When it began.", examples=["2026-11-21T10:15:30+00:00"])
     finished_at: datetime | None = Field(description="When it ended.", examples=["2026-11-21T10:15:34+00:00"])
     one_load: bool = Field(

@@ -52,6 +52,10 @@ class Load(SQLModel, table=True):
     object_sha256: str | None = field("The landed object; null for a drain.", default=None, sa_type=Text)
     object_size: int | None = field("The landed object; null for a drain.", default=None, sa_type=BigInteger)
     reader_version: int = field("The version of the reader that made the rows.", sa_type=SmallInteger)
+    reader_settings: str = field(
+        "A digest of the settings that changed what the reader returned; empty: they had their defaults.",
+        sa_column=Column(Text, nullable=False, server_default=""),
+    )
     reload: int = field("Counts the reloads of the same object, from 0.", sa_type=SmallInteger)
     run_id: str = field("The run that made the load.", sa_type=Text)
     counts: dict[str, Any] = field(
@@ -109,7 +113,7 @@ def _as_told(name: str, **options: Any) -> Any:  # noqa: ANN401 - as `field` its
 
 
 class StoredRun(SQLModel, table=True):
-    """A run: one workflow execution, or the chain of executions that continue-as-new makes."""
+    """A run: one workflow execution, or the chain of executions that continue-as-new and resets make."""
 
     __tablename__ = "run"
     __table_args__ = (
@@ -138,6 +142,7 @@ class StoredRun(SQLModel, table=True):
     warnings: list[str] = _as_told("warnings", sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
     error: dict[str, Any] | None = _as_told("error", default=None, sa_column=Column(JSONB(none_as_null=True)))
     load_ids: list[UUID] = _as_told("load_ids", sa_column=Column(ARRAY(Uuid), nullable=False, server_default="{}"))
+    executions: list[str] = _as_told("executions", sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"))
     started_at: datetime = _as_told("started_at", sa_type=DateTime(timezone=True))
     finished_at: datetime | None = _as_told("finished_at", default=None, sa_type=DateTime(timezone=True))
     one_load: bool = _as_told(

@@ -29,14 +29,16 @@ async def find(pool: Pool, load_id: UUID, *, run_id: str = "") -> LoadResult | N
 
 
 async def newest(pool: Pool, identity: LoadIdentity) -> LoadResult | None:
-    """The newest load of the same bytes by the same reader, for any `as_of`."""
+    """The newest load of the same bytes by the same reader with the same settings, for any `as_of`."""
     row = await pool.fetchrow(
         "SELECT id, run_id, counts, report, committed_at FROM ingest.load WHERE object_sha256 = $1 AND source = $2 "
-        "AND scope = $3 AND reader_version = $4 AND reload = $5 ORDER BY committed_at DESC, id LIMIT 1",
+        "AND scope = $3 AND reader_version = $4 AND reader_settings = $5 AND reload = $6 "
+        "ORDER BY committed_at DESC, id LIMIT 1",
         identity.sha256,
         identity.source,
         identity.scope,
         identity.reader_version,
+        identity.reader_settings,
         identity.reload,
     )
     return None if row is None else _result(row, "")
@@ -98,8 +100,8 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
     claimed = await connection.fetchval(
         """
         INSERT INTO ingest.load (id, identity, source, scope, object_key, object_sha256, object_size, reader_version,
-                                 reload, run_id, counts, report, started_at, committed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '{}', $11, $12, now())
+                                 reload, run_id, counts, report, started_at, committed_at, reader_settings)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '{}', $11, $12, now(), $13)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         identity.load_id,
@@ -114,6 +116,7 @@ async def claim(connection: Connection, request: LoadRequest, *, started_at: dat
         request.run_id,
         request.report,
         started_at,
+        identity.reader_settings,
     )
     return bool(claimed)
 

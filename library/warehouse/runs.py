@@ -1,6 +1,7 @@
 """Runs (`ingest.run`). They can be read without a worker, and after Temporal has removed their histories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -54,11 +55,19 @@ _SUMS = """
 
 _TOTALS = Statement(select(text(f"({_SUMS})").bindparams(bindparam("run_id", type_=Text))))
 
+_ENTER_EXECUTION = (
+    "UPDATE ingest.run SET executions = executions || $2::text, state = 'running', result = NULL, error = NULL, "
+    "finished_at = NULL, phase = CASE WHEN state = 'running' THEN phase ELSE 'started' END "
+    "WHERE NOT $2 = ANY (executions) AND"
+)
+_NEWEST = "(SELECT id FROM ingest.run WHERE workflow_id = $1 ORDER BY started_at DESC, id DESC LIMIT 1)"
+
 
 def _finish() -> Statement:
     """Closes a run, unless it is closed already."""
     loads = cast(bindparam("loads"), ARRAY(Uuid))
     state, result = bindparam("new_state", type_=Text), bindparam("new_result", type_=Text)
+    execution = bindparam("execution", type_=Text)
     first_run = aliased(StoredRun, name="first_run")
     loaded = (
         select(col(Load.counts), col(Load.report), col(first_run.warnings))
@@ -83,15 +92,20 @@ def _finish() -> Statement:
             finished_at=func.now(),
             phase=case((state == "completed", "done"), else_=_RUN.phase),
             counts=case((_RUN.one_load, of_one_load), (result == "already_loaded", _RUN.counts), else_=sums),
-            report=_RUN.report.op("||")(
-                func.coalesce(select(loaded.c.report).where(_RUN.one_load).scalar_subquery(), nothing)
+            # What was added to the run's report is newer than the report of its load.
+            report=func.coalesce(select(loaded.c.report).where(_RUN.one_load).scalar_subquery(), nothing).op("||")(
+                _RUN.report
             ),
             warnings=case(
                 (_RUN.warnings != no_texts, _RUN.warnings),
                 else_=func.coalesce(select(loaded.c.warnings).scalar_subquery(), no_texts),
             ),
         )
-        .where(_RUN.id == bindparam("run_id"), or_(_RUN.state == "running", IS_ABANDONED))
+        .where(
+            _RUN.id == bindparam("run_id"),
+            or_(_RUN.state == "running", IS_ABANDONED),
+            or_(execution.is_(None), _RUN.executions[func.cardinality(_RUN.executions)] == execution),
+        )
     )
 
 
@@ -125,6 +139,21 @@ class RunLog:
             run.one_load,
         )
 
+    async def enter_execution(self, run_id: str, execution: str) -> None:
+        """Store a new execution of a run. A closed run is running again: its workflow was reset or repeated."""
+        await self._pool.execute(f"{_ENTER_EXECUTION} id = $1", run_id, execution)
+
+    @asynccontextmanager
+    async def changing(self, run_id: str) -> AsyncIterator[Run | None]:
+        """The run, while no other process changes it in this way."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"run {run_id}")
+            yield await self.get(run_id)
+
+    async def reopen(self, workflow_id: str, execution: str) -> None:
+        """Store a new execution of the newest run of a workflow, if that run is closed: the workflow was reset."""
+        await self._pool.execute(f"{_ENTER_EXECUTION} state <> 'running' AND id = {_NEWEST}", workflow_id, execution)
+
     async def enter_phase(self, run_id: str, phase: str) -> None:
         """Store what an open run does now."""
         await self._pool.execute(
@@ -140,6 +169,15 @@ class RunLog:
     async def warn(self, run_id: str, warnings: Sequence[str]) -> None:
         """Store the reader's warnings. Their texts may quote the object, so they must not be in a history."""
         await self._pool.execute("UPDATE ingest.run SET warnings = $2 WHERE id = $1", run_id, list(warnings))
+
+    async def warn_also(self, run_id: str, warnings: Sequence[str]) -> None:
+        """Add warnings that the run does not have yet."""
+        await self._pool.execute(
+            "UPDATE ingest.run SET warnings = warnings || ARRAY(SELECT more FROM unnest($2::text[]) "
+            "WITH ORDINALITY AS each (more, place) WHERE more <> ALL (warnings) ORDER BY place) WHERE id = $1",
+            run_id,
+            list(warnings),
+        )
 
     async def report(self, run_id: str, more: Mapping[str, JsonValue]) -> None:
         """Add facts about an open run as a whole to its report; no patient data."""
@@ -194,7 +232,7 @@ class RunLog:
             pages,
         )
 
-    async def finish(self, end: RunFinished) -> None:
+    async def finish(self, end: RunFinished, execution: str | None = None) -> None:
         """Close an open run with the counts of its newest load, or the sums of its many loads. A closed run stays.
 
         A run of many loads that found nothing new keeps the figures that it entered: those of an earlier run.
@@ -202,6 +240,10 @@ class RunLog:
         "Abandoned" is a guess of the upkeep, so the run itself may still replace it.
 
         If an earlier run committed the load, the warnings are those of that run.
+
+        Args:
+            end: how it ended.
+            execution: the execution that says so. If a newer one has repeated the run since, nothing is changed.
         """
         values = {
             "run_id": end.run_id,
@@ -209,6 +251,7 @@ class RunLog:
             "new_result": end.result,
             "new_error": end.error.model_dump() if end.error else None,
             "loads": list(end.load_ids),
+            "execution": execution,
         }
         await self._pool.execute(_FINISH.compiled.sql, *_FINISH.compiled.arguments(values))
 

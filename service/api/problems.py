@@ -22,6 +22,7 @@ from library.contracts.streams import KafkaRefused, KafkaTurnedOff, TopicMissing
 from library.contracts.web import UrlNotAllowed
 from library.warehouse.queries.pages import CursorInvalid
 from service.posts import NotRecords, TooFast
+from service.repeats import NothingToRepeat, NotRepeatable, RunSuperseded
 from service.sources import SOURCES
 from service.temporal import TemporalRefused
 
@@ -123,6 +124,9 @@ _STATUS: Mapping[type[WardflowError], HTTPStatus] = {
     TooFast: HTTPStatus.TOO_MANY_REQUESTS,
     NotRecords: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoSuchToken: HTTPStatus.NOT_FOUND,
+    NothingToRepeat: HTTPStatus.CONFLICT,
+    RunSuperseded: HTTPStatus.CONFLICT,
+    NotRepeatable: HTTPStatus.CONFLICT,
     **{kind: status for source in SOURCES for kind, status in source.statuses.items()},
 }
 """The status of error types and their subclasses. The nearest type counts."""

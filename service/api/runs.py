@@ -61,7 +61,7 @@ async def as_stored(api: Context, wanted: str, caller: Principal) -> RunAnswer:
     if found is None:
         raise no_such_run()
     refuse_unless_seen(caller, found.source)
-    return RunAnswer(**found.model_dump(), history=history_link(api.settings, found.workflow_id, found.id))
+    return RunAnswer(**found.model_dump(), history=history_link(api.settings, found))
 
 
 async def accepted(api: Context, caller: Principal, response: Response, handle: RunHandle) -> Started:

@@ -1,4 +1,4 @@
-"""Reads a run's steps from its Temporal histories, and decodes them. A run that continued as new has several."""
+"""Reads a run's steps from its Temporal histories, and decodes them. A run that continued or was reset has several."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
@@ -21,15 +21,18 @@ type HistoryStep = dict[str, Any]
 async def steps_of(client: Client, found: Run) -> list[HistoryStep]:
     """The run's input, its steps in order, the running steps, and the result. Child workflows are shown by name."""
     steps: list[HistoryStep] = []
-    link: str | None = found.id
-    while link:
+    links, seen = [*reversed(found.executions), found.id], set[str]()
+    while links:
+        if (link := links.pop()) in seen:
+            continue
+        seen.add(link)
         history = _History(client)
         handle = client.get_workflow_handle(found.workflow_id, run_id=link)
         steps += [step async for event in handle.fetch_history_events() async for step in history.steps(event)]
-        following = history.continued_as
-        if found.state is RunState.RUNNING and not following:
+        if history.continued_as:
+            links.append(history.continued_as)
+        elif found.state is RunState.RUNNING and not {*links} - seen:
             steps += await history.pending(found.workflow_id, link)
-        link = following
     return steps
 
 

@@ -25,11 +25,12 @@ from service.cli.history import HistoryStep, steps_of
 from service.cli.output import Json, count, err, local, out, print_json, run, say, table
 from service.cli.pools import open_warehouse
 from service.cli.step_watcher import StepWatcher
+from service.repeats import repeat_run
 from service.resources import warehouse
 from service.temporal import TemporalUnavailable, connect, history_link
 from service.waiting import waiting_for
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs, follow and cancel them.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at runs; follow, cancel and repeat them.")
 
 _TEMPORAL_MAY_TAKE = 2.0
 """Seconds to wait for Temporal's answer about open runs. Without it, only the table is used."""
@@ -95,7 +96,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
             err.print(f"Its history cannot be read: {error}", style="yellow")
             if isinstance(error, WardflowError):
                 err.print(error.advice)
-        return found, steps, history_link(settings, found.workflow_id, found.id)
+        return found, steps, history_link(settings, found)
 
     found, steps, link = run(main)
     if as_json:
@@ -156,6 +157,26 @@ def cancel(run_id: RunId) -> None:
                 raise TemporalUnavailable(f"Temporal did not accept the request ({error.status.name}).") from error
             return "The run has ended in the meantime."
         return "The run was asked to stop. `wardflow runs watch` shows when it has ended."
+
+    out.print(run(main))
+
+
+@app.command()
+def repeat(run_id: RunId) -> None:
+    """Repeat a failed or cancelled run from its first step, with the same id."""
+
+    async def main(settings: Settings) -> str:
+        async with open_warehouse(settings, size=2) as pool:
+            await _ask_temporal(settings, pool)
+            log = RunLog(pool)
+            found = await chosen_run(log, run_id)
+            if found.state is RunState.RUNNING:
+                return "The run is running."
+            await Audit(pool).record(LOCAL, "repeat_run", found.id)
+            client = await connect(settings)
+            with waiting_for(temporal_server(settings), "it has not accepted the request yet"):
+                await repeat_run(client, log, found)
+        return f"The run is running again. `wardflow runs watch {found.id}` follows it."
 
     out.print(run(main))
 

@@ -17,6 +17,7 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.boundary import ErrorBoundary
+from activities.reopening import RunReopening
 from config.sections import WorkerSettings
 from config.settings import Settings
 from service.sources import SOURCES
@@ -32,6 +33,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     """A Temporal worker for each of the queues."""
     options = resources.settings.worker
     by_queue = activities_by_queue(resources)
+    reopening = RunReopening(resources.runs)
     slots = {
         IO: options.io_slots,
         COMPUTE: options.compute_slots,
@@ -57,7 +59,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
             Worker(
                 resources.client,
                 task_queue=options.queue_prefix + queue,
-                interceptors=[ErrorBoundary()],
+                interceptors=[ErrorBoundary(), reopening],
                 workflow_runner=workflow_runner(),
                 graceful_shutdown_timeout=timedelta(seconds=options.graceful_shutdown),
                 max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

@@ -15,19 +15,8 @@ from msgspec import Raw, Struct
 from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.page import read_page
-from library.sources.fhir.resources import (
-    CodeableConcept,
-    Meta,
-    Observation,
-    Patient,
-    Period,
-    Quantity,
-    Range,
-    Ratio,
-    Reference,
-    ReferenceRange,
-    Timing,
-)
+from library.sources.fhir.resources import Observation
+from library.sources.fhir.staging import resource_decoder
 from tests.benchmarks.fhir_pages import pages
 from tests.benchmarks.measure import Report, best_of
 
@@ -40,36 +29,93 @@ NOTHING = Raw(b"")
 
 
 # The elements that become columns, typed all through: what a reader would decode that keeps nothing by its bytes.
+class BareMeta(Struct, gc=False):
+    versionId: str | None = None
+    lastUpdated: str | None = None
+
+
+class BareCoding(Struct, gc=False):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class BareConcept(Struct, gc=False):
+    coding: list[BareCoding] | None = None
+    text: str | None = None
+
+
+class BareQuantity(Struct, gc=False):
+    value: float | None = None
+    comparator: str | None = None
+    unit: str | None = None
+    code: str | None = None
+
+
+class BareRange(Struct, gc=False):
+    low: BareQuantity | None = None
+    high: BareQuantity | None = None
+
+
+class BareRatio(Struct, gc=False):
+    numerator: BareQuantity | None = None
+    denominator: BareQuantity | None = None
+
+
+class BarePeriod(Struct, gc=False):
+    start: str | None = None
+    end: str | None = None
+
+
+class BareRepeat(Struct, gc=False):
+    boundsPeriod: BarePeriod | None = None
+
+
+class BareTiming(Struct, gc=False):
+    event: list[str] | None = None
+    repeat: BareRepeat | None = None
+
+
+class BareReference(Struct, gc=False):
+    reference: str | None = None
+
+
+class BareReferenceRange(Struct, gc=False):
+    low: BareQuantity | None = None
+    high: BareQuantity | None = None
+    type: BareConcept | None = None
+
+
 class BareMeasurement(Struct, gc=False):
-    code: CodeableConcept | None = None
-    valueQuantity: Quantity | None = None
-    valueCodeableConcept: CodeableConcept | None = None
+    code: BareConcept | None = None
+    valueQuantity: BareQuantity | None = None
+    valueCodeableConcept: BareConcept | None = None
     valueString: str | None = None
     valueBoolean: bool | None = None
     valueInteger: int | None = None
-    valueRange: Range | None = None
-    valueRatio: Ratio | None = None
+    valueRange: BareRange | None = None
+    valueRatio: BareRatio | None = None
     valueSampledData: Raw = NOTHING
     valueTime: str | None = None
     valueDateTime: str | None = None
-    valuePeriod: Period | None = None
-    dataAbsentReason: CodeableConcept | None = None
-    interpretation: list[CodeableConcept] | None = None
-    referenceRange: list[ReferenceRange] | None = None
+    valuePeriod: BarePeriod | None = None
+    dataAbsentReason: BareConcept | None = None
+    interpretation: list[BareConcept] | None = None
+    referenceRange: list[BareReferenceRange] | None = None
 
 
 class BareObservation(BareMeasurement, gc=False):
     resourceType: str = ""
     id: str = ""
-    meta: Meta | None = None
+    meta: BareMeta | None = None
     status: str | None = None
-    category: list[CodeableConcept] | None = None
-    subject: Reference | None = None
-    encounter: Reference | None = None
+    category: list[BareConcept] | None = None
+    subject: BareReference | None = None
+    encounter: BareReference | None = None
     effectiveDateTime: str | None = None
-    effectivePeriod: Period | None = None
+    effectivePeriod: BarePeriod | None = None
     effectiveInstant: str | None = None
-    effectiveTiming: Timing | None = None
+    effectiveTiming: BareTiming | None = None
     issued: str | None = None
     component: list[BareMeasurement] | None = None
 
@@ -96,7 +142,7 @@ class BareBundle(Struct, gc=False):
 
 
 decode_bare = msgspec.json.Decoder(BareBundle).decode
-decode_resource = msgspec.json.Decoder(Patient | Observation).decode
+decode_resource = resource_decoder(frozenset())
 
 
 async def ours() -> float:
@@ -126,9 +172,9 @@ async def fhir_resources() -> float:
     return process_time() - began
 
 
-async def test_pages_become_rows_at_half_the_speed_of_a_bare_decode(report: Report) -> None:
+async def test_pages_become_rows_at_a_good_third_of_the_speed_of_a_bare_decode(report: Report) -> None:
     best = await best_of(ROUNDS, ours, bare)
-    figure = report.ratio("2,000 observations, pages to rows", *best, at_most=2, of="bare msgspec typed decode")
+    figure = report.ratio("2,000 observations, pages to rows", *best, at_most=2.7, of="bare msgspec typed decode")
     assert figure.kept
 
 

@@ -16,12 +16,14 @@ from library.datasets.declaration import Catalogue, Dataset
 from library.objects.staged import upload
 from library.objects.store import ObjectStore
 from library.sources.fhir.datasets import DATASETS
+from library.sources.fhir.reading import DEFAULTS, ReaderSettings
 from library.sources.fhir.staging import fhir_identity, stage_ndjson
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool
 from library.warehouse.sessions import Attempt
 from tests.support.warehouse import LIMITS
 
+CASES = Path(__file__).parents[1] / "data" / "cases"
 HL7 = Path(__file__).parents[1] / "data" / "fhir" / "hl7"
 LANDED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -76,17 +78,25 @@ def example(name: str) -> dict[str, Any]:
     return found
 
 
-def read(*resources: Mapping[str, Any]) -> Rows:
+def case(name: str) -> bytes:
+    """The only file of a case from the field, by the beginning of its path in `tests/data/cases`."""
+    (path,) = CASES.glob(f"{name}*")
+    return path.read_bytes()
+
+
+def read(*resources: Mapping[str, Any], reading: ReaderSettings = DEFAULTS) -> Rows:
     """The rows of resources."""
-    return read_lines(b"\n".join(json.dumps(each).encode() for each in resources))
+    return read_lines(b"\n".join(json.dumps(each).encode() for each in resources), reading=reading)
 
 
-def read_lines(ndjson: bytes) -> Rows:
+def read_lines(ndjson: bytes, *, reading: ReaderSettings = DEFAULTS) -> Rows:
     """The rows of NDJSON."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "landed").write_bytes(ndjson)
-        staged = stage_ndjson(folder / "landed", folder, server="here", object_key="landed/fhir/x", stamped=LANDED)
+        staged = stage_ndjson(
+            folder / "landed", folder, server="here", object_key="landed/fhir/x", stamped=LANDED, reading=reading
+        )
         tables = {table: _rows(folder / f"fhir.{table}.csv") for table in ("patient", "observation")}
         tables["observation_component"] = _rows(folder / "fhir.observation_component.csv")
         assert {f"fhir.{name}": len(rows) for name, rows in tables.items()} == staged.rows
@@ -120,18 +130,26 @@ class FhirSource:
             return self.store.land("fhir", path, content_type="application/fhir+ndjson", compress=True)
 
     def staged(
-        self, landed: ObjectRef, *, server: str = "here", stamped: datetime = LANDED, reload: int = 0
+        self,
+        landed: ObjectRef,
+        *,
+        server: str = "here",
+        stamped: datetime = LANDED,
+        reload: int = 0,
+        reading: ReaderSettings = DEFAULTS,
     ) -> LoadRequest:
         """What is to be loaded of it."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             self.store.download(landed, folder / "landed")
-            staged = stage_ndjson(folder / "landed", folder, server=server, object_key=landed.key, stamped=stamped)
+            staged = stage_ndjson(
+                folder / "landed", folder, server=server, object_key=landed.key, stamped=stamped, reading=reading
+            )
             return upload(
                 self.store,
                 folder,
                 staged.rows,
-                identity=fhir_identity(landed, server, reload=reload),
+                identity=fhir_identity(landed, server, reading, reload=reload),
                 landed=landed,
                 run_id=f"run {next(self._numbers)}",
                 report=staged.report,

@@ -24,10 +24,12 @@ from workflows.policies import QUEUES
 SERVER = "sandbox"
 
 
-def with_sandbox(settings: Settings, sandbox: RunningSandbox, **fhir: Any) -> Settings:
+def with_sandbox(
+    settings: Settings, sandbox: RunningSandbox, *, own_bases: Sequence[str] = (), **fhir: Any
+) -> Settings:
     """Settings whose one FHIR server is the sandbox."""
     another = (sandbox.another_url.rpartition("/")[0],) if sandbox.another_url else ()
-    server = FhirServerSettings(base_url=sandbox.url, next_origins=another)
+    server = FhirServerSettings(base_url=sandbox.url, next_origins=another, own_bases=tuple(own_bases))
     # As hasty as a test needs it: small pages and batches, so that few resources make many of them.
     sizes = {"page_size": 20, "batch": 2, "overlap": 0.0, "rate": 1_000.0} | fhir
     return settings.model_copy(update={"fhir": FhirSettings(servers={SERVER: server}, **sizes)})

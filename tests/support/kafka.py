@@ -10,10 +10,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from config.settings import KafkaSettings
-from library.streams.cluster import Cluster, NewTopicSpec
+from library.contracts.streams import TopicMissing
+from library.streams.cluster import NO_LEADER, Cluster, NewTopicSpec
 from library.streams.connection import Connection
 from library.streams.producer import Delivered, Outgoing, Producer
 from library.streams.reader import KafkaRecord, Reader
+from tests.faults.harness import until_async
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class Kafka:
         options = {"retention.ms": "-1"} | {option.replace("_", "."): value for option, value in options.items()}
         async with Cluster(self.connection) as cluster:
             assert await cluster.make_topics([NewTopicSpec(full, partitions, options=options)]) == [full]
+
+            async def is_led() -> bool:
+                try:
+                    leaders = (await cluster.leaders(full)).by_partition
+                except TopicMissing:
+                    return False
+                return len(leaders) == partitions and NO_LEADER not in leaders.values()
+
+            await until_async(is_led)  # a topic is there before each of its partitions has a leader
         return full
 
     async def delete_topic(self, topic: str) -> None:

@@ -50,3 +50,14 @@ async def workbooks(
     client = await connect(settings)
     async with serving(Resources(settings, client, pool, store), queues):
         yield Workbooks(Starter(settings, client, store, pool), RunLog(pool), client)
+
+
+@asynccontextmanager
+async def missing(pool: Pool, table: str) -> AsyncIterator[None]:
+    """While a table has another name, loads into it are refused for good."""
+    schema, _, name = table.partition(".")
+    await pool.execute(f"ALTER TABLE {table} RENAME TO away")
+    try:
+        yield
+    finally:
+        await pool.execute(f"ALTER TABLE {schema}.away RENAME TO {name}")

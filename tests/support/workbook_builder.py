@@ -5,6 +5,7 @@ what it is about; then it is written as .xlsx or .xls.
 """
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -169,6 +170,29 @@ def with_parts(workbook: bytes, change: Mapping[str, Callable[[bytes], bytes]]) 
             content = before.read(name) if name in before.namelist() else b""
             after.writestr(name, change[name](content) if name in change else content)
     return changed.getvalue()
+
+
+def with_shared_strings(workbook: bytes) -> bytes:
+    """An .xlsx workbook whose texts are in the table of shared strings, as Excel stores them."""
+    texts: list[bytes] = []
+
+    def share(cell: re.Match[bytes]) -> bytes:
+        texts.append(cell[2])
+        return b'<c%b t="s"><v>%d</v></c>' % (cell[1], len(texts) - 1)
+
+    parts: dict[str, Callable[[bytes], bytes]] = {}
+    with zipfile.ZipFile(io.BytesIO(workbook)) as archive:
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        for name in sheets:
+            shared = re.sub(rb'<c([^>]*) t="inlineStr"><is>(.*?)</is></c>', share, archive.read(name))
+            parts[name] = lambda _, shared=shared: shared  # type: ignore[misc]
+    namespace = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    table = b'<sst xmlns="%b">%b</sst>' % (namespace, b"".join(b"<si>%b</si>" % text for text in texts))
+    target = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"
+    relation = b'<Relationship Type="%b" Target="sharedStrings.xml" Id="shared"/></Relationships>' % target
+    parts["xl/sharedStrings.xml"] = lambda _: table
+    parts["xl/_rels/workbook.xml.rels"] = lambda part: part.replace(b"</Relationships>", relation)
+    return with_parts(workbook, parts)
 
 
 def _above(layout: Layout, title: str) -> Cells:

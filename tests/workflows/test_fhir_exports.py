@@ -130,6 +130,18 @@ async def test_only_errors_make_the_result_incomplete_and_no_text_of_them_is_tol
     assert "Jane" not in run.model_dump_json()
 
 
+async def test_errors_of_an_export_and_references_to_another_server_are_both_told(server: PlayedServer) -> None:
+    stray = observation("o", of="a") | {"subject": {"reference": "https://other.example/fhir/Patient/a"}}
+    server.answers("/bulk/p.ndjson", ndjson(patient("a"), stray))
+    server.answers("/bulk/err", ndjson(outcome("error")))
+    error = [{"type": "OperationOutcome", "url": server.web.url("/bulk/err")}]
+    run = await exported(server, manifest(server, "p.ndjson", error=error))
+    assert [warning.split()[:5] for warning in run.warnings] == [
+        ["The", "export", "names", "issues", "in"],
+        ["1", "observation", "refers", "to", "patients"],
+    ]
+
+
 async def test_a_file_of_errors_that_is_refused_makes_the_result_incomplete(server: PlayedServer) -> None:
     error = [{"type": "OperationOutcome", "url": server.web.url("/bulk/not-there")}]
     run = await exported(server, one_patient(server) | {"error": error})
@@ -198,6 +210,17 @@ async def test_a_file_with_fewer_lines_than_its_count_is_fetched_again_and_told(
     assert (run.report["short_files"], run.report["missing_lines"]) == (1, 3)
     assert (len(server.asked("/bulk/short")), len(server.asked("/bulk/whole"))) == (2, 1)
     assert await server.ids() == ["a", "b", "c"]
+
+
+async def test_what_was_short_is_told_though_the_workflow_continues_as_new(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with played(settings, pool, store, history=20) as server:
+        for number in range(12):
+            server.answers(f"/bulk/{number}", ndjson(patient(f"{number:02}")))
+        run = await exported(server, manifest(server, *((str(number), 2) for number in range(12))))
+        assert (run.result, run.report["short_files"], run.report["missing_lines"]) == ("loaded", 12, 12)
+        assert len(await server.ids()) == 12
 
 
 async def test_a_file_that_is_whole_at_the_second_try_is_loaded_whole(server: PlayedServer) -> None:

@@ -55,6 +55,55 @@ async def test_observations_of_an_export_whose_patient_is_unknown_are_counted_on
     assert strayed.counts["fhir.observation"]["warned"] == {"patient_named": 1}  # type: ignore[index,call-overload]
 
 
+async def test_observations_of_patients_at_other_servers_are_counted_with_their_addresses_and_what_to_set(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
+) -> None:
+    there, odd = "https://lab.elsewhere.example/fhir", "https://user:secret@odd.example/people/1"
+    subjects = ["Patient/1", f"{there}/Patient/1", f"{there}/Patient/2/_history/3", odd]
+    path = tmp_path / "foreign.ndjson"
+    path.write_text(
+        "\n".join(
+            json.dumps({"resourceType": "Observation", "id": str(number), "subject": {"reference": subject}})
+            for number, subject in enumerate(subjects)
+        )
+    )
+    async with imports(settings, pool, store) as importing:
+        run = await imported(importing, path)
+        assert run.report["patient_elsewhere"] == 3
+        assert run.report["elsewhere"] == {there: 2, "https://odd.example": 1}
+        assert run.report["patient_unknown"] == 1
+        assert [there in each and "--server" in each and "own_bases" in each for each in run.warnings] == [True, False]
+        assert run.counts["fhir.observation"]["warned"] == {}
+        of_server = await imported(importing, path, server="sandbox")
+        assert "fhir.servers.sandbox.own_bases" in of_server.warnings[0]
+        importing.sandbox.put(
+            {"resourceType": "Observation", "id": "o", "subject": {"reference": f"{there}/Patient/1"}},
+            {"resourceType": "Patient", "id": "1", "address": [{"postalCode": "77777"}]},
+        )
+        export = await importing.closed(await import_fhir_from(importing.starter, f"{importing.sandbox.url}/$export"))
+    assert (export.report["patient_elsewhere"], export.report["elsewhere"]) == (1, {there: 1})
+
+
+async def test_a_changed_list_of_own_bases_is_as_a_newer_reader(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
+) -> None:
+    there = "https://was.here.example/fhir"
+    path = tmp_path / "own.ndjson"
+    observation = {"resourceType": "Observation", "id": "o", "subject": {"reference": f"{there}/Patient/1"}}
+    path.write_text(json.dumps(observation))
+    async with imports(settings, pool, store) as importing:
+        before = await imported(importing, path, server="sandbox")
+        again = await imported(importing, path, server="sandbox")
+        assert (before.result, again.result) == ("loaded", "already_loaded")
+    async with imports(settings, pool, store, own_bases=[there]) as importing:
+        after = await imported(importing, path, server="sandbox")
+        again = await imported(importing, path, server="sandbox")
+    assert (after.result, again.result) == ("loaded", "already_loaded")
+    assert "patient_elsewhere" not in after.report
+    rows = await pool.fetch("SELECT patient_id, patient_reference FROM fhir.observation")
+    assert [tuple(row) for row in rows] == [("1", None)]
+
+
 async def test_the_same_file_can_be_loaded_as_a_servers_too(settings: Settings, pool: Pool, store: ObjectStore) -> None:
     async with imports(settings, pool, store) as importing:
         await imported(importing, SAMPLE / "Patient.ndjson")

@@ -12,6 +12,7 @@ from library.contracts.runs import RunState
 from library.warehouse.pool import Pool
 from tests.support.runs import NHS, Workbooks
 
+CASES = NHS.parent / "cases" / "11-silent-rerelease"
 Q3_2019 = NHS / "kh03" / "1920-Q3-Beds-Open-Overnight-Web_File-Final-DE5WC.xlsx"
 Q3_2019_FIRST = NHS / "superseded" / "Beds-Open-Overnight-Web_File-Final-Q3-2019-20-kg8gu.xlsx"
 TABLES = ("edition", "edition_organisation", "occupancy", "specialty_occupancy", "england_total", "specialty")
@@ -75,6 +76,19 @@ async def test_a_workbook_of_the_same_date_with_other_bytes_says_that_the_first_
     assert second.report["edition"] != first.report["edition"]
     for told in ("Both editions state the date 2020-11-19", "landed here first", Q3_2019.name):
         assert told in str(second.report["note"])
+
+
+async def test_a_run_counts_the_warnings_that_its_edition_has_when_the_run_ends(sent: Workbooks, pool: Pool) -> None:
+    first = await sent.ingest(CASES / "a-first.xlsx")
+    corrected = await sent.ingest(CASES / "b-corrected.xlsx")
+    again = await sent.ingest(CASES / "a-first.xlsx")
+    assert [run.report["warnings"] for run in (first, corrected, again)] == [0, 1, 1]
+    assert again.report["current_edition"] == corrected.report["current_edition"] == first.report["edition"]
+    for run in (corrected, again):
+        warnings = await pool.fetch(
+            "SELECT warning FROM beds.warning WHERE edition_id = $1::uuid", run.report["edition"]
+        )
+        assert len(warnings) == run.report["warnings"]
 
 
 async def test_of_two_that_landed_in_the_same_second_the_one_that_does_not_count_says_why(

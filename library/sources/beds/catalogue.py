@@ -169,7 +169,8 @@ def _is_called(text: ColumnElement[str]) -> ColumnElement[bool]:
 _COUNTS = """
 SELECT e.id, e.financial_year, e.quarter, coalesce(e.revised, e.published) AS day,
        c.id AS current, coalesce(c.revised, c.published) AS current_day,
-       c.landed_at < e.landed_at AS landed_first, run.subject AS file
+       c.landed_at < e.landed_at AS landed_first, run.subject AS file,
+       (SELECT count(*) FROM beds.warning WHERE edition_id = e.id) AS warnings
 FROM ingest.load l
 JOIN beds.edition e ON e.id = (l.report ->> 'edition')::uuid
 JOIN beds.current_edition c ON c.period_end = e.period_end AND c.basis = e.basis
@@ -182,11 +183,14 @@ QUESTIONS = (EDITIONS, PERIODS, SUMMARY, ORGANISATIONS)
 
 
 async def current_edition(pool: Pool, load_id: str) -> dict[str, JsonValue]:
-    """For a run's report: the edition that counts for the quarter of the load's workbook."""
+    """For a run's report: the edition that counts for the quarter of the load's workbook, and the number of warnings.
+
+    The warnings are those of `/editions`: also those that only several editions show.
+    """
     row = await pool.fetchrow(_COUNTS, load_id)
     if row is None:
         return {}
-    report: dict[str, JsonValue] = {CURRENT_EDITION: str(row["current"])}
+    report: dict[str, JsonValue] = {CURRENT_EDITION: str(row["current"]), "warnings": row["warnings"]}
     return report if row["current"] == row["id"] else report | {NOTE: _does_not_count(row)}
 
 

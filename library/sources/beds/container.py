@@ -14,7 +14,6 @@ import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -26,10 +25,12 @@ from library.sources.beds.contracts import (
     ArchiveTooLarge,
     NotAWorkbook,
     PasswordProtected,
-    SheetTooLarge,
     WorkbookDamaged,
     WorkbookTruncated,
 )
+from library.sources.beds.encryption import with_standard_password
+from library.sources.beds.extent import column_letters, compound_file_within_limits, sheet_part_within_limits
+from library.sources.beds.runs import with_runs_set_apart
 
 MAX_ENTRIES = 1_000
 """Most parts of an archive. The publisher's have about 30."""
@@ -40,57 +41,11 @@ MAX_RATIO = 100
 RATIO_MATTERS_FROM = MEBIBYTE
 """The ratio is checked only above this size in bytes, since small parts of spaces compress very well."""
 
-MAX_ROWS = 5_000
-MAX_COLUMNS = 300
-
 _NEVER_DECODED = ("docprops/", "customxml/", "xl/theme/", "xl/printersettings/", "xl/media/", "xl/drawings/")
 
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
-_DIMENSION = re.compile(rb'<(?:\w+:)?dimension\s+ref="(?:[A-Z]+\d+:)?([A-Z]+)(\d+)"')
-_LAST_CELL = re.compile(rb'c r="[A-Z]+(\d+)"')
-_CELL_FAR_OUT = re.compile(rb'c r="(?:[A-Z]{3}|[A-Z]+\d{5})[^>]*[^/>]>')
-"""A cell with content from column AAA on, or from row 10,000 on. Cells between these and the limits are found after
-opening, which costs little."""
-
-
-def column_letters(index: int) -> str:
-    """The letters of a column index: 0 is A, 26 is AA."""
-    letters = ""
-    index += 1
-    while index:
-        index, letter = divmod(index - 1, 26)
-        letters = chr(ord("A") + letter) + letters
-    return letters
-
-
-def column_index(letters: str) -> int:
-    """The inverse of `column_letters`."""
-    index = 0
-    for letter in letters:
-        index = index * 26 + ord(letter) - ord("A") + 1
-    return index - 1
-
-
-class Extent(NamedTuple):
-    """The number of rows and columns up to the last used cell."""
-
-    rows: int
-    columns: int
-
-    @property
-    def too_large(self) -> bool:
-        """Whether the sheet is too large for a KH03 return."""
-        return self.rows > MAX_ROWS or self.columns > MAX_COLUMNS
-
-
-def sheet_too_large(extent: Extent | None = None, *, sheet: str | None = None) -> SheetTooLarge:
-    """The error for a sheet beyond the limits."""
-    claim = f"{extent.rows:,} rows and {extent.columns:,} columns" if extent else "cells far out"
-    limits = f"at most {MAX_ROWS:,} rows and {MAX_COLUMNS} columns are read"
-    return SheetTooLarge(f"A sheet has {claim}; {limits}.", sheet=sheet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +71,17 @@ class WorkbookArchive:
         if sheet not in self._hidden:
             self._hidden[sheet] = dict(_hidden_cells(self.sheet_part(sheet)))
         return self._hidden[sheet].get(f"{column_letters(column)}{row + 1}")
+
+    @property
+    def dates_from_1904(self) -> bool:
+        """Whether days are counted from 1 January 1904, as old Macs did.
+
+        Raises:
+            WorkbookDamaged: the XML is not well-formed, or declares entities.
+        """
+        # An extension may have another element of this name. It comes later.
+        first = next(_elements(self._part("xl/workbook.xml"), "workbookPr"), None)
+        return first is not None and first.get("date1904") in ("1", "true", "on")
 
     def sheet_part(self, sheet: str) -> bytes:
         """The XML of the sheet with this name; empty if it is not found."""
@@ -144,9 +110,9 @@ def open_container(data: bytes) -> Container:
         NotAWorkbook: the bytes are something else.
         WorkbookTruncated: the bytes end too early.
         WorkbookDamaged: parts of the archive cannot be decompressed, or their checksums differ.
-        PasswordProtected: the content is encrypted.
+        PasswordProtected: the content is encrypted with another password than Excel's standard one.
         ArchiveTooLarge: the decompressed archive is larger than the limits.
-        SheetTooLarge: a sheet states or has cells beyond the limits.
+        SheetTooLarge: a sheet has cells with content beyond the limits.
     """
     if data.startswith(_ZIP):
         return _open_archive(data)
@@ -212,19 +178,36 @@ def _open_archive(data: bytes) -> WorkbookArchive:
     with archive, zipfile.ZipFile(repacked, "w") as plain:
         entries = archive.infolist()
         _check_declared_sizes(entries)
-        _check_kind({entry.filename.lower() for entry in entries})
+        _check_kind({_part_name(entry).lower() for entry in entries})
         parts: dict[str, bytes] = {}
         for entry in entries:
-            name = entry.filename.lower()
-            if name.startswith(_NEVER_DECODED):
+            name = _part_name(entry).lower()
+            if name.startswith(_NEVER_DECODED) or name.endswith("/"):
                 continue
             if name in parts:
                 raise WorkbookDamaged("The archive has two parts of one name.")
-            part = parts[name] = _inflate(archive, entry)
-            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-                _check_sheet_part(part)
-            plain.writestr(entry.filename, part)
+            part = parts[name] = _prepared(name, _inflate(archive, entry))
+            plain.writestr(_part_name(entry), part)
     return WorkbookArchive(repacked.getvalue(), parts)
+
+
+def _part_name(entry: zipfile.ZipInfo) -> str:
+    """The name of a part. Some programs write backslashes, or begin names with a slash; Excel opens both."""
+    return entry.filename.replace("\\", "/").lstrip("/")
+
+
+def _prepared(name: str, part: bytes) -> bytes:
+    """A part as the spreadsheet library gets it.
+
+    Raises:
+        SheetTooLarge: it is a sheet with content beyond the limits.
+        WorkbookDamaged: it has superscripts, and is not well-formed XML.
+    """
+    if name.endswith(".rels"):
+        return part.replace(b"\\", b"/")
+    if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+        return with_runs_set_apart(sheet_part_within_limits(part))
+    return with_runs_set_apart(part) if name == "xl/sharedstrings.xml" else part
 
 
 def _check_declared_sizes(entries: list[zipfile.ZipInfo]) -> None:
@@ -267,37 +250,19 @@ def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
         raise WorkbookDamaged("A part of the archive cannot be decompressed, or its checksum is wrong.") from error
 
 
-def _check_sheet_part(part: bytes) -> None:
-    """Refuse a sheet that states or has cells beyond the limits, since opening it would allocate its whole extent.
-
-    This is cheap, since nearly all programs write the extent first and the rows in order.
-    """
-    claim = _DIMENSION.search(part, 0, 8_192)
-    if claim is None:
-        if _CELL_FAR_OUT.search(part):
-            raise sheet_too_large()
-        return
-    extent = Extent(int(claim[2][:9]), column_index(claim[1][:9].decode()) + 1)
-    if extent.too_large:
-        raise sheet_too_large(extent)
-    last = _LAST_CELL.search(part, max(0, part.rfind(b'c r="')))
-    if last and int(last[1][:9]) > MAX_ROWS and _CELL_FAR_OUT.search(part):
-        raise sheet_too_large()
-
-
-def _open_compound_file(data: bytes) -> CompoundFile:
+def _open_compound_file(data: bytes, *, decrypted: bool = False) -> Container:
     if len(data) < 512:
         raise WorkbookTruncated(f"The file ends after {len(data)} bytes.")
     if len(data) < _size_by_allocation_table(data):
         raise WorkbookTruncated("The file ends before the last of its sectors.")
-    if "EncryptedPackage".encode("utf-16-le") in data:
-        raise PasswordProtected("The workbook is encrypted with a password.")
-    if _has_filepass(data):
-        raise PasswordProtected("The workbook is encrypted with a password.")
+    if "EncryptedPackage".encode("utf-16-le") in data or _has_filepass(data):
+        if decrypted:
+            raise PasswordProtected("The workbook is encrypted twice.")
+        plain = with_standard_password(data)
+        return _open_archive(plain) if plain.startswith(_ZIP) else _open_compound_file(plain, decrypted=True)
     if not any(name.encode("utf-16-le") in data for name in ("Workbook\0", "Book\0")):
         raise NotAWorkbook("The file is an Office document of an old format, but not a workbook.")
-    _check_dimensions_records(data)
-    return CompoundFile(data)
+    return compound_file_within_limits(CompoundFile(data))
 
 
 def _size_by_allocation_table(data: bytes) -> int:
@@ -331,12 +296,3 @@ def _has_filepass(data: bytes) -> bool:
                 return True
             position += 4 + length
     return False
-
-
-def _check_dimensions_records(data: bytes) -> None:
-    """Refuse a sheet whose DIMENSIONS record states more than the limits."""
-    start = -1
-    while (start := data.find(b"\x00\x02\x0e\x00", start + 1)) != -1 and start + 18 <= len(data):
-        first_row, rows, first_column, columns, reserved = struct.unpack_from("<IIHHH", data, start + 4)
-        if first_row < rows <= 65_536 and first_column < columns <= 256 and reserved == 0 and rows > MAX_ROWS:
-            raise sheet_too_large(Extent(rows, columns))

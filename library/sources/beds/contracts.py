@@ -97,7 +97,12 @@ class PasswordProtected(WorkbookRejected):
 
 
 class SheetTooLarge(WorkbookRejected):
-    """A sheet claims more rows or columns than a KH03 return can have."""
+    """A sheet has more rows or columns with content than a KH03 return can have."""
+
+    default_advice = (
+        "Delete the rows below the table and the columns beside it, also those that look empty: they have content. "
+        "Or compare the file with the one on the publisher's page and send the right one."
+    )
 
 
 class AnotherSeries(WorkbookRejected):

@@ -12,13 +12,8 @@ from typing import cast
 
 from python_calamine import CalamineSheet, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
-from library.sources.beds.container import (
-    Container,
-    Extent,
-    column_letters,
-    open_container,
-    sheet_too_large,
-)
+from library.sources.beds.compound_file import CompoundFile
+from library.sources.beds.container import Container, open_container
 from library.sources.beds.contracts import (
     FormulaWithoutValue,
     NumberExpected,
@@ -27,6 +22,8 @@ from library.sources.beds.contracts import (
     WorkbookDamaged,
     WorkbookRejected,
 )
+from library.sources.beds.extent import Extent, column_letters, sheet_too_large
+from library.sources.beds.marks import Unmarked, shown, unmarked
 
 MAX_SHEETS = 50
 """Most sheets of a workbook. The publisher's have 3 or 4."""
@@ -38,7 +35,10 @@ DASHES = frozenset("-\u2010\u2011\u2012\u2013\u2014\u2212")
 """Number formats for accounts show zero as a dash. Some programs save the dash as text."""
 
 _NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
-_FOOTNOTE = re.compile(r"(?:\s*(?:\[notes? \d+\]|\(\d+\)|\*+|:))+$")
+_EPOCH_1900, _EPOCH_1904 = dt.date(1899, 12, 30), dt.date(1904, 1, 1)
+_DELETE_MARK = "Delete the mark from the cell in a spreadsheet program, and send the workbook again."
+_YEARS_OF_DAY_NUMBERS = range(2000, 2100)
+"""Numbers that are no days of these years are not read as dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ class Grid:
                 return 0.0
             number = number_in_text(content)
             if number is None:
-                message = f"The cell has a text of {len(content)} characters instead of a number."
-                raise self.error(NumberExpected, message, row, column)
+                raise self._no_number(content, row, column)
         elif isinstance(cell, bool) or not isinstance(cell, int | float):
             kind = "true or false" if isinstance(cell, bool) else "a date or time"
             raise self.error(NumberExpected, f"The cell has {kind} instead of a number.", row, column)
@@ -113,12 +112,43 @@ class Grid:
             raise self.error(NumberExpected, "The number is negative.", row, column)
         return number
 
+    def _no_number(self, content: str, row: int, column: int) -> WorkbookRejected:
+        # The number is not read without its mark: a mark may say that the number is an estimate, or is withheld.
+        number, marks = unmarked(content)
+        if marks and (number in DASHES or number_in_text(number) is not None):
+            message = "The cell has a footnote mark beside its number."
+            return self.error(NumberExpected, message, row, column, advice=_DELETE_MARK)
+        message = f"The cell has a text of {len(shown(content))} characters instead of a number."
+        return self.error(NumberExpected, message, row, column)
+
+    def day(self, cell: Cell) -> Cell:
+        """The date of a number that counts days, in the workbook's date system; any other cell unchanged.
+
+        A date in a cell that is not formatted as a date is such a number.
+        """
+        if not isinstance(cell, int | float) or isinstance(cell, bool) or not 0 < cell < 100_000:
+            return cell
+        epoch = _EPOCH_1904 if self.container.dates_from_1904 else _EPOCH_1900
+        day = epoch + dt.timedelta(days=int(cell))
+        return day if day.year in _YEARS_OF_DAY_NUMBERS else cell
+
+    def place(self, row: int, column: int) -> str:
+        """The words for a cell's place: `cell E18 of sheet 'NHS Trust by Sector'`."""
+        return f"cell {column_letters(column)}{row + 1} of sheet '{self.name}'"
+
+    def mark_warning(self, found: Unmarked, what: str, row: int, column: int) -> list[str]:
+        """The warning about a cell whose footnote marks were taken off, if it has any; `what` names its content."""
+        if not found.marks:
+            return []
+        marks = ", ".join(f"'{mark}'" for mark in found.marks)
+        return [f"C{self.place(row, column)[1:]} has a footnote mark ({marks}), which is no part of the {what}."]
+
     def error(
-        self, kind: type[WorkbookRejected], message: str, row: int, column: int | None = None
+        self, kind: type[WorkbookRejected], message: str, row: int, column: int | None = None, *, advice: str = ""
     ) -> WorkbookRejected:
         """Make an error with its sheet, row and column as Excel counts them."""
         letters = None if column is None else column_letters(column)
-        return kind(message, sheet=self.name, row=row + 1, column=letters)
+        return kind(message, sheet=self.name, row=row + 1, column=letters, advice=advice)
 
 
 def text(cell: Cell) -> str:
@@ -128,6 +158,11 @@ def text(cell: Cell) -> str:
     return cell if cell.isalnum() else " ".join(cell.split())  # most texts are codes without blanks
 
 
+def plain(cell: Cell) -> str:
+    """A cell's text without footnote marks."""
+    return unmarked(text(cell)).text
+
+
 def label(cell: Cell) -> str:
     """A text for comparing headers: lower case, without footnote marks and final colon, with `and` for `&`."""
     return _label(cell) if isinstance(cell, str) and cell else ""
@@ -135,8 +170,8 @@ def label(cell: Cell) -> str:
 
 @lru_cache(maxsize=1_000)  # a workbook repeats its few headers in each sheet
 def _label(cell: str) -> str:
-    content = text(cell)
-    return " ".join(_FOOTNOTE.sub("", content).replace("&", " and ").casefold().split())
+    content = plain(plain(cell).rstrip(": "))  # a colon may be before or behind the mark
+    return " ".join(content.rstrip(": ").replace("&", " and ").casefold().split())
 
 
 def number_in_text(content: str) -> float | None:
@@ -172,7 +207,7 @@ def _read_grids(container: Container) -> list[Grid]:
     return [
         Grid(
             name=sheet.name,
-            rows=_rows(workbook.get_sheet_by_name(sheet.name)),
+            rows=_with_marks(_rows(workbook.get_sheet_by_name(sheet.name)), container, sheet.name),
             visible=sheet.visible == SheetVisibleEnum.Visible,
             container=container,
         )
@@ -180,7 +215,16 @@ def _read_grids(container: Container) -> list[Grid]:
     ]
 
 
-def _rows(sheet: CalamineSheet) -> Sequence[Row]:
+def _with_marks(rows: list[list[Cell]], container: Container, sheet: str) -> Sequence[Row]:
+    """The rows of a sheet. In an .xlsx file, the runs were set apart before."""
+    if isinstance(container, CompoundFile):
+        for (row, column), content in container.rich_texts(sheet).items():
+            if row < len(rows) and column < len(rows[row]):
+                rows[row][column] = content
+    return rows
+
+
+def _rows(sheet: CalamineSheet) -> list[list[Cell]]:
     if sheet.end is None:
         return []
     extent = Extent(sheet.end[0] + 1, sheet.end[1] + 1)

@@ -2,17 +2,19 @@
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from library.sources.beds.contracts import AnotherSeries
-from library.sources.beds.grid import Cell, Grid, label, text
+from library.sources.beds.basis import Statement, basis_in, decide_basis
+from library.sources.beds.grid import Cell, Grid, label, plain, text
+from library.sources.beds.marks import shown, unmarked
 from library.sources.beds.names import Basis
 from library.sources.beds.period import Quarter, dates_in, quarter_in
 
 _LABELS = frozenset({"title", "summary", "period", "source", "basis", "published", "revised", "status", "contact"})
-_LABEL_AND_VALUE = re.compile(r"(\w+)\s*:\s*(.+)", re.DOTALL)
-_OVERNIGHT = re.compile(r"\bopen\s+over\s?-?night\b|\bovernight\s+beds?\b", re.IGNORECASE)
-_DAY_ONLY = re.compile(r"\bopen\s+(?:during\s+the\s+)?day\s?-?\s?only\b|\bday\s?-?\s?only\s+beds?\b", re.IGNORECASE)
+_LABEL_AND_VALUE = re.compile(r"([^:]{1,40}):\s*(.+)", re.DOTALL)
+_FIRST_ROWS = 20
+"""Rows of another sheet in which words about the basis are looked for."""
 _REVISED = re.compile(r"\brevised\b", re.IGNORECASE)
 
 
@@ -34,29 +36,33 @@ class Metadata:
     warnings: tuple[str, ...] = field(default=())
 
 
-def read_metadata(grid: Grid, header_row: int) -> Metadata:
+def read_metadata(grid: Grid, header_row: int, others: Sequence[Grid] = ()) -> Metadata:
     """Read the lines above the table's header.
 
-    The basis is taken from the title. The summary can be wrong: real ones say "open day only" for beds open
-    overnight.
+    Args:
+        grid: the sheet with the table.
+        header_row: the index of the table's header.
+        others: the workbook's other sheets. They may name the basis if the title does not.
 
     Raises:
-        AnotherSeries: the title does not state the basis, or states both.
+        AnotherSeries: no text names the basis, or the texts contradict each other; see `decide_basis`.
     """
     lines = _lines(grid, header_row)
-    title = text(lines.get("title", "")) or _title_without_label(grid, header_row)
-    basis = _basis(title)
-    if basis is None:
-        raise AnotherSeries(
-            "No title above the table says whether its beds were open overnight or by day only.", sheet=grid.name
-        )
-    warnings: list[str] = []
-    summary_basis = _basis(text(lines.get("summary", "")))
-    if summary_basis not in (None, basis):
-        warnings.append("The summary names another basis than the title; the title's was taken.")
-    status = text(lines.get("status", "")) or None
-    published = _date(lines, "published", warnings)
-    revised = _date(lines, "revised", warnings)
+    title, marks = unmarked(text(lines.get("title", "")) or _title_without_label(grid, header_row))
+    visible = [other for other in others if other.visible]
+    statements = [
+        Statement("The summary", text(lines.get("summary", ""))),
+        Statement(f"The name of sheet '{grid.name}'", grid.name),
+        *(Statement(f"The name of sheet '{other.name}'", other.name) for other in visible),
+        *(Statement(f"The title of sheet '{other.name}'", _title_of(other)) for other in visible),
+    ]
+    texts = (Statement(f"Sheet '{other.name}'", _first_texts(other)) for other in visible)
+    basis, warnings = decide_basis(title, statements, texts, sheet=grid.name)
+    if marks:
+        warnings.append(f"The title of sheet '{grid.name}' has a footnote mark, which is no part of it.")
+    status = plain(lines.get("status", "")) or None
+    published = _date(grid, lines, "published", warnings)
+    revised = _date(grid, lines, "revised", warnings)
     if "published" not in lines and status:
         # 2010-11: "Published 18 November 2010 and revised 24 May 2012".
         first, _, rest = _split_at_revised(status)
@@ -67,7 +73,7 @@ def read_metadata(grid: Grid, header_row: int) -> Metadata:
     return Metadata(
         title=title,
         basis=basis,
-        quarter=quarter_in(lines.get("period", "")) or quarter_in(title),
+        quarter=quarter_in(grid.day(lines.get("period", ""))) or quarter_in(title),
         status=status,
         published=published,
         revised=revised,
@@ -80,7 +86,7 @@ def read_data_quality(grids: list[Grid]) -> tuple[str, ...]:
     for grid in grids:
         first = next((label(cell) for row in grid.rows for cell in row if text(cell)), "")
         if label(grid.name).startswith("data quality") or first.startswith("data quality"):
-            rows = (" ".join(filter(None, map(text, row))) for row in grid.rows)
+            rows = (" ".join(filter(None, (shown(text(cell)) for cell in row))) for row in grid.rows)
             return tuple(row for row in rows if row)
     return ()
 
@@ -97,33 +103,34 @@ def _lines(grid: Grid, header_row: int) -> dict[str, Cell]:
                 lines.setdefault(label(cell), value)
                 break
             found = _LABEL_AND_VALUE.fullmatch(text(cell))
-            if found and found[1].lower() in _LABELS:
-                lines.setdefault(found[1].lower(), found[2])
+            if found and label(found[1]) in _LABELS:
+                lines.setdefault(label(found[1]), found[2])
                 break
     return lines
 
 
 def _title_without_label(grid: Grid, header_row: int) -> str:
-    """The first text above the table that states a basis; used if no line has the label `Title`."""
+    """The first text above the table that names a basis; used if no line has the label `Title`."""
     for row in grid.rows[:header_row]:
         cells = [text(cell) for cell in row if text(cell)]
-        if cells and label(cells[0]) not in _LABELS and _basis(cells[0]):
+        if cells and label(cells[0]) not in _LABELS and basis_in(cells[0]):
             return cells[0]
     return ""
 
 
-def _basis(content: str) -> Basis | None:
-    overnight, day_only = bool(_OVERNIGHT.search(content)), bool(_DAY_ONLY.search(content))
-    if overnight == day_only:
-        return None
-    return "overnight" if overnight else "day_only"
+def _title_of(grid: Grid) -> str:
+    return plain(_lines(grid, _FIRST_ROWS).get("title", ""))
 
 
-def _date(lines: dict[str, Cell], name: str, warnings: list[str]) -> dt.date | None:
+def _first_texts(grid: Grid) -> str:
+    return " . ".join(text(cell) for row in grid.rows[:_FIRST_ROWS] for cell in row if text(cell))
+
+
+def _date(grid: Grid, lines: dict[str, Cell], name: str, warnings: list[str]) -> dt.date | None:
     """The latest date of a line. A workbook that was revised several times has several dates."""
     cell = lines.get(name, "")
-    dates = dates_in(cell)
-    if not dates and text(cell):
+    dates = dates_in(grid.day(cell))
+    if not dates and cell != "":
         warnings.append(f"The line '{name.capitalize()}' holds no date that can be read.")
     return max(dates, default=None)
 

@@ -6,7 +6,7 @@ import re
 from operator import itemgetter
 from typing import NamedTuple
 
-from library.sources.beds.grid import Cell, text
+from library.sources.beds.grid import Cell, plain
 
 _MONTHS = [month.lower() for month in calendar.month_name if month]
 _MONTH_OF = {name[:length]: number for number, name in enumerate(_MONTHS, 1) for length in range(3, len(name) + 1)}
@@ -19,10 +19,6 @@ _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 _NAMED = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th)?\s*(?:of\s+)?([a-z]{3,9})\.?,?\s*(\d{4})(?!\d)", re.IGNORECASE)
 _SLASHED = re.compile(r"(?<!\d)(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?!\d)")
 _ISO = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
-
-_EXCEL_EPOCH = dt.date(1899, 12, 30)
-_SERIALS = range(36_526, 73_051)
-"""Excel's day numbers of the years 2000 to 2099."""
 
 
 class Quarter(NamedTuple):
@@ -45,7 +41,7 @@ class Quarter(NamedTuple):
 
 def financial_year(cell: Cell) -> int | None:
     """The first year of `2019-20`, `2019/20` or `2019-2020`; `None` if the years are not consecutive (`2013-15`)."""
-    found = _FINANCIAL_YEAR.search(text(cell))
+    found = _FINANCIAL_YEAR.search(plain(cell))
     if found is None:
         return None
     first, second = int(found[1]), int(found[2])
@@ -56,7 +52,7 @@ def quarter_number(cell: Cell) -> int | None:
     """The quarter's number from `December`, `Dec`, `October to December`, `Q3`, or a date in its last month."""
     if isinstance(cell, dt.date):
         return _QUARTER_OF_LAST_MONTH.get(cell.month)
-    content = text(cell)
+    content = plain(cell)
     months = [_MONTH_OF[word.lower()] for word in _WORD.findall(content) if word.lower() in _MONTH_OF]
     if months:
         return _QUARTER_OF_LAST_MONTH.get(months[-1])
@@ -78,7 +74,7 @@ def quarter_in(cell: Cell) -> Quarter | None:
     if isinstance(cell, dt.date):
         number = _QUARTER_OF_LAST_MONTH.get(cell.month)
         return _in_calendar_year(cell.year, number) if number else None
-    content = text(cell)
+    content = plain(cell)
     years, numbers = set(_FINANCIAL_YEAR.findall(content)), set(_QUARTER.findall(content))
     if len(years) > 1 or len(numbers) > 1:
         return None
@@ -97,14 +93,12 @@ def _in_calendar_year(year: int, number: int) -> Quarter:
 
 
 def dates_in(cell: Cell) -> list[dt.date]:
-    """All dates in a cell: a date, Excel's day number, or dates in a text (the day is before the month)."""
+    """All dates in a cell: a date, or dates in a text (the day is before the month)."""
     if isinstance(cell, dt.datetime):
         return [cell.date()]
     if isinstance(cell, dt.date):
         return [cell]
-    if isinstance(cell, int | float) and not isinstance(cell, bool):
-        return [_EXCEL_EPOCH + dt.timedelta(days=int(cell))] if int(cell) in _SERIALS else []
-    content = text(cell)
+    content = plain(cell)
     found = [
         *((at.start(), at[3], _MONTH_OF.get(at[2].lower(), 0), at[1]) for at in _NAMED.finditer(content)),
         *((at.start(), at[3], at[2], at[1]) for at in _SLASHED.finditer(content)),

@@ -12,7 +12,7 @@ from library.sources.beds.reading import Edition, WorkbookReading
 from library.sources.beds.sector_table import SectorTable, read_sector_table
 from library.sources.beds.specialty_table import SpecialtyTable, read_specialty_table
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised whenever the same bytes give other rows: a workbook that was read wrongly is loaded again after the fix."""
 
 
@@ -64,7 +64,11 @@ def _visible_first(grids: list[Grid]) -> list[list[Grid]]:
 
 def _sector_table(grids: list[Grid]) -> tuple[SectorTable, list[str]]:
     for candidates in _visible_first(grids):
-        tables = [table for table in map(read_sector_table, candidates) if table]
+        tables = [
+            table
+            for grid in candidates
+            if (table := read_sector_table(grid, [other for other in grids if other is not grid]))
+        ]
         if not tables:
             continue
         first = tables[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from library.sources.beds.checks import row_warnings
 from library.sources.beds.contracts import HeaderUnknown, TotalsDisagree
 from library.sources.beds.grid import DASHES, Cell, Grid, label, number_in_text, text
+from library.sources.beds.marks import shown
 from library.sources.beds.metadata import Metadata, read_metadata
 from library.sources.beds.names import SECTORS, Sector
 from library.sources.beds.period import Quarter
@@ -16,6 +17,7 @@ from library.sources.beds.table import (
     RowQuarters,
     TableRow,
     find_header_row,
+    marked_headers,
     read_header,
     table_rows,
     unread_headers,
@@ -64,11 +66,15 @@ class SectorTable:
     warnings: tuple[str, ...]
 
 
-def read_sector_table(grid: Grid) -> SectorTable | None:
+def read_sector_table(grid: Grid, others: Sequence[Grid] = ()) -> SectorTable | None:
     """Read a sheet; `None` if it is not the table by organisation and sector.
 
     An empty cell of beds is read as 0, with a warning on its row. That cannot hide a number: the organisations
     must sum to the England row.
+
+    Args:
+        grid: the sheet.
+        others: the workbook's other sheets, which may say how the beds were counted.
 
     Raises:
         HeaderUnknown, PeriodMissing, NumberExpected, FormulaWithoutValue, OrganisationRepeated, OrganisationUnreadable:
@@ -84,15 +90,18 @@ def read_sector_table(grid: Grid) -> SectorTable | None:
         return None
     header = read_header(grid, header_row)
     columns = _find_columns(grid, header, groups)
-    metadata = read_metadata(grid, header_row)
+    metadata = read_metadata(grid, header_row, others)
     beds = [column for group in ("available", "occupied") for column in columns[group]]
     rows = list(table_rows(grid, header, beds))
-    periods = RowQuarters(header)
+    periods = RowQuarters(grid, header)
     for row in rows:
         if row.kind != "unidentified":
-            periods.add(row.position, grid.rows[row.position])
-    quarter, warnings = periods.decide(grid, metadata.quarter)
+            periods.add(row.position)
+    quarter, warnings = periods.decide(metadata.quarter)
     warnings = [*metadata.warnings, *warnings, *unread_headers(grid, header)]
+    warnings += marked_headers(grid, header_row)
+    for above in range(max(0, header_row - _GROUP_ROWS), header_row):
+        warnings += marked_headers(grid, above, _GROUP_HEADERS)
     warnings += [
         f"Row {row.position + 1} of sheet '{grid.name}' has beds, but no organisation code: it is not read."
         for row in rows
@@ -101,6 +110,7 @@ def read_sector_table(grid: Grid) -> SectorTable | None:
     england = _england_row(grid, rows)
     if periods.is_odd(england.position, quarter):
         warnings.append("The England row names another quarter than the workbook.")
+    warnings += england.warnings
     england_beds = _read_row(grid, england, columns)
     warnings += [f"England, {entry.sector}: {warning}" for entry in england_beds for warning in entry.warnings]
     organisations, occupancy = [], []
@@ -170,10 +180,12 @@ def _england_row(grid: Grid, rows: list[TableRow]) -> TableRow:
 
 def _organisation(grid: Grid, header: Header, row: TableRow, *, odd_period: bool) -> Organisation:
     cells = grid.rows[row.position]
-    warnings = []
+    warnings = [*row.warnings]
     if odd_period:
         named = " ".join(
-            text(cells[column]) or str(cells[column]) for column in (header.year, header.period) if column is not None
+            shown(text(cells[column])) or str(cells[column])
+            for column in (header.year, header.period)
+            if column is not None
         )
         warnings.append(f"The row names another quarter than the workbook ('{named}'); the workbook's was taken.")
     if not row.name:
@@ -182,7 +194,7 @@ def _organisation(grid: Grid, header: Header, row: TableRow, *, odd_period: bool
         row=row.position + 1,
         code=row.code,
         name=row.name,
-        parent_code=text(cells[header.parent]).upper(),
+        parent_code=row.parent,
         parent_kind=header.parent_kind,
         warnings=tuple(warnings),
     )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from library.sources.beds.checks import differ
 from library.sources.beds.contracts import HeaderUnknown
-from library.sources.beds.grid import Grid, label, text
+from library.sources.beds.grid import Grid, label, plain, text
 from library.sources.beds.reading import Specialty, SpecialtyRow
-from library.sources.beds.table import Header, find_header_row, read_header, table_rows, unread_headers
+from library.sources.beds.table import Header, find_header_row, marked_headers, read_header, table_rows, unread_headers
 
 _SPECIALTY_HEADER = re.compile(r"(\d{3})\b\s*[-\u2013:.]?\s*(\S.*)")
 _SUM_HEADERS = frozenset({"total", "all specialties", "total occupied"})
@@ -49,7 +49,7 @@ def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
     header_row = find_header_row(grid)
     if header_row is None:
         return None
-    headers = [_SPECIALTY_HEADER.fullmatch(text(cell)) for cell in grid.rows[header_row]]
+    headers = [_SPECIALTY_HEADER.fullmatch(plain(cell)) for cell in grid.rows[header_row]]
     if sum(found is not None for found in headers) < _ENOUGH_SPECIALTIES:
         return None
     header = read_header(grid, header_row)
@@ -57,8 +57,9 @@ def read_specialty_table(grid: Grid) -> SpecialtyTable | None:
     rows: list[SpecialtyRow] = []
     sums: dict[str, float] = {}
     england: Sequence[float | None] | None = None
-    warnings = list(unread_headers(grid, header))
+    warnings = [*unread_headers(grid, header), *marked_headers(grid, header.row)]
     for row in table_rows(grid, header, columns):
+        warnings += row.warnings
         if row.kind == "unidentified":
             warnings.append(f"Row {row.position + 1} of sheet '{grid.name}' has beds, but no organisation code.")
             continue
@@ -80,7 +81,7 @@ def _find_columns(grid: Grid, header: Header) -> tuple[list[Specialty], list[int
     for column, cell in enumerate(grid.rows[header.row]):
         if column < header.data or not text(cell) or label(cell) in _SUM_HEADERS:
             continue
-        found = _SPECIALTY_HEADER.fullmatch(text(cell))
+        found = _SPECIALTY_HEADER.fullmatch(plain(cell))
         if found is None:
             raise grid.error(HeaderUnknown, "The header of a specialty is not known.", header.row, column)
         if found[1] in specialties:

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from library.sources.beds.contracts import HeaderUnknown, OrganisationRepeated, OrganisationUnreadable, PeriodMissing
-from library.sources.beds.grid import DASHES, Cell, Grid, Row, label, number_in_text, text
+from library.sources.beds.grid import DASHES, Cell, Grid, Row, label, number_in_text, plain, text
+from library.sources.beds.marks import Unmarked, shown, unmarked
 from library.sources.beds.names import ParentKind
 from library.sources.beds.period import Quarter, quarter_of_row
 
@@ -43,6 +44,10 @@ _HEADER_ROWS = 200
 """The header is searched in this many rows from the top."""
 
 _CODE = re.compile(r"[A-Z0-9]{3,5}")
+_SMALL_AT_AN_END = re.compile(r"[a-z]{1,2}[A-Z0-9]+|[A-Z0-9]+[a-z]{1,2}")
+_CODE_CELL, _NAME_CELL = "organisation's code", "organisation's name"
+_CORRECT_CODE = "Correct the code in a spreadsheet program: delete the mark, or write all letters as capitals."
+_NO_PARENT = DASHES | {""}
 _NEVER_CODES = frozenset({"TOTAL", "NOTE", "NOTES", "CODE", "KEY"})
 
 
@@ -69,12 +74,18 @@ class Header:
 
 
 class TableRow(NamedTuple):
-    """A row of the table, with its kind."""
+    """A row of the table, with its kind; code, name and parent without footnote marks.
+
+    Attributes:
+        warnings: about the footnote marks.
+    """
 
     kind: Literal["organisation", "england", "unidentified"]
     position: int
     code: str
     name: str
+    parent: str
+    warnings: tuple[str, ...]
 
 
 def find_header_row(grid: Grid) -> int | None:
@@ -122,7 +133,14 @@ def unread_headers(grid: Grid, header: Header) -> Iterator[str]:
     """A warning for each unknown header before the columns of numbers. Such a column is not read."""
     for cell in grid.rows[header.row][: header.data]:
         if label(cell) and label(cell) not in _ROLES:
-            yield f"The column '{text(cell)[:100]}' of sheet '{grid.name}' is not read."
+            yield f"The column '{shown(text(cell))[:100]}' of sheet '{grid.name}' is not read."
+
+
+def marked_headers(grid: Grid, row: int, known: Container[str] | None = None) -> Iterator[str]:
+    """A warning for each header of a row with a footnote mark; only for the known ones if these are given."""
+    for column, cell in enumerate(grid.rows[row]):
+        if known is None or label(cell) in known:
+            yield from grid.mark_warning(unmarked(text(cell)), "header", row, column)
 
 
 def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[TableRow]:
@@ -143,51 +161,87 @@ def table_rows(grid: Grid, header: Header, numbers: Sequence[int]) -> Iterator[T
     seen: dict[str, int] = {}
     for index in range(header.row + 1, len(grid.rows)):
         row = grid.rows[index]
-        code, name = _code(row[header.code]), text(row[header.name])
-        if name.casefold() == "england" or (not name and code == "ENGLAND"):
-            yield TableRow("england", index, "", name)
-            continue
+        found = unmarked(text(row[header.code]), inside=False)
+        code = "" if found.text in DASHES else found.text.upper()
+        name = unmarked(text(row[header.name]))
         has_beds = any(_is_number(row[column]) for column in numbers)
-        if _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
+        if name.text.casefold() == "england" or (not name.text and code == "ENGLAND"):
+            marks = _mark_warnings(grid, index, (found, _CODE_CELL, header.code), (name, _NAME_CELL, header.name))
+            yield TableRow("england", index, "", name.text, "", marks)
+        elif _CODE.fullmatch(code) and code not in _NEVER_CODES and (has_beds or _is_dated(row, header)):
+            _check_capitals(grid, found.text, index, header.code)
             if code in seen:
                 message = f"The same organisation code is in row {seen[code] + 1}."
                 raise grid.error(OrganisationRepeated, message, index, header.code)
             seen[code] = index
-            yield TableRow("organisation", index, code, name)
+            parent = unmarked(text(row[header.parent]), inside=False)
+            _check_capitals(grid, parent.text, index, header.parent)
+            warnings: tuple[str, ...] = ()
+            if found.marks or name.marks or parent.marks:
+                warnings = _mark_warnings(
+                    grid,
+                    index,
+                    (found, _CODE_CELL, header.code),
+                    (name, _NAME_CELL, header.name),
+                    (parent, "parent's code", header.parent),
+                )
+            parent_code = parent.text.upper()
+            if not _CODE.fullmatch(parent_code) and parent_code not in _NO_PARENT:
+                cell = grid.place(index, header.parent)
+                warnings += (f"The parent's code is not one of 3 to 5 letters and digits ({cell}).",)
+            yield TableRow("organisation", index, code, name.text, parent_code, warnings)
         elif has_beds:
             if code or not isinstance(row[header.code], str):
                 message = "A row has beds, but its organisation code is not one of 3 to 5 letters and digits."
                 raise grid.error(OrganisationUnreadable, message, index, header.code)
-            yield TableRow("unidentified", index, "", name)
+            yield TableRow("unidentified", index, "", name.text, "", ())
+
+
+def _check_capitals(grid: Grid, code: str, row: int, column: int) -> None:
+    """Refuse a code like `RZ1a`: its small letter may be a footnote mark, or a part of the code."""
+    if not (code.isupper() or code.islower()) and _SMALL_AT_AN_END.fullmatch(code):
+        message = "The code has capital letters, and a small one that may be a footnote mark."
+        raise grid.error(OrganisationUnreadable, message, row, column, advice=_CORRECT_CODE)
+
+
+def _mark_warnings(grid: Grid, index: int, *cells: tuple[Unmarked, str, int]) -> tuple[str, ...]:
+    """The warnings about footnote marks of a row: of each cell the text, what it is, and its column."""
+    return tuple(warning for found, what, column in cells for warning in grid.mark_warning(found, what, index, column))
 
 
 class RowQuarters:
     """Collects the quarters of a table's rows, and decides the workbook's quarter."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, grid: Grid, header: Header) -> None:
+        self._grid = grid
         self._header = header
+        self._warnings: list[str] = []
         self._known: dict[tuple[Cell, Cell], Quarter | None] = {}
         self._count: Counter[Quarter] = Counter()
         self._of_row: dict[int, Quarter | None] = {}
 
-    def add(self, index: int, row: Row) -> None:
+    def add(self, index: int) -> None:
         """Add the quarter of a row. A row without year and period is not counted."""
+        row = self._grid.rows[index]
         year = "" if self._header.year is None else row[self._header.year]
         period = "" if self._header.period is None else row[self._header.period]
         if year == "" and period == "":
             return
         if (year, period) not in self._known:
-            self._known[year, period] = quarter_of_row(year, period)
+            for cell, what, column in ((year, "year", self._header.year), (period, "period", self._header.period)):
+                self._warnings += self._grid.mark_warning(unmarked(text(cell)), what, index, column or 0)
+            self._known[year, period] = quarter_of_row(year, self._grid.day(period))
         quarter = self._known[year, period]
         self._of_row[index] = quarter
         if quarter:
             self._count[quarter] += 1
 
-    def decide(self, grid: Grid, above: Quarter | None) -> tuple[Quarter, list[str]]:
+    def decide(self, above: Quarter | None) -> tuple[Quarter, list[str]]:
         """The workbook's quarter: that of more than half of the rows, or that of the lines above if no row has one.
 
         Returns:
-            The quarter, and warnings about lines with another quarter.
+            The quarter, and warnings: about lines with another quarter, and about the first cell of each year and
+            period that has a footnote mark.
 
         Raises:
             PeriodMissing: there is no quarter, or no quarter has more than half of the rows.
@@ -195,17 +249,17 @@ class RowQuarters:
         if not self._count:
             if above is None:
                 raise PeriodMissing(
-                    "Neither the rows nor the lines above them state a year and a quarter.", sheet=grid.name
+                    "Neither the rows nor the lines above them state a year and a quarter.", sheet=self._grid.name
                 )
-            return above, ["No row states a year and a quarter. Those of the lines above the table were used."]
+            missing = "No row states a year and a quarter. Those of the lines above the table were used."
+            return above, [missing, *self._warnings]
         quarter, rows = self._count.most_common(1)[0]
         if 2 * rows <= len(self._of_row):
-            raise PeriodMissing("The rows state different quarters, and none is in most rows.", sheet=grid.name)
+            raise PeriodMissing("The rows state different quarters, and none is in most rows.", sheet=self._grid.name)
         if above not in (None, quarter):
-            return quarter, [
-                "The lines above the table state another quarter than its rows. That of the rows was used."
-            ]
-        return quarter, []
+            other = "The lines above the table state another quarter than its rows. That of the rows was used."
+            return quarter, [other, *self._warnings]
+        return quarter, self._warnings
 
     def is_odd(self, index: int, quarter: Quarter) -> bool:
         """Whether a row states another quarter than the workbook's."""
@@ -220,16 +274,11 @@ def _described(role: str) -> str:
     }.get(role, role)
 
 
-def _code(cell: Cell) -> str:
-    code = text(cell).upper()
-    return "" if code in DASHES else code
-
-
 def _is_dated(row: Row, header: Header) -> bool:
     return any(column is not None and row[column] != "" for column in (header.year, header.period))
 
 
 def _is_number(cell: Cell) -> bool:
     if isinstance(cell, str):
-        return bool(cell) and number_in_text(text(cell)) is not None
+        return bool(cell) and number_in_text(plain(cell)) is not None
     return isinstance(cell, int | float) and not isinstance(cell, bool)

@@ -4,25 +4,20 @@ Looking everything up again made the reading of a line a tenth slower (decision 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from library.sources.fhir.datasets import KEY_LIMIT
 from library.sources.fhir.resources import CodeableConcept, Coding, ReferenceRange
+from library.sources.fhir.strict import strict_decoder
+from library.sources.fhir.unreadable import limited, misfit
 from library.staging.files import text_array
 
 _KEPT = 20_000
 _LONGEST_KEPT = 2_000
 _OF_HL7 = ("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "v2-0078", "v2/0078")
 _NORMAL = "normal"
-
-
-class Unreadable(ValueError):
-    """A resource cannot become a row. The text has the place and the reason, but never a value."""
-
-    def __init__(self, place: str, wrong: str) -> None:
-        super().__init__(f"{place}: {wrong}" if place else wrong)
 
 
 class Concept(NamedTuple):
@@ -41,15 +36,8 @@ class Category(NamedTuple):
     all: str
 
 
-class Limits(NamedTuple):
-    """The normal range of a value."""
-
-    low: float | None
-    high: float | None
-
-
 class ReadCache[T](dict[bytes, T]):
-    """Caches what `read` returns for JSON bytes: `CODES[bytes_of(raw)]`. Errors name the place in the resource."""
+    """Caches what `read` returns for JSON bytes: `codes[bytes_of(raw)]`. Errors name the place in the resource."""
 
     def __init__(self, read: Callable[[bytes], T], place: str) -> None:
         self._read = read
@@ -67,28 +55,28 @@ class ReadCache[T](dict[bytes, T]):
         return made
 
 
-def misfit(error: msgspec.ValidationError, place: str = "") -> Unreadable:
-    """The decoder's error, with the place first: `subject.reference: expected str, got int`."""
-    wrong, _, path = str(error).partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
-    within = f"{place}.{path}" if place and path and not path.startswith("[") else place + path
-    return Unreadable(within, wrong[:1].lower() + wrong[1:].replace("`", "").replace(" | null", ""))
+class ConceptCaches:
+    """The caches of concepts. Modifiers with a URL of `harmless` are ignored, so each such list has its own caches.
+
+    Attributes:
+        codes, values, categories, interpretations, reasons: by the JSON's bytes, the cells of such an element.
+    """
+
+    def __init__(self, harmless: frozenset[str]) -> None:
+        def cached[D, T](place: str, kind: Any, read: Callable[[D], T]) -> ReadCache[T]:  # noqa: ANN401 - types have no common type
+            decode: Callable[[bytes], D] = strict_decoder(kind, harmless, place)
+            return ReadCache(lambda given: read(decode(given)), place)
+
+        one, several = CodeableConcept | None, list[CodeableConcept] | None
+        self.codes = cached("code", one, _searched_concept)
+        self.values = cached("valueCodeableConcept", one, _concept)
+        self.categories = cached("category", several, _categories)
+        self.interpretations = cached("interpretation", several, _interpretation)
+        self.reasons = cached("dataAbsentReason", one, _short)
 
 
-def limited(text: str | None, place: str) -> str | None:
-    """Check that a text fits into an index, and return it."""
-    if text is not None and len(text) > KEY_LIMIT:
-        raise Unreadable(place, f"longer than {KEY_LIMIT} characters")
-    return text
-
-
-_decode_concept = msgspec.json.Decoder(CodeableConcept | None).decode
-_decode_concepts = msgspec.json.Decoder(list[CodeableConcept] | None).decode
-_decode_ranges = msgspec.json.Decoder(list[ReferenceRange] | None).decode
-
-
-def _concept(given: bytes) -> Concept:
-    concept = _decode_concept(given) or CodeableConcept()
+def _concept(given: CodeableConcept | None) -> Concept:
+    concept = given or CodeableConcept()
     codings = concept.coding or []
     first = next((coding for coding in codings if coding.code), None) or Coding()
     text = concept.text or next((coding.display for coding in codings if coding.display), None)
@@ -96,18 +84,17 @@ def _concept(given: bytes) -> Concept:
     return Concept(first.system, first.code, text, text_array(codes))
 
 
-def _searched_concept(given: bytes) -> Concept:
+def _searched_concept(given: CodeableConcept | None) -> Concept:
     concept = _concept(given)
-    if len(concept.codes) > KEY_LIMIT:  # rare, so the single codes are checked only here
-        for coding in (_decode_concept(given) or CodeableConcept()).coding or ():
+    if given is not None and len(concept.codes) > KEY_LIMIT:  # rare, so the single codes are checked only here
+        for coding in given.coding or ():
             limited(coding.code, "code")
     return concept
 
 
-def _categories(given: bytes) -> Category:
-    categories = _decode_concepts(given) or []
+def _categories(given: list[CodeableConcept] | None) -> Category:
     names: list[str] = []
-    for category in categories:
+    for category in given or []:
         codes = [coding.code for coding in category.coding or () if coding.code]
         names += codes or ([category.text] if category.text else [])
     for name in names:
@@ -116,13 +103,13 @@ def _categories(given: bytes) -> Category:
     return Category(names[0] if names else None, text_array(unique))
 
 
-def _short(given: bytes) -> str | None:
-    return short_name(_decode_concept(given) or CodeableConcept())
+def _short(given: CodeableConcept | None) -> str | None:
+    return short_name(given or CodeableConcept())
 
 
-def _interpretation(given: bytes) -> str | None:
+def _interpretation(given: list[CodeableConcept] | None) -> str | None:
     """HL7's abbreviation if one of the concepts has it, else the first concept's name."""
-    concepts = _decode_concepts(given) or []
+    concepts = given or []
     codings = [coding for concept in concepts for coding in concept.coding or () if coding.code]
     of_hl7 = next((coding.code for coding in codings if (coding.system or "").endswith(_OF_HL7)), None)
     return of_hl7 or next((name for concept in concepts if (name := short_name(concept))), None)
@@ -133,22 +120,7 @@ def short_name(concept: CodeableConcept) -> str | None:
     return next((coding.code for coding in concept.coding or () if coding.code), None) or concept.text
 
 
-def _limits(given: bytes) -> Limits:
-    """The first range whose type is `normal` or missing. Other types are not normal ranges."""
-    ranges = _decode_ranges(given) or []
-    for each in ranges:
-        kind = each.type or CodeableConcept()
-        if not (kind.coding or kind.text) or any(coding.code == _NORMAL for coding in kind.coding or ()):
-            low = each.low.value if each.low else None
-            high = each.high.value if each.high else None
-            if low is not None or high is not None:
-                return Limits(low, high)
-    return Limits(None, None)
-
-
-CODES = ReadCache(_searched_concept, "code")
-VALUES = ReadCache(_concept, "valueCodeableConcept")
-CATEGORIES = ReadCache(_categories, "category")
-INTERPRETATIONS = ReadCache(_interpretation, "interpretation")
-REASONS = ReadCache(_short, "dataAbsentReason")
-LIMITS = ReadCache(_limits, "referenceRange")
+def is_normal(given: ReferenceRange) -> bool:
+    """Whether the type of a range is `normal` or missing. Other types are not normal ranges."""
+    kind = given.type or CodeableConcept()
+    return not (kind.coding or kind.text) or any(coding.code == _NORMAL for coding in kind.coding or ())

@@ -23,6 +23,12 @@ FILE = "file"
 PATIENT_UNKNOWN = "patient_unknown"
 """In a run's report: the number of its observations whose patient was not stored at the end of the run."""
 
+PATIENT_ELSEWHERE = "patient_elsewhere"
+"""In a run's report: the number of its observations whose patient is at another server. Missing if there are none."""
+
+ELSEWHERE = "elsewhere"
+"""In a run's report: the base URLs of those servers, each with its number of observations."""
+
 FAILURES = 5
 """After this many failed searches no other begins, since the cause may fail all of them (an expired token)."""
 

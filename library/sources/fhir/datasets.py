@@ -20,6 +20,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Computed,
     Date,
     DateTime,
@@ -28,11 +29,13 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     Text,
+    and_,
     func,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
 from library.datasets.fields import field
@@ -49,6 +52,8 @@ type ValueKind = Literal[
     "none",
 ]  # fmt: skip
 """What an observation's or a component's value can be."""
+
+_IS_OPEN = "(effective_start IS NULL AND effective_end IS NOT NULL) OR right(effective_text, 1) = '/'"
 
 KEY_LIMIT = 255
 """Maximum length of a text in an index. Postgres refuses index entries of more than about 2,700 bytes."""
@@ -113,7 +118,12 @@ class Measured(Loaded):
     code: str | None = field("Of the first coding.", "8302-2", default=None, sa_type=Text)
     code_text: str | None = field("The concept's text, else the coding's.", "Body Height", default=None, sa_type=Text)
     value_kind: ValueKind = field("`none`: there is no value, or none of a kind that R4 has.", "quantity", sa_type=Text)
-    value_number: float | None = field("Of a quantity or an integer.", 171.5, default=None, sa_type=Double)
+    value_number: float | None = field(
+        "Of a quantity or an integer. Null if it is too small for a double: then `value_text` has it.",
+        171.5,
+        default=None,
+        sa_type=Double,
+    )
     value_low: float | None = field("Of a range; of a ratio its numerator.", default=None, sa_type=Double)
     value_high: float | None = field("Of a range; of a ratio its denominator.", default=None, sa_type=Double)
     value_start: datetime | None = field(
@@ -123,7 +133,8 @@ class Measured(Loaded):
         "The last moment of a period, a date or a partial time.", default=None, sa_type=DateTime(timezone=True)
     )
     value_text: str | None = field(
-        "A text; a boolean, a date, a period (`start/end`) or a time as given; a concept's text; sampled data as JSON.",
+        "A text; a boolean, a date, a period (`start/end`) or a time as given; a concept's text; sampled data as JSON. "
+        "Of a quantity, a range or a ratio (`1/<128`) the numbers as written, if they are printed otherwise.",
         default=None,
         sa_type=Text,
     )
@@ -131,10 +142,15 @@ class Measured(Loaded):
     value_code_system: str | None = field("Of a concept.", default=None, sa_type=Text)
     unit: str | None = field("Of a quantity, a range or a ratio (`mg/dL`).", "cm", default=None, sa_type=Text)
     unit_code: str | None = field("As UCUM writes the unit, if the resource does.", "cm", default=None, sa_type=Text)
-    comparator: str | None = field("`<`, `<=`, `>=` or `>` before the number.", default=None, sa_type=Text)
+    comparator: str | None = field(
+        "`<`, `<=`, `>=` or `>` before the number, or before a ratio's numerator.", default=None, sa_type=Text
+    )
     interpretation: str | None = field("HL7's abbreviation, else as given.", "N", default=None, sa_type=Text)
     reference_low: float | None = field("Of the normal range.", default=None, sa_type=Double)
     reference_high: float | None = field("Of the normal range.", default=None, sa_type=Double)
+    reference_text: str | None = field(
+        "The normal range as written (`low/high`), if its numbers are printed otherwise.", default=None, sa_type=Text
+    )
     data_absent_reason: str | None = field("Why there is no value.", default=None, sa_type=Text)
 
 
@@ -147,6 +163,10 @@ class Observation(Measured, table=True):
         Index("observation_time", "sort_time", "id"),
         Index("observation_codes", "codes", "categories", postgresql_using="gin"),
         Index("observation_load", "load_id"),
+        Index(
+            "observation_elsewhere", "sort_time", "id", "server", postgresql_where=text("patient_reference IS NOT NULL")
+        ),
+        Index("observation_open_period", "sort_time", "id", "server", postgresql_where=text(_IS_OPEN)),
         {"schema": SCHEMA},
     )
 
@@ -156,9 +176,21 @@ class Observation(Measured, table=True):
     version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
     version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
     patient_id: str | None = field(
-        "Null if the subject is no patient, or lies in the resource itself.", ID_EXAMPLE, default=None, sa_type=Text
+        "Null if the subject is no patient, lies in the resource itself, or is at another server.",
+        ID_EXAMPLE,
+        default=None,
+        sa_type=Text,
+    )
+    patient_reference: str | None = field(
+        "The reference to a patient of another server, as it came. It is joined to no patient here.",
+        "https://other.example/fhir/Patient/1",
+        default=None,
+        sa_type=Text,
     )
     encounter_id: str | None = field("Null as `patient_id` is.", default=None, sa_type=Text)
+    encounter_reference: str | None = field(
+        "The reference to an encounter of another server, as it came.", default=None, sa_type=Text
+    )
     status: str | None = field("FHIR's status: `final`, `amended`, …", "final", default=None, sa_type=Text)
     category: str | None = field("The first one.", "vital-signs", default=None, sa_type=Text)
     categories: list[str] = field(
@@ -186,6 +218,13 @@ class Observation(Measured, table=True):
         ),
     )
     object_key: str = field("The landed object that the row was read from.", "landed/fhir/8a3f…", sa_type=Text)
+
+
+OPEN_PERIOD: ColumnElement[bool] = or_(
+    and_(col(Observation.effective_start).is_(None), col(Observation.effective_end).is_not(None)),
+    func.right(col(Observation.effective_text), 1) == "/",
+)
+"""The observation's time is a period without a start or without an end. Few are, so they have an index."""
 
 
 class ObservationComponent(Measured, table=True):
@@ -231,6 +270,10 @@ class PatientImport(SQLModel, table=True):
         "Of the reader that read them until then; for a newer one nothing is known yet.",
         sa_column=Column(SmallInteger, nullable=False, server_default="1"),
     )
+    reader_settings: str = field(
+        "A digest of that reader's settings; for other settings nothing is known yet.",
+        sa_column=Column(Text, nullable=False, server_default=""),
+    )
 
 
 class ImportPatient(SQLModel, table=True):
@@ -265,7 +308,7 @@ def search_name(part: str, name: str) -> str:
 # expression, Postgres takes thirteen times as long: 3.7 s for 100,000 ids.)
 _ID_OF_FHIR = Expectation("id_of_fhir", "length(id) <= 64 AND id !~ '[^A-Za-z0-9.-]'", Action.WARN)
 _ID_PRESENT = Expectation("id_present", "id <> ''")
-_PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL", Action.WARN)
+_PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL OR patient_reference IS NOT NULL", Action.WARN)
 
 _NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provenance=("object_key",))
 

@@ -12,6 +12,7 @@ WardflowError
     ├── PageTooLarge
     ├── PageUnreadable (retryable)        HTML, or JSON that was cut off
     │   └── PageStaysUnreadable           after several tries
+    ├── PlanRemoved                       a run was reset to a search long after it ended
     ├── SearchExpired                     a page link has expired; the search begins again
     ├── ServerBusy (retryable)            429, 5xx except 501, or no connection; may state when to retry
     ├── ServerRefused
@@ -136,6 +137,12 @@ class PageLoops(FhirError):
     default_advice = (
         "The server's paging is at fault: try another page size, and report it to the operator of the server."
     )
+
+
+class PlanRemoved(FhirError):
+    """The patients that a run has found are no longer stored, so its searches cannot be repeated."""
+
+    default_advice = "Repeat the run from its first step, or import the zip code again."
 
 
 class SearchExpired(FhirError):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from library.sources.fhir.concepts import Unreadable, limited
 from library.sources.fhir.datasets import KEY_LIMIT
 from library.sources.fhir.resources import Meta
 from library.sources.fhir.times import read_instant
+from library.sources.fhir.unreadable import Unreadable, limited
 from library.sources.fhir.values import placed
 
 _LARGEST = 2**63 - 1
@@ -24,12 +24,16 @@ class ResourceOrigin:
         server: the configured name of the server, or `file`.
         object_key: the landed object.
         stamped: when they were received, with its zone. It orders resources without `meta.lastUpdated`.
+        bases: the server's own base URLs, in canonical form. References to others lead to other servers.
+        harmless: URLs of modifiers that do not change the meaning of what is read.
         undated: whether a resource without `meta.lastUpdated` was found.
     """
 
     server: str
     object_key: str
     stamped: str
+    bases: tuple[str, ...] = ()
+    harmless: frozenset[str] = frozenset()
     undated: bool = False
 
 

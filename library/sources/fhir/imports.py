@@ -1,10 +1,11 @@
 """The bookkeeping of imports by zip code: a run's patients, and until when each one's observations are loaded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from library.sources.fhir.contracts import CompleteSearch, Plan
+from library.sources.fhir.errors import PlanRemoved
 from library.warehouse.pool import Pool
 
 
@@ -32,10 +33,13 @@ class FhirImports:
     Attributes:
         reader_version: the reader's version. Observations that an older version loaded are asked for again, all of
             them, since it may have read them wrongly.
+        reader_settings: by server, a digest of the reader's settings. Observations that were loaded with other
+            settings are asked for again too.
     """
 
     pool: Pool
     reader_version: int
+    reader_settings: Mapping[str, str] = field(default_factory=dict)
 
     async def enter_patients(self, run_id: str, server: str, patients: Sequence[str]) -> None:
         """Store the patients that a run has found."""
@@ -80,6 +84,7 @@ class FhirImports:
                         SELECT i.patient_id, p.observations_complete_through AS through
                         FROM fhir.import_patient i LEFT JOIN fhir.patient_import p
                         ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3
+                        AND p.reader_settings = coalesce($4::jsonb ->> p.server, '')
                         WHERE i.run_id = $1 AND i.search IS NULL
                     ), new AS (
                         SELECT patient_id, (row_number() OVER (ORDER BY patient_id) - 1) / $2 AS search
@@ -96,6 +101,7 @@ class FhirImports:
                     run_id,
                     batch,
                     self.reader_version,
+                    dict(self.reader_settings),
                 )
             numbers = await connection.fetchrow(
                 "SELECT -least(min(search), 0) AS missing, coalesce(max(search), -1) + 1 AS searches "
@@ -105,16 +111,26 @@ class FhirImports:
         return Plan(patients=patients, missing=numbers["missing"] or 0, searches=max(numbers["searches"], 0))
 
     async def search(self, run_id: str, search: int) -> PatientSearch:
-        """The patients of a search of the plan, and the time to ask from."""
+        """The patients of a search of the plan, and the time to ask from. A search that is done has none.
+
+        Raises:
+            PlanRemoved: the run has ended long ago, and its patients are no longer stored.
+        """
         rows = await self.pool.fetch(
             "SELECT i.patient_id, p.observations_complete_through AS through FROM fhir.import_patient i "
             "LEFT JOIN fhir.patient_import p "
             "ON p.server = i.server AND p.patient_id = i.patient_id AND p.reader_version >= $3 "
+            "AND p.reader_settings = coalesce($4::jsonb ->> p.server, '') "
             "WHERE i.run_id = $1 AND i.search = $2 ORDER BY i.patient_id",
             run_id,
             search,
             self.reader_version,
+            dict(self.reader_settings),
         )
+        if not rows and not await self.pool.fetchval(
+            "SELECT EXISTS (SELECT FROM fhir.import_patient WHERE run_id = $1)", run_id
+        ):
+            raise PlanRemoved("The patients that this run has found are no longer stored.")
         through = [row["through"] for row in rows]
         since = min(through) if through and None not in through else None
         return PatientSearch(tuple(row["patient_id"] for row in rows), since)
@@ -123,14 +139,15 @@ class FhirImports:
         """Store until when the patients of ended searches are complete, and mark the searches as done.
 
         The time of a newer reader version replaces that of an older one, even if it is earlier, and never the reverse.
+        Of two settings of the reader, the later one replaces the other.
         """
         numbers = [each.search for each in searches]
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 """
                 INSERT INTO fhir.patient_import AS known
-                    (server, patient_id, observations_complete_through, reader_version)
-                SELECT i.server, i.patient_id, ended.began, $4
+                    (server, patient_id, observations_complete_through, reader_version, reader_settings)
+                SELECT i.server, i.patient_id, ended.began, $4, coalesce($7::jsonb ->> i.server, '')
                 FROM (
                     SELECT *, row_number() OVER (PARTITION BY search ORDER BY patient_id) - 1 AS place
                     FROM fhir.import_patient WHERE run_id = $1 AND search = ANY ($2)
@@ -139,8 +156,9 @@ class FhirImports:
                 LEFT JOIN unnest($5::int[], $6::int[]) unsure (search, place) USING (search, place)
                 WHERE i.search >= 0 AND ended.began IS NOT NULL AND unsure.place IS NULL ORDER BY 1, 2
                 ON CONFLICT (server, patient_id) DO UPDATE SET
-                    reader_version = excluded.reader_version,
+                    reader_version = excluded.reader_version, reader_settings = excluded.reader_settings,
                     observations_complete_through = CASE WHEN known.reader_version < excluded.reader_version
+                            OR known.reader_settings <> excluded.reader_settings
                         THEN excluded.observations_complete_through
                         ELSE greatest(known.observations_complete_through, excluded.observations_complete_through) END
                 WHERE known.reader_version <= excluded.reader_version
@@ -151,6 +169,7 @@ class FhirImports:
                 self.reader_version,
                 [each.search for each in searches for _ in each.unsure],
                 [place for each in searches for place in each.unsure],
+                dict(self.reader_settings),
             )
             # Patients that were read by id do not count as found by this run.
             await connection.execute(
@@ -197,14 +216,22 @@ class FhirImports:
             )
             await connection.execute("DELETE FROM fhir.import_patient WHERE run_id = $1", run_id)
 
-    async def open_runs(self) -> set[str]:
-        """The ids of the runs that have not ended."""
-        rows = await self.pool.fetch("SELECT id FROM ingest.run WHERE state = 'running' AND source = 'fhir'")
-        return {row["id"] for row in rows}
+    async def repeatable_runs(self, since: datetime) -> list[str]:
+        """The ids of the runs that have not ended, or that failed since a time."""
+        rows = await self.pool.fetch(
+            "SELECT id FROM ingest.run "
+            "WHERE source = 'fhir' AND (state = 'running' OR (state = 'failed' AND finished_at > $1))",
+            since,
+        )
+        return [row["id"] for row in rows]
 
-    async def forget_closed(self) -> None:
-        """Remove the patients of runs that ended without `finish`."""
+    async def forget(self, since: datetime) -> None:
+        """Remove the patients of runs that ended, except of those that failed since a time.
+
+        These keep them as long as Temporal keeps their history. So their workflow can be reset to a search.
+        """
         await self.pool.execute(
-            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS "
-            "(SELECT FROM ingest.run r WHERE r.id = i.run_id AND r.state = 'running')"
+            "DELETE FROM fhir.import_patient i WHERE NOT EXISTS (SELECT FROM ingest.run r WHERE r.id = i.run_id "
+            "AND (r.state = 'running' OR (r.state = 'failed' AND r.finished_at > $1)))",
+            since,
         )

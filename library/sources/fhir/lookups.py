@@ -1,6 +1,7 @@
 """Lookups of patients, and of observations without a patient."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, exists, func, select, union
@@ -29,6 +30,41 @@ _PATIENT_UNKNOWN = Statement(
 )
 
 
+def _patient_elsewhere() -> Statement:
+    """By server and base URL: observations of some loads whose patient is at another server."""
+    reference = col(Observation.patient_reference)
+    base = func.coalesce(func.substring(reference, _BASE), func.substring(reference, _ORIGIN), "")
+    found = (
+        select(col(Observation.server), base.label("base"))
+        .where(col(Observation.load_id) == any_(cast(bindparam("loads"), ARRAY(Uuid))), reference.is_not(None))
+        .subquery("found")
+    )
+    number = func.count()
+    return Statement(
+        select(found.c.server, found.c.base, number.label("observations"))
+        .group_by(found.c.server, found.c.base)
+        .order_by(number.desc(), found.c.server, found.c.base)
+    )
+
+
+_BASE = "^(.*?)/Patient/[^/?#]+(?:/_history/[^/?#]+)?/?(?:[?#].*)?$"
+_ORIGIN = "^([A-Za-z][A-Za-z0-9+.-]*:(?://[^/?#]*)?)"
+_PATIENT_ELSEWHERE = _patient_elsewhere()
+
+
+class ForeignBase(NamedTuple):
+    """Observations of a server whose patients are at another one.
+
+    Attributes:
+        server: the server of the observations.
+        base: the base URL of the patients' server, or its origin; empty: the reference has none.
+    """
+
+    server: str
+    base: str
+    observations: int
+
+
 async def servers_of_patient(pool: Pool, patient_id: str) -> tuple[str, ...]:
     """All servers that have a patient with this id."""
     return tuple(row["server"] for row in await _OF_PATIENT.fetch(pool, patient_id=patient_id))
@@ -45,3 +81,15 @@ async def patient_unknown(pool: Pool, loads: Sequence[UUID | str]) -> int:
     (row,) = await _PATIENT_UNKNOWN.fetch(pool, loads=loads)
     count: int = row["unknown"]
     return count
+
+
+async def patient_elsewhere(pool: Pool, loads: Sequence[UUID | str]) -> list[ForeignBase]:
+    """The observations of some loads whose patient is at another server, by its base URL; the most first."""
+    rows = await _PATIENT_ELSEWHERE.fetch(pool, loads=loads)
+    return [ForeignBase(row["server"], _without_credentials(row["base"]), row["observations"]) for row in rows]
+
+
+def _without_credentials(base: str) -> str:
+    scheme, slashes, rest = base.partition("//")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{place.rpartition('@')[2]}{slash}{path}"

@@ -5,41 +5,61 @@ This runs for every observation that a hospital has, so what repeats (concepts, 
 it was read from.
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 
-import msgspec
-
-from library.sources.fhir.concepts import (
-    CATEGORIES,
-    CODES,
-    INTERPRETATIONS,
-    LIMITS,
-    REASONS,
-    ReadCache,
-    Unreadable,
-    limited,
-)
+from library.sources.fhir.concepts import ConceptCaches, ReadCache
 from library.sources.fhir.identity import ResourceOrigin, identified
+from library.sources.fhir.references import NO_REFERENCE, ReadReference, references
 from library.sources.fhir.resources import NOTHING, Component, Measurement, Observation, Timing, bytes_of
+from library.sources.fhir.strict import strict_decoder
 from library.sources.fhir.times import read_date_time, read_instant
-from library.sources.fhir.values import Value, period_cells, placed, value_cells
+from library.sources.fhir.unreadable import Unreadable
+from library.sources.fhir.values import Value, ValueReader, period_cells, placed
 from library.staging.files import Cell
 
 type Effective = tuple[str | None, str | None, str | None]
 """Cells of the columns `effective_start`, `effective_end` and `effective_text`."""
 
-type Judged = tuple[str | None, float | None, float | None, str | None]
+type Judged = tuple[str | None, float | None, float | None, str | None, str | None]
 """Cells of the columns `interpretation` to `data_absent_reason`."""
 
 type Part = tuple[str | None, str | None, str | None, *Value, *Judged]
 """Cells of the columns that a component has in common with an observation."""
 
-_LONGEST_REFERENCE = 2_000
 _OTHER_TIMES = 3
-_KEPT = 10_000
 _NEVER: Effective = (None, None, None)
-_NOT_JUDGED: Judged = (None, None, None, None)
+_NOT_JUDGED: Judged = (None, None, None, None, None)
+
+
+class _Elements:
+    """Readers of the elements of observations, with their caches."""
+
+    def __init__(self, harmless: frozenset[str]) -> None:
+        self.concepts = ConceptCaches(harmless)
+        self.values = ValueReader(harmless, self.concepts)
+        decode: Callable[[bytes], Component] = strict_decoder(Component, harmless)
+        # The answers of a questionnaire, the pressures that people have.
+        self.parts: ReadCache[Part] = ReadCache(lambda given: self._part(decode(given)), "")
+
+    def _part(self, given: Component) -> Part:
+        system, code, text, _ = self.concepts.codes[bytes_of(given.code)]
+        return (system, code, text, *self.values.cells(given), *self.judged(given))
+
+    def judged(self, given: Measurement) -> Judged:
+        """The cells of the columns `interpretation` to `data_absent_reason`."""
+        if given.referenceRange is NOTHING and given.interpretation is NOTHING and given.dataAbsentReason is NOTHING:
+            return _NOT_JUDGED
+        low, high, text = self.values.limits[bytes_of(given.referenceRange)]
+        interpretation = self.concepts.interpretations[bytes_of(given.interpretation)]
+        return interpretation, low, high, text, self.concepts.reasons[bytes_of(given.dataAbsentReason)]
+
+
+@cache
+def _elements(harmless: frozenset[str]) -> _Elements:
+    """The readers that ignore these modifiers. A process has one such list, so its caches stay warm."""
+    return _Elements(harmless)
 
 
 class ObservationRows:
@@ -51,12 +71,19 @@ class ObservationRows:
 
     def __init__(self, source: ResourceOrigin) -> None:
         self._source = source
+        elements = _elements(source.harmless)
+        self._codes = elements.concepts.codes
+        self._all_categories = elements.concepts.categories
+        self._value_cells = elements.values.cells
+        self._judged = elements.judged
+        known = references(source.bases)
+        self._read_patient, self._read_encounter = known.patient, known.encounter
         self._category = b""
-        self._categories = CATEGORIES[b""]
+        self._categories = self._all_categories[b""]
         self._subject: str | None = None
-        self._patient_id: str | None = None
-        self._encounter: str | None = None
-        self._encounter_id: str | None = None
+        self._patient: ReadReference = NO_REFERENCE
+        self._visit: str | None = None
+        self._encounter: ReadReference = NO_REFERENCE
         self._moment: str | None = None
         self._effective: Effective = _NEVER
         self._issued: str | None = None
@@ -68,16 +95,16 @@ class ObservationRows:
         Raises:
             Unreadable: with the place, and what is wrong there.
         """
-        system, code, text, codes = CODES[bytes_of(given.code)]
+        system, code, text, codes = self._codes[bytes_of(given.code)]
         category = bytes_of(given.category)
         if category != self._category:
-            self._categories, self._category = CATEGORIES[category], category
+            self._categories, self._category = self._all_categories[category], category
         subject = given.subject.reference if given.subject is not None else None
         if subject != self._subject:
-            self._patient_id, self._subject = _patient(subject) if subject else None, subject
-        encounter = given.encounter.reference if given.encounter is not None else None
-        if encounter != self._encounter:
-            self._encounter_id, self._encounter = _encounter(encounter) if encounter else None, encounter
+            self._patient, self._subject = self._read_patient[subject] if subject else NO_REFERENCE, subject
+        visit = given.encounter.reference if given.encounter is not None else None
+        if visit != self._visit:
+            self._encounter, self._visit = self._read_encounter[visit] if visit else NO_REFERENCE, visit
         issued = given.issued
         if issued != self._issued:
             self._issued_at, self._issued = None if issued is None else _issued(issued), issued
@@ -93,11 +120,11 @@ class ObservationRows:
             system,
             code,
             text,
-            *value_cells(given),
-            *_judged(given),
+            *self._value_cells(given),
+            *self._judged(given),
             *identified(given.id, given.meta, source),
-            self._patient_id,
-            self._encounter_id,
+            *self._patient,
+            *self._encounter,
             given.status,
             *self._categories,
             codes,
@@ -115,25 +142,13 @@ def component_cells(given: Observation, source: ResourceOrigin) -> list[list[Cel
     """
     rows: list[list[Cell]] = []
     position = 0
+    parts = _elements(source.harmless).parts
     try:
         for position, each in enumerate(given.component or (), start=1):
-            rows.append([*_PARTS[bytes_of(each)], given.id, source.server, position])
+            rows.append([*parts[bytes_of(each)], given.id, source.server, position])
     except Unreadable as error:
         raise Unreadable("", f"component {position}, {error}") from None
     return rows
-
-
-def _part(component: bytes) -> Part:
-    given = _decode_component(component)
-    system, code, text, _ = CODES[bytes_of(given.code)]
-    return (system, code, text, *value_cells(given), *_judged(given))
-
-
-def _judged(given: Measurement) -> Judged:
-    if given.referenceRange is NOTHING and given.interpretation is NOTHING and given.dataAbsentReason is NOTHING:
-        return _NOT_JUDGED
-    low, high = LIMITS[bytes_of(given.referenceRange)]
-    return INTERPRETATIONS[bytes_of(given.interpretation)], low, high, REASONS[bytes_of(given.dataAbsentReason)]
 
 
 def _effective(given: Observation) -> Effective:
@@ -163,37 +178,6 @@ def _with_text(text: str) -> Effective:
     return start, end, text
 
 
-def referenced_id(kind: str, reference: str) -> str | None:
-    """The id that a reference names, be it relative, absolute, of a version, or a URN; `None` if it leads elsewhere.
-
-    What is contained (`#newborn`) has no id outside of its resource.
-    """
-    if reference.startswith("urn:"):
-        return reference.rpartition(":")[2] or None
-    path = reference.partition("/_history/")[0].split("/")
-    if len(path) < len(("type", "id")) or path[-2] != kind:
-        return None
-    return path[-1].partition("#")[0].partition("?")[0] or None
-
-
-def _referenced(kind: str, reference: str, place: str) -> str | None:
-    if len(reference) > _LONGEST_REFERENCE:
-        raise Unreadable(place, f"longer than {_LONGEST_REFERENCE} characters")
-    return limited(referenced_id(kind, reference), place)
-
-
-@lru_cache(_KEPT)
-def _patient(reference: str) -> str | None:
-    return _referenced("Patient", reference, "subject.reference")
-
-
-@lru_cache(_KEPT)
-def _encounter(reference: str) -> str | None:
-    return _referenced("Encounter", reference, "encounter.reference")
-
-
-_decode_component = msgspec.json.Decoder(Component).decode
-_PARTS = ReadCache(_part, "")  # the answers of a questionnaire, the pressures that people have
 _date_time = placed("effectiveDateTime", _with_text)
 _instant = placed("effectiveInstant", read_instant)
 _event = placed("effectiveTiming.event", read_date_time)

@@ -1,19 +1,25 @@
 """Patients as staged cells, in the order of the dataset's columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain, islice
 
-from library.sources.fhir.concepts import Unreadable, limited, short_name
+from msgspec import Raw
+
+from library.sources.fhir.concepts import ReadCache, short_name
 from library.sources.fhir.datasets import search_name
 from library.sources.fhir.identity import ResourceOrigin, identified
-from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient
+from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient, bytes_of
 from library.sources.fhir.rows import PatientRow
+from library.sources.fhir.strict import strict_decoder
 from library.sources.fhir.times import Day, read_date, read_date_time
+from library.sources.fhir.unreadable import Unreadable, limited
 from library.sources.fhir.values import placed
 from library.sources.fhir.zipcodes import comparable
 from library.staging.files import text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
+_US_CORE_BYTES = _US_CORE.encode()
 _NO_DAY: tuple[None, None, None] = (None, None, None)
 _SEARCHED_NAMES = 200
 """Postgres indexes up to a megabyte of them."""
@@ -28,6 +34,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
     """
     name, address = _best_name(given.name or ()), next(iter(given.address or ()), None) or Address()
     born: Day | tuple[None, None, None] = _NO_DAY
+    groups = _us_core(given.extension or (), source.harmless)
     if given.birthDate is not None:
         born = _born(given.birthDate)
     return PatientRow._make(
@@ -48,8 +55,8 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
             _array(_compared(given.address or ())),
             address.country,
             short_name(given.maritalStatus) if given.maritalStatus else None,
-            _us_core("race", given.extension or ()),
-            _us_core("ethnicity", given.extension or ()),
+            groups.get("race"),
+            groups.get("ethnicity"),
             _language(given.communication or ()),
             source.object_key,
         )
@@ -83,13 +90,29 @@ def _deceased(given: Patient) -> tuple[str | None, str | None, str | None]:
     return (None if given.deceasedBoolean is None else "t" if given.deceasedBoolean else "f"), None, None
 
 
-def _us_core(kind: str, extensions: Sequence[Extension]) -> str | None:
-    """The text of US Core's extension, else the names of its categories."""
-    wanted = next((each for each in extensions if each.url == _US_CORE + kind), None)
-    parts = wanted.extension or () if wanted else ()
+def _us_core(extensions: Sequence[Raw], harmless: frozenset[str]) -> dict[str, str | None]:
+    """Race and ethnicity, by the end of the URLs of their extensions. Of several with one URL, the first counts."""
+    found: dict[str, str | None] = {}
+    for each in map(bytes_of, extensions):
+        if _US_CORE_BYTES in each:
+            name, text = _groups(harmless)[each]
+            found.setdefault(name, text)
+    return found
+
+
+def _group(given: Extension) -> tuple[str, str | None]:
+    """The end of an extension's URL, and its text, else the names of its categories."""
+    parts = given.extension or ()
     text = next((part.valueString for part in parts if part.url == "text" and part.valueString), None)
     codings = [part.valueCoding for part in parts if part.valueCoding]
-    return text or ", ".join(name for coding in codings if (name := coding.display or coding.code)) or None
+    end = (given.url or "").removeprefix(_US_CORE)
+    return end, text or ", ".join(name for coding in codings if (name := coding.display or coding.code)) or None
+
+
+@cache
+def _groups(harmless: frozenset[str]) -> ReadCache[tuple[str, str | None]]:
+    decode: Callable[[bytes], Extension] = strict_decoder(Extension, harmless, "extension")
+    return ReadCache(lambda given: _group(decode(given)), "extension")
 
 
 def _language(spoken: Sequence[Communication]) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Boolean,
     ColumnElement,
     Date,
     FromClause,
@@ -18,8 +19,10 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     type_coerce,
+    union_all,
 )
 from sqlalchemy import Text as SqlText
 from sqlalchemy import cast as sql_cast
@@ -30,6 +33,7 @@ from sqlmodel import col
 from library.contracts.scopes import Scope
 from library.datasets.fields import table_of
 from library.sources.fhir.datasets import (
+    OPEN_PERIOD,
     Measured,
     Observation,
     ObservationComponent,
@@ -48,19 +52,20 @@ from library.warehouse.queries.filters import (
     Audited,
     Filter,
     Parameter,
-    at_least,
     at_most,
     equal,
 )
 from library.warehouse.queries.parameters import NO_NUL, Beginning, Day, Ending, Number
 from library.warehouse.queries.question import Question
-from library.warehouse.queries.statement import AnySelect
+from library.warehouse.queries.statement import AnyRows, AnySelect
 
 Gender = Literal["male", "female", "other", "unknown"]
 
 Server = Annotated[str, Field(max_length=40, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 PatientId = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
 _CODE = Annotated[str, Field(max_length=255, pattern=NO_NUL)]
+_NUMBER = 171.5
+_REFERENCE = Annotated[str, Field(max_length=2_000, pattern=NO_NUL)]
 Zipcode = Annotated[str, Field(max_length=40)]
 
 _PROVENANCE = ("version_id", "last_updated", "object_key", "load_id")
@@ -194,20 +199,45 @@ def _components(rows: FromClause) -> ColumnElement[Any]:
     return func.array_to_json(func.array(as_json), type_=JSON)
 
 
-def _timed(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """What has no time is behind all others in the order, and between no two times."""
-    return and_(condition, func.coalesce(Observation.effective_start, Observation.issued).is_not(None))
+_started, _ended = col(Observation.effective_start), col(Observation.effective_end)
+_MOMENT, _PERIOD = "moment", "period"
+
+
+def _observations(filters: ActiveFilters) -> AnyRows:
+    rows = select(Observation).where(*filters.conditions())
+    if "from" not in filters and "to" not in filters:
+        return rows
+    # Two selects, so that an index of times finds the first rows, and one of the few open periods the others.
+    timed = func.coalesce(_started, col(Observation.issued)).is_not(None)
+    return union_all(
+        rows.where(OPEN_PERIOD.is_not(True), timed, *filters.conditions(_MOMENT)),
+        rows.where(OPEN_PERIOD, *filters.conditions(_PERIOD)),
+    )
+
+
+def _at_least(value: BindParameter[Any]) -> ColumnElement[bool]:
+    """The number can be this one or more: `<5` cannot be 5, and `>5` can be any larger one."""
+    number, comparator = col(Observation.value_number), col(Observation.comparator)
+    is_open = and_(number.is_not(None), or_(comparator == ">", comparator == ">="))
+    return or_(is_open, number > value, and_(number == value, comparator.is_distinct_from("<")))
+
+
+def _at_most(value: BindParameter[Any]) -> ColumnElement[bool]:
+    number, comparator = col(Observation.value_number), col(Observation.comparator)
+    is_open = and_(number.is_not(None), or_(comparator == "<", comparator == "<="))
+    return or_(is_open, number < value, and_(number == value, comparator.is_distinct_from(">")))
 
 
 OBSERVATIONS = Question(
     name="fhir.observations",
     about="Observations, the newest first, and those without a time last; also those of patients who are not known.",
     scope=Scope.READ_PATIENTS,
-    rows=lambda filters: select(Observation).where(*filters.conditions()),
+    rows=_observations,
     columns=(
         *columns(
             Observation,
-            *("id", "server", "patient_id", "encounter_id", "status", "category", "categories", "codes"),
+            *("id", "server", "patient_id", "patient_reference", "encounter_id", "encounter_reference"),
+            *("status", "category", "categories", "codes"),
             *("effective_start", "effective_end", "effective_text", "issued"),
             *_MEASURED,
         ),
@@ -220,6 +250,20 @@ OBSERVATIONS = Question(
     descending=True,
     parameters=(
         equal("patient_id", PatientId, PSEUDONYM, col(Observation.patient_id), "Only of the patient with this id."),
+        Filter(
+            "patient_elsewhere",
+            bool,
+            VALUE,
+            "If true, only those whose patient is at another server.",
+            condition=lambda value: and_(col(Observation.patient_reference).is_not(None), sql_cast(value, Boolean)),
+        ),
+        equal(
+            "patient_reference",
+            _REFERENCE,
+            PSEUDONYM,
+            col(Observation.patient_reference),
+            "Only with this reference to a patient of another server, as it came.",
+        ),
         _with_one("code", _CODE, NAME, col(Observation.codes), "One of the codes is this.", "8302-2"),
         _with_one(
             "category", _CODE, NAME, col(Observation.categories), "One of the categories is this.", "vital-signs"
@@ -228,18 +272,37 @@ OBSERVATIONS = Question(
             "from",
             Beginning,
             NAME,
-            "Began, or was issued, not before: a time with its zone, or a date, a month or a year (UTC).",
-            condition=lambda value: _timed(col(Observation.sort_time) >= value),
+            "Began, or was issued, not before: a time with its zone, or a date, a month or a year (UTC). "
+            "A period without a start or an end is found if it overlaps with this.",
+            condition=lambda value: col(Observation.sort_time) >= value,
+            at=_MOMENT,
+            also_at={_PERIOD: lambda value: or_(_ended.is_(None), _ended >= value)},
         ),
         Filter(
             "to",
             Ending,
             NAME,
             "Not after; a date, a month or a year means its end (UTC).",
-            condition=lambda value: _timed(col(Observation.sort_time) <= value),
+            condition=lambda value: col(Observation.sort_time) <= value,
+            at=_MOMENT,
+            also_at={_PERIOD: lambda value: or_(_started.is_(None), _started <= value)},
         ),
-        at_least("min_value", Number, NAME, col(Observation.value_number), "Of the observation's number."),
-        at_most("max_value", Number, NAME, col(Observation.value_number), "Of the observation's number."),
+        Filter(
+            "min_value",
+            Number,
+            NAME,
+            "The observation's number can be this or more: `<5` is not found by 5, and `>5` is found by any number.",
+            _NUMBER,
+            condition=_at_least,
+        ),
+        Filter(
+            "max_value",
+            Number,
+            NAME,
+            "The observation's number can be this or less: `>5` is not found by 5, and `<5` is found by any number.",
+            _NUMBER,
+            condition=_at_most,
+        ),
         equal("server", Server, VALUE, col(Observation.server), "Only of this server."),
     ),
 )

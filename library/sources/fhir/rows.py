@@ -60,6 +60,7 @@ class ObservationRow(NamedTuple):
     interpretation: str | None
     reference_low: float | None
     reference_high: float | None
+    reference_text: str | None
     data_absent_reason: str | None
     id: str
     server: str
@@ -67,7 +68,9 @@ class ObservationRow(NamedTuple):
     version_number: int
     version_id: str
     patient_id: str | None
+    patient_reference: str | None
     encounter_id: str | None
+    encounter_reference: str | None
     status: str | None
     category: str | None
     categories: str
@@ -100,6 +103,7 @@ class ComponentRow(NamedTuple):
     interpretation: str | None
     reference_low: float | None
     reference_high: float | None
+    reference_text: str | None
     data_absent_reason: str | None
     observation_id: str
     server: str

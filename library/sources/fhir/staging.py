@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -13,15 +13,17 @@ from pydantic import JsonValue
 from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
-from library.sources.fhir.concepts import Unreadable, misfit
 from library.sources.fhir.contracts import SOURCE
 from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.errors import NotResources
 from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
+from library.sources.fhir.reading import DEFAULTS, ReaderSettings
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
 from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
+from library.sources.fhir.strict import strict_decoder
+from library.sources.fhir.unreadable import Unreadable, misfit
 from library.staging.files import Cell, Staging
 
 READER_VERSION = 3
@@ -46,6 +48,13 @@ _STRANGE = (
 _LINES_AT_ONCE = 100
 _BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
+_NOT_UTF_8 = re.compile(rb"\xff\xfe|\xfe\xff|(?=.*[^\x00])\x00|[^\x00]\x00", re.DOTALL)
+"""The beginning of a file in UTF-16 or UTF-32, with or without a mark."""
+_HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
+    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+)
+"""Half of the two escapes that together are one character."""
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _TYPES_LIMIT = 200
 """Maximum number of type names to count. R4 has 148 types, so more names are not types."""
@@ -74,12 +83,29 @@ class StagedResources(NamedTuple):
         return found or self.rows
 
 
-def fhir_identity(landed: ObjectRef, server: str, *, reload: int = 0) -> LoadIdentity:
-    """The identity of the load of a page or a file: its bytes and its server."""
-    return LoadIdentity(source=SOURCE, scope=server, sha256=landed.sha256, reader_version=READER_VERSION, reload=reload)
+def fhir_identity(
+    landed: ObjectRef, server: str, reading: ReaderSettings = DEFAULTS, *, reload: int = 0
+) -> LoadIdentity:
+    """The identity of the load of a page or a file: its bytes, its server, and the settings that change its rows."""
+    return LoadIdentity(
+        source=SOURCE,
+        scope=server,
+        sha256=landed.sha256,
+        reader_version=READER_VERSION,
+        reader_settings=reading.digest,
+        reload=reload,
+    )
 
 
-def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, stamped: datetime) -> StagedResources:
+def stage_ndjson(
+    source: Path,
+    folder: Path,
+    *,
+    server: str,
+    object_key: str,
+    stamped: datetime,
+    reading: ReaderSettings = DEFAULTS,
+) -> StagedResources:
     """Read landed NDJSON and write its rows to a folder. Each unreadable line is a rejection.
 
     Args:
@@ -88,14 +114,16 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
         server: the configured name of the server, or `file`.
         object_key: the key of the landed object.
         stamped: when the resources arrived, with a zone. It orders those without `meta.lastUpdated`.
+        reading: the settings that change what is read.
 
     Raises:
-        NotResources: more than `MOST_REFUSED` lines cannot be read, or are blank.
+        NotResources: the file is UTF-16, or more than `MOST_REFUSED` lines cannot be read or are blank.
     """
     if stamped.utcoffset() is None:
         raise ValueError("the time of landing needs its zone")
-    came = ResourceOrigin(server, object_key, stamped.isoformat())
+    came = ResourceOrigin(server, object_key, stamped.isoformat(), reading.bases, reading.harmless)
     with Staging(folder, DATASETS) as staging, source.open("rb", buffering=_CHUNK) as file:
+        _check_encoding(file)
         reader = _Reader(staging, came)
         reader.read(file)
         report: dict[str, JsonValue] = {
@@ -108,8 +136,21 @@ def stage_ndjson(source: Path, folder: Path, *, server: str, object_key: str, st
         return StagedResources(staging.rows, report, reader.strange)
 
 
-_decode = msgspec.json.Decoder(Patient | Observation).decode
 _decode_any = msgspec.json.Decoder(AnyResource).decode
+
+
+def resource_decoder(harmless: frozenset[str]) -> Callable[[bytes], Resource]:
+    """A decoder of lines, for one thread."""
+    return strict_decoder(Patient | Observation, harmless, in_one_thread=True)
+
+
+def _check_encoding(file: BinaryIO) -> None:
+    """Refuse UTF-16. Each of its lines would be refused, with reasons that do not help."""
+    beginning = file.read(4)
+    file.seek(0)
+    if _NOT_UTF_8.match(beginning):
+        bits = 32 if b"\0\0" in beginning else 16
+        raise NotResources(f"The file is UTF-{bits}.", advice="Save the file as UTF-8, and send it again.")
 
 
 class _Refusal(NamedTuple):
@@ -126,6 +167,7 @@ class _Reader:
         self._staging = staging
         self._source = source
         self._observations = ObservationRows(source)
+        self._decode = resource_decoder(source.harmless)
         self._latest: Dataset | None = None
         self._strangers = 0
         self._begins = b""
@@ -158,7 +200,7 @@ class _Reader:
             if not line.isascii():
                 line.decode()  # no other code checks the bytes of skipped resources
             try:
-                resource: Resource = _decode(line)
+                resource = self._decode(line)
             except msgspec.ValidationError:
                 if self._is_of_another_type(line):
                     return None
@@ -166,7 +208,7 @@ class _Reader:
         except Exception as error:  # noqa: BLE001 - see `_reason`
             if not _may_be_a_resource(line):
                 self._is_stranger(line)
-            return _Refusal(self._latest, _reason(error))
+            return _Refusal(self._latest, _reason(error, line))
         self._latest = _dataset_of(resource)
         return resource
 
@@ -187,7 +229,7 @@ class _Reader:
                 _refuse_nul(OBSERVATION_COMPONENT, component)
             self._write(OBSERVATION, ObservationRow, observation, number, checked=may_hold_nul)
         except Exception as error:  # noqa: BLE001 - see `_reason`
-            self._refuse(_dataset_of(resource), number, line, _reason(error))
+            self._refuse(_dataset_of(resource), number, line, _reason(error, line))
             return
         for component in components:
             self._staging.add_cells(OBSERVATION_COMPONENT, ComponentRow, component, line=number, parent=number)
@@ -236,7 +278,7 @@ def _dataset_of(resource: Resource) -> Dataset:
     return PATIENT if isinstance(resource, Patient) else OBSERVATION
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, line: bytes) -> str:
     """The reason why a line cannot be a row. An unexpected error never stops other lines.
 
     Raises:
@@ -252,7 +294,7 @@ def _reason(error: Exception) -> str:
         case msgspec.ValidationError():
             return str(misfit(error))
         case msgspec.DecodeError():
-            return "not JSON, or cut off"
+            return "holds half a surrogate pair" if _HALF_PAIR.search(line) else "not JSON, or cut off"
         case OSError() | MemoryError():
             raise error
         case _:

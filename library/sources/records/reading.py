@@ -7,21 +7,35 @@ reports only one of several errors. So all other records are read field by field
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import NoReturn, cast, get_args
 from uuid import UUID
 
 import msgspec
+from msgspec import Raw
 
 from library.reading.records import FieldError, RecordRefused
 from library.sources.records.moments import moment
-from library.sources.records.wire import Admission, Fields, LabResult, Patient, Row, Time, Wire
+from library.sources.records.wire import (
+    Admission,
+    Fields,
+    LabResult,
+    Number,
+    Patient,
+    Percentage,
+    Row,
+    Time,
+    Wire,
+    number,
+    percentage,
+)
 
 _SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _MOST_DIGITS = 400
-"""A number with more digits is too large for a double."""
+"""A number with more digits is refused."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,15 @@ class RecordKind:
                 errors.append(FieldError(field, str(error)))
         if errors:
             raise RecordRefused(errors)
-        return msgspec.convert(found, self.wire).row()
+        return self._wire_of(found).row()
+
+    def _wire_of(self, found: Mapping[str, object]) -> Wire:
+        """The record of checked fields."""
+        plain = {
+            field: _raw(found[field]) if kind in _NUMBERS else msgspec.convert(found[field], kind)
+            for field, kind in self._types.items()
+        }
+        return cast(Callable[..., Wire], self.wire)(**plain)
 
     @cached_property
     def _types(self) -> dict[str, object]:
@@ -126,6 +148,7 @@ def _pairs_of(value: bytes) -> "_Pairs":
             value.decode(),
             object_pairs_hook=_Pairs,
             parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else math.inf,
+            parse_float=_decimal,
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError:
@@ -137,6 +160,13 @@ def _pairs_of(value: bytes) -> "_Pairs":
     if not isinstance(found, _Pairs):
         raise RecordRefused([FieldError("", "not a JSON object")])
     return found
+
+
+def _decimal(digits: str) -> Decimal | float:
+    try:
+        return Decimal(digits) if len(digits) <= _MOST_DIGITS else math.inf
+    except InvalidOperation:
+        return math.inf
 
 
 class _Pairs(list[tuple[str, object]]):
@@ -156,11 +186,12 @@ def _check(content: object, kind: object) -> None:
     if content is None and not _may_be_null(kind):
         raise ValueError("is null")
     try:
-        msgspec.convert(content, kind)
-    except msgspec.ValidationError:
+        if kind in _NUMBERS:
+            _NUMBERS[kind](_raw(content))
+        else:
+            msgspec.convert(content, kind)
+    except ValueError:  # also msgspec's
         raise ValueError(f"is not {_description(kind)}") from None
-    if isinstance(content, float) and not math.isfinite(content):
-        raise ValueError(f"is not {_description(kind)}")
     if isinstance(content, str):
         if "\0" in content:
             raise ValueError("holds a NUL character")
@@ -173,6 +204,15 @@ def _check(content: object, kind: object) -> None:
                 moment(content)
             except ValueError:
                 raise ValueError(f"is not {_description(kind)}") from None
+
+
+_NUMBERS: Mapping[object, Callable[[Raw], float]] = {Number: number, Percentage: percentage}
+
+
+def _raw(content: object) -> Raw:
+    """A number with the digits that it was written with. Anything else becomes what is no number."""
+    is_number = isinstance(content, int | float | Decimal) and not isinstance(content, bool)
+    return Raw(str(content).encode() if is_number else b"null")
 
 
 def _may_be_null(kind: object) -> bool:

@@ -1,5 +1,6 @@
 """The fields, types and limits of the three records, for stream and API.
 
+Numbers stay raw until they become a row, so that no digit is lost without a word.
 Types are never converted: a text is not a number, a fraction is not a whole number, and true is not 1. Every field must
 be present. Only the end of an admission and the units of a value may be null.
 """
@@ -7,9 +8,10 @@ be present. Only the end of an admission and the units of a value may be null.
 from typing import Annotated
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, json
 
 from library.datasets.rows import unchecked
+from library.reading.numbers import NumberUnfit, held_number
 from library.sources.records.datasets import AdmissionRow, LabResultRow, PatientRow
 from library.sources.records.moments import moment
 
@@ -17,13 +19,37 @@ type Row = PatientRow | AdmissionRow | LabResultRow
 
 Uuid = Annotated[UUID, Meta(description="a UUID")]
 Ordinal = Annotated[int, Meta(ge=1, le=2**31 - 1, description="a whole number from 1 to 2147483647")]
-Percentage = Annotated[float, Meta(ge=0, le=100, description="a number from 0 to 100")]
-Number = Annotated[float, Meta(description="a number that a double can hold")]
+Percentage = Annotated[Raw, Meta(description="a number from 0 to 100")]
+Number = Annotated[Raw, Meta(description="a number that a double can hold")]
 Word = Annotated[str, Meta(min_length=1, max_length=200, description="a text of 1 to 200 characters")]
 Sentence = Annotated[str, Meta(min_length=1, max_length=2_000, description="a text of 1 to 2000 characters")]
 Time = Annotated[
     str, Meta(min_length=8, max_length=40, description="a time as 2024-12-31 23:59:59.000, in ISO 8601, or 12/31/2024")
 ]
+
+
+_bytes_of = json.Encoder().encode
+
+
+def number(given: Raw) -> float:
+    """A number as it was written. A double must hold all of its digits.
+
+    Raises:
+        ValueError: it is no number, or the double would lose some of its digits.
+    """
+    return held_number(_bytes_of(given))
+
+
+def percentage(given: Raw) -> float:
+    """A number from 0 to 100.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = number(given)
+    if not 0 <= value <= 100:
+        raise NumberUnfit("not from 0 to 100")
+    return value
 
 
 class Fields(Struct, forbid_unknown_fields=True, gc=False):
@@ -50,7 +76,7 @@ class Patient(Fields):
             self.race,
             self.marital_status,
             self.language,
-            self.population_percentage_below_poverty,
+            percentage(self.population_percentage_below_poverty),
         )
 
 
@@ -94,7 +120,7 @@ class LabResult(Fields):
             self.admission_id,
             self.lab_name,
             moment(self.lab_date_time),
-            self.lab_value,
+            number(self.lab_value),
             self.lab_units,
         )
 

@@ -1,8 +1,8 @@
 """The parameters of a question, and which of them are given."""
 
 import operator
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
@@ -67,11 +67,13 @@ class Filter(Parameter):
         condition: makes the condition. The parameter gets the type of the column that it is compared with.
         convert: makes the value for Postgres from the parameter's value.
         at: the part of the statement that the condition belongs to, by a name that the question chooses.
+        also_at: conditions for other parts of the statement.
     """
 
     condition: Callable[[BindParameter[Any]], ColumnElement[bool]]
     convert: Callable[[Any], object] = lambda value: value
     at: str = ROWS
+    also_at: Mapping[str, Callable[[BindParameter[Any]], ColumnElement[bool]]] = field(default_factory=dict)
 
 
 type Comparison = Callable[[Any, Any], Any]
@@ -120,7 +122,8 @@ class ActiveFilters:
 
         One that is not given has no condition: `$1 IS NULL OR …` would keep Postgres from using an index.
         """
-        return [each.condition(bindparam(each.name)) for each in self._filters if each.at == at]
+        own = [each.condition(bindparam(each.name)) for each in self._filters if each.at == at]
+        return own + [each.also_at[at](bindparam(each.name)) for each in self._filters if at in each.also_at]
 
     def value(self, name: str, kind: TypeEngine[Any]) -> BindParameter[Any]:
         """The value of a parameter that is no filter, as an SQL expression of this type."""

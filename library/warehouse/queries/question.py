@@ -10,7 +10,7 @@ from sqlalchemy import FromClause
 
 from library.warehouse.queries.columns import Column, item_model
 from library.warehouse.queries.filters import ActiveFilters, Argument, Filter, Parameter
-from library.warehouse.queries.statement import AnySelect
+from library.warehouse.queries.statement import AnyRows
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Question:
     name: str
     about: str
     scope: str
-    rows: Callable[[ActiveFilters], AnySelect]
+    rows: Callable[[ActiveFilters], AnyRows]
     columns: tuple[Column, ...]
     item: str | type[BaseModel]
     each: str = ""

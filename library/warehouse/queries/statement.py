@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from asyncpg import Record
-from sqlalchemy import BindParameter, Executable, Select
+from sqlalchemy import BindParameter, CompoundSelect, Executable, Select
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.types import TypeEngine
 
@@ -38,6 +38,9 @@ _DIALECT = cast(Any, _Dialect)()
 
 type AnySelect = Select[*tuple[Any, ...]]
 """A select, whatever its columns are."""
+
+type AnyRows = AnySelect | CompoundSelect[*tuple[Any, ...]]
+"""A select, or a union of several."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from service.api.patient_data import seen_sources
 from service.api.questions import QuestionRequest, question_request
 from service.api.runs import RunAnswer, RunId, as_it_is, as_stored, ask_temporal, no_such_run
 from service.api.security import Caller, needs
+from service.repeats import NothingToRepeat, repeat_run
 from service.temporal import TemporalUnavailable
 
 router = APIRouter(prefix="/runs", tags=["runs"], route_class=Idempotent)
@@ -93,4 +94,17 @@ async def cancel_run(run_id: RunId, api: ApiContext, caller: Caller) -> RunAnswe
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise TemporalUnavailable(f"Temporal did not take the request ({error.status.name}).") from error
+    return await as_stored(api, run_id, caller)
+
+
+@router.post(
+    "/{run_id}/repeat",
+    status_code=HTTPStatus.ACCEPTED,
+    **needs(Scope.OPERATE, no_such_run(), NothingToRepeat("The run is completed, so there is nothing to repeat.")),
+)
+async def repeat(run_id: RunId, api: ApiContext, caller: Caller) -> RunAnswer:
+    """Repeat a failed or cancelled run from its first step, with the same id. An open run is left alone."""
+    found = await as_it_is(api, run_id, caller)
+    await api.audit.record(str(caller.token_id), "repeat_run", found.id)
+    await repeat_run(api.starter.client, api.runs, found)
     return await as_stored(api, run_id, caller)

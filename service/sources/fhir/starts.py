@@ -17,6 +17,7 @@ from library.sources.fhir.contracts import FILE, SOURCE, ImportZipcode, Pace
 from library.sources.fhir.errors import InvalidZipcode, UnknownServer
 from library.sources.fhir.file_contracts import ImportFhir
 from library.sources.fhir.ndjson import land_ndjson
+from library.sources.fhir.reading import reader_settings
 from library.sources.fhir.staging import fhir_identity
 from library.sources.fhir.zipcodes import comparable
 from library.warehouse import ledger
@@ -105,7 +106,7 @@ async def import_fhir(
         UnknownServer: there is none of this name.
     """
     name = _whose(starter.settings.fhir, server) if server else FILE
-    identity = fhir_identity(landed, name)
+    identity = fhir_identity(landed, name, reader_settings(starter.settings.fhir, name))
     number = await ledger.next_reload(starter.pool, identity) if reload else 0
     if not reload and (before := await ledger.as_of(starter.pool, identity)):
         landed = landed.model_copy(update={"landed_at": before})  # a newer reader reads it, as of the same time

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from activities.fhir.files import FhirFileActivities
@@ -9,6 +10,7 @@ from activities.fhir.imports import FhirImportActivities
 from activities.fhir.pages import FhirActivities, FhirClients
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.leftovers import forget_ended
+from library.sources.fhir.reading import digests
 from library.sources.fhir.staging import READER_VERSION
 from service.sources.fhir.starts import file_guard
 from service.worker.parts import ByQueue, Forget, Resources, WorkerPart
@@ -19,7 +21,7 @@ from workflows.policies import COMPUTE, FHIR, IO, LOAD
 
 def _activities(resources: Resources) -> ByQueue:
     settings = resources.settings
-    imports = FhirImports(resources.pool, READER_VERSION)
+    imports = FhirImports(resources.pool, READER_VERSION, digests(settings.fhir))
     clients = FhirClients(settings.fhir, ca_file=settings.downloads.ca_file)
     resources.at_end(clients.close)
     pages = FhirActivities(resources.store, resources.runs, clients, imports)
@@ -44,7 +46,8 @@ def _activities(resources: Resources) -> ByQueue:
 
 
 def _upkeep(resources: Resources) -> Forget:
-    return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store)
+    keep_for = timedelta(days=resources.settings.temporal.retention_days)
+    return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store, keep_for)
 
 
 PART = WorkerPart(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from itertools import product
+from typing import Any
 
 import pytest_asyncio
 
@@ -12,6 +13,7 @@ from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from tests.integration.api.conftest import Client, refused_fields
 from tests.integration.api.test_fhir_patients import found, ids
+from tests.support.fhir import case
 from tests.support.fhir_rows import FhirRows, observation, patient
 
 OBSERVATIONS = (
@@ -75,6 +77,86 @@ async def test_an_observation_without_a_time_lies_between_no_two_times(
     assert ids(await found(api, reader, "/observations")) == "542136"
     for query in ("to=0001", "to=2030", "from=0001", "from=0001&to=2030"):
         assert "6" not in ids(await found(api, reader, f"/observations?{query}")), query
+
+
+def compared(identity: str, comparator: str | None, value: float = 5) -> dict[str, Any]:
+    """An observation whose number has a comparator."""
+    made = observation(identity, "c", value)
+    made["valueQuantity"] |= {"comparator": comparator} if comparator else {}
+    return made
+
+
+async def test_case_34_a_filter_by_value_respects_comparators(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    await known.load(case("34-comparator/"))
+    assert [each["id"] for each in await found(api, reader, "/observations?code=h4-lt&min_value=5")] == ["n-eq"]
+
+
+async def test_a_number_with_a_comparator_is_found_by_what_it_can_be(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    kinds = {"a": "<", "b": "<=", "c": None, "d": ">=", "e": ">"}
+    await known.load(*(compared(name, comparator) for name, comparator in kinds.items()))
+    expected = {
+        "min_value=4": "edcba",
+        "min_value=5": "edcb",
+        "min_value=6": "ed",
+        "max_value=4": "ba",
+        "max_value=5": "dcba",
+        "max_value=6": "edcba",
+        "min_value=5&max_value=5": "dcb",
+        "min_value=6&max_value=7": "ed",
+    }
+    assert {query: ids(await found(api, reader, f"/observations?patient_id=c&{query}")) for query in expected} == (
+        expected
+    )
+
+
+async def test_a_period_with_one_end_is_found_by_the_filters_that_it_overlaps(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    def lasting(identity: str, **period: str) -> dict[str, Any]:
+        made = observation(identity, "l", at=None)
+        del made["effectiveDateTime"]
+        return made | {"effectivePeriod": period}
+
+    ended = lasting("b", end="2020-06-30")
+    await known.load(
+        patient("l"),
+        lasting("a", start="2020-06-01"),
+        ended,
+        ended | {"id": "c", "issued": "2022-01-01T00:00:00Z"},
+        lasting("d", start="2020-06-01", end="2020-06-30"),
+    )
+    expected = {
+        "": "cdab",
+        "from=2020-06-30": "cab",
+        "from=2020-07": "a",
+        "from=2030": "a",
+        "to=2020-05": "cb",
+        "to=2020-06-01": "cdab",
+        "from=2020-06-01&to=2020-06-01": "cdab",
+        "from=2020-05&to=2020-05": "cb",
+        "from=2021&to=2021": "a",
+    }
+    for limit in (1, 100):
+        asked = {
+            query: await found(api, reader, f"/patients/l/observations?limit={limit}&{query}") for query in expected
+        }
+        assert {query: ids(items) for query, items in asked.items()} == expected
+
+
+async def test_observations_of_patients_at_another_server_are_kept_apart_and_can_be_found(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    await known.load(case("22-foreign-reference/"), server="odd")
+    assert await found(api, reader, "/patients/fr-1/observations?server=odd") == []
+    reference = "https://lab.elsewhere.example/fhir/Patient/fr-1"
+    for query in ("patient_elsewhere=true", f"patient_reference={reference}", "server=odd"):
+        (shown,) = await found(api, reader, f"/observations?{query}")
+        assert (shown["id"], shown["patient_id"], shown["patient_reference"]) == ("fr-o", None, reference)
+    assert len(await found(api, reader, "/observations?patient_elsewhere=false")) == 6
 
 
 FILTERS_BELOW_A_PATIENT: dict[str, str] = {

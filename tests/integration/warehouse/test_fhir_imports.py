@@ -10,21 +10,25 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 EARLIER, LATER = NOON - timedelta(hours=1), NOON + timedelta(hours=1)
 
 
-async def planned(pool: Pool, reader_version: int, run_id: str, *patients: str) -> list[tuple[set[str], object]]:
+async def planned(
+    pool: Pool, reader_version: int, run_id: str, *patients: str, settings: str = ""
+) -> list[tuple[set[str], object]]:
     """Whom the searches of a run ask for, and from when on."""
-    imports = FhirImports(pool, reader_version)
+    imports = FhirImports(pool, reader_version, {"here": settings})
     await imports.enter_patients(run_id, "here", patients)
     plan = await imports.plan(run_id, "here", "02139", batch=10)
     asked = [await imports.search(run_id, number) for number in range(plan.searches)]
     return [(set(each.patients), each.since) for each in asked]
 
 
-async def imported(pool: Pool, reader_version: int, began: datetime, *patients: str) -> list[tuple[set[str], object]]:
+async def imported(
+    pool: Pool, reader_version: int, began: datetime, *patients: str, settings: str = ""
+) -> list[tuple[set[str], object]]:
     """Import patients completely; returns the patients of the searches, and their start times."""
-    run_id = f"run {reader_version} {began} {patients}"
-    searches = await planned(pool, reader_version, run_id, *patients)
+    run_id = f"run {reader_version} {settings} {began} {patients}"
+    searches = await planned(pool, reader_version, run_id, *patients, settings=settings)
     done = [CompleteSearch(search=number, began=began) for number in range(len(searches))]
-    await FhirImports(pool, reader_version).complete(run_id, done)
+    await FhirImports(pool, reader_version, {"here": settings}).complete(run_id, done)
     return searches
 
 
@@ -50,6 +54,15 @@ async def test_a_newer_readers_time_counts_though_it_is_earlier(pool: Pool) -> N
     await imported(pool, 1, NOON, "a")
     await imported(pool, 2, EARLIER, "a")
     assert await planned(pool, 2, "run", "a") == [({"a"}, EARLIER)]
+
+
+async def test_after_a_change_of_the_readers_settings_everything_is_asked_for_again(pool: Pool) -> None:
+    await imported(pool, 2, NOON, "a")
+    assert await planned(pool, 2, "changed", "a", settings="more bases") == [({"a"}, None)]
+    assert await planned(pool, 2, "as before", "a") == [({"a"}, NOON)]
+    await imported(pool, 2, EARLIER, "a", settings="more bases")
+    assert await planned(pool, 2, "changed again", "a", settings="more bases") == [({"a"}, EARLIER)]
+    assert await planned(pool, 2, "changed back", "a") == [({"a"}, None)]
 
 
 async def test_of_one_reader_the_later_time_counts(pool: Pool) -> None:

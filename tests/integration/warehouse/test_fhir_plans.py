@@ -23,10 +23,12 @@ FROM generate_series(1, 20000) n
 """
 _OBSERVATIONS = """
 INSERT INTO fhir.observation (load_id, reader_version, value_kind, value_number, code, id, server, last_updated,
-    version_number, version_id, patient_id, categories, codes, effective_start, object_key)
+    version_number, version_id, patient_id, patient_reference, categories, codes, effective_start, effective_text,
+    object_key)
 SELECT gen_random_uuid(), 1, 'quantity', n, 'c', 'o' || n, CASE n % 2 WHEN 0 THEN 'hapi' ELSE 'file' END, now(), 1, '1',
-    'p' || n % 20000, ARRAY['c' || n % 3], ARRAY['code' || n % 1000], '2020-01-01Z'::timestamptz + n * interval '1 min',
-    'o'
+    'p' || n % 20000, CASE n % 4000 WHEN 1 THEN 'https://other.example/Patient/1' END,
+    ARRAY['c' || n % 3], ARRAY['code' || n % 1000], '2020-01-01Z'::timestamptz + n * interval '1 min',
+    CASE n % 4000 WHEN 2 THEN '2020/' ELSE '2020' END, 'o'
 FROM generate_series(1, 200000) n
 """
 
@@ -54,6 +56,8 @@ QUESTIONS = {
     "the newest": (OBSERVATIONS.ask(), 350),
     "a category": (OBSERVATIONS.ask(category="c1"), 700),
     "a day": (OBSERVATIONS.ask(**IN_APRIL), 350),
+    "of a patient, a day": (OBSERVATIONS.ask(patient_id="p7", server="file", **IN_APRIL), 100),
+    "patients elsewhere": (OBSERVATIONS.ask(patient_elsewhere=True), 350),
     "a value": (OBSERVATIONS.ask(**A_VALUE), 700),
 }
 

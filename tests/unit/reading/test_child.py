@@ -344,7 +344,7 @@ def test_a_forked_process_has_a_nursery_of_its_own() -> None:
 
 
 def test_a_nursery_that_hangs_is_replaced_and_so_is_a_child_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "_NEW_CHILD_TIMEOUT", 1.0)
+    monkeypatch.setattr(child, "_NEW_CHILD_TIMEOUT", 3.0)
     monkeypatch.setattr(child, "_USED_CHILD_TIMEOUT", 0.5)
     nursery = run(child_functions.nap, 0.0)
     (idle,) = (each for each in children_of(nursery) if is_running(each))

@@ -16,7 +16,7 @@ from library.warehouse.queries.building import page_statement, table_statement
 from library.warehouse.queries.filters import ActiveFilters, Argument, Audited, Filter, Flag, at_least, equal
 from library.warehouse.queries.parameters import Text as TextParameter
 from library.warehouse.queries.question import Question, Sort
-from library.warehouse.queries.statement import AnySelect
+from library.warehouse.queries.statement import AnyRows, AnySelect
 
 
 class Ward(View, table=True):
@@ -103,7 +103,7 @@ def test_a_page_begins_after_its_cursor_in_the_order_that_is_asked_for() -> None
 def test_a_statement_is_compiled_once_for_each_set_of_parameters_whatever_their_values_and_the_limit() -> None:
     built: list[ActiveFilters] = []
 
-    def rows(filters: ActiveFilters) -> AnySelect:
+    def rows(filters: ActiveFilters) -> AnyRows:
         built.append(filters)
         return WARDS.rows(filters)
 

@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261201T055000"
-down_revision = "0011"
+down_revision = "20261201T054500"
 branch_labels = None
 depends_on = None
 

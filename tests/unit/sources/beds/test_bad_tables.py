@@ -39,11 +39,6 @@ def test_a_workbook_of_something_else_is_another_series() -> None:
     refused(write({"Nothing": {}}), AnotherSeries)
 
 
-def test_a_table_whose_title_names_no_basis_or_both_is_another_series() -> None:
-    refused(write(kh03(replace(ERA_F, title="Ambulance handovers"))), AnotherSeries)
-    refused(write(kh03(replace(ERA_F, title="Beds open overnight and beds open day only"))), AnotherSeries)
-
-
 def test_no_period_anywhere_is_refused() -> None:
     refused(write(kh03(replace(ERA_F, year="", period="", period_line=""))), PeriodMissing)
     refused(write(kh03(replace(ERA_F, year="2013-15", period_line=""))), PeriodMissing)

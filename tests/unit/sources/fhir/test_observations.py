@@ -202,7 +202,7 @@ def test_times_keep_their_precision_and_their_zone(elements: Any, expected: tupl
     [
         ("Patient/123", "123"),
         ("Patient/123/_history/2", "123"),
-        ("https://example.org/fhir/Patient/a.b-c", "a.b-c"),
+        ("https://example.org/fhir/Patient/a.b-c", None),
         ("urn:uuid:6564218e-d42d-30d0-8710-f63c4ab668ce", "6564218e-d42d-30d0-8710-f63c4ab668ce"),
         ("urn:oid:1.2.3", "1.2.3"),
         ("#newborn", None),
@@ -212,7 +212,9 @@ def test_times_keep_their_precision_and_their_zone(elements: Any, expected: tupl
         ("", None),
     ],
 )
-def test_a_reference_names_the_patient_wherever_it_leads_to_one(reference: str, patient_id: str | None) -> None:
+def test_a_reference_names_the_patient_if_it_leads_to_one_of_this_server(
+    reference: str, patient_id: str | None
+) -> None:
     assert read(observation(subject={"reference": reference})).observation.get("patient_id") == patient_id
 
 
@@ -331,3 +333,37 @@ def test_a_row_has_a_cell_for_each_column_in_order() -> None:
     row = read_lines(text.encode()).observation
     assert (row["status"], row["code"], row["encounter_id"]) == ("final", "1", "9")
     assert (row["id"], row["server"], row["object_key"]) == ("1", "here", "landed/fhir/x")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        ({"numerator": {"value": 1}, "denominator": {"value": 128}}, ("1.0", "128.0", None, None)),
+        (
+            {"numerator": {"value": 1, "comparator": "<"}, "denominator": {"value": 128}},
+            ("1.0", "128.0", "<", None),
+        ),
+        (
+            {"numerator": {"value": 1}, "denominator": {"value": 128, "comparator": ">"}},
+            ("1.0", "128.0", None, "1/>128"),
+        ),
+        ({"denominator": {"value": 128, "comparator": ">"}}, (None, "128.0", None, "/>128")),
+    ],
+)
+def test_the_comparator_of_a_denominator_is_not_the_ratios(
+    ratio: dict[str, Any], expected: tuple[str | None, ...]
+) -> None:
+    row = read(observation(valueRatio=ratio)).observation
+    assert tuple(row.get(f"value_{name}") for name in ("low", "high")) == expected[:2]
+    assert (row.get("comparator"), row.get("value_text")) == expected[2:]
+
+
+def test_numbers_of_ranges_and_normal_ranges_are_kept_as_written_too() -> None:
+    given = (
+        b'{"resourceType":"Observation","id":"1","valueRange":{"low":{"value":0.10},"high":{"value":1e-400}},'
+        b'"referenceRange":[{"low":{"value":1.50},"high":{"value":2}}]}'
+    )
+    row = read_lines(given).observation
+    assert (row["value_low"], row.get("value_high"), row["value_text"]) == ("0.1", None, "0.10/1e-400")
+    assert (row["reference_low"], row["reference_high"], row["reference_text"]) == ("1.5", "2.0", "1.50/2")
+    assert "reference_text" not in read(observation(referenceRange=[{"low": {"value": 1.5}}])).observation

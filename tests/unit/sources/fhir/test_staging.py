@@ -17,7 +17,7 @@ from library.sources.fhir import staging
 from library.sources.fhir.errors import NotResources
 from library.sources.fhir.observations import ObservationRows
 from library.sources.fhir.staging import LINE_LIMIT, READER_VERSION, fhir_identity, stage_ndjson
-from tests.support.fhir import LANDED, Rows, example, observation, read, read_lines, resource
+from tests.support.fhir import LANDED, Rows, case, example, observation, read, read_lines, resource
 
 GOOD = json.dumps(observation(valueString="fine")).encode()
 SENTINEL = "Sentinel-4711"
@@ -89,7 +89,7 @@ def test_components_name_the_line_of_their_observation() -> None:
         (GOOD[:-5], "not JSON, or cut off"),
         (GOOD + GOOD, "not JSON, or cut off"),
         (b'{"resourceType":"Observation","id":"1","x":"a\x00b"}', "not JSON, or cut off"),
-        (b'{"resourceType":"Observation","id":"1","x":"\\ud800 alone"}', "not JSON, or cut off"),
+        (b'{"resourceType":"Observation","id":"1","x":"\\ud800 alone"}', "holds half a surrogate pair"),
         (b'{"resourceType":"Observation","id":"1","status":"\xff"}', "not UTF-8"),
         (b'{"resourceType":"Observation","id":"1","passed over":"\xff"}', "not UTF-8"),
         (b'{"resourceType":"Observation","id":"1","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "nested too deeply"),
@@ -135,9 +135,9 @@ def test_lines_end_as_they_like(bom: bytes, ending: bytes) -> None:
     assert rows.refused == []
 
 
-def test_of_an_element_that_stands_twice_the_last_counts() -> None:
+def test_a_resource_with_an_element_twice_is_refused() -> None:
     rows = read_lines(b'{"resourceType":"Observation","id":"1","id":"2","valueString":"a","valueString":"b"}')
-    assert (rows.observation["id"], rows.observation["value_text"]) == ("2", "b")
+    assert (rows.tables["observation"], rows.reasons) == ([], ['{"id: is there twice"}'])
 
 
 def test_a_refused_line_of_more_than_64_kilobytes_is_only_referred_to() -> None:
@@ -281,3 +281,67 @@ def test_a_damaged_line_never_harms_its_neighbours(place: int, damage: bytes) ->
     damaged = (GOOD[:place] + damage + GOOD[place + 1 :]).replace(b"\n", b" ")
     rows = read_lines(b"\n".join((GOOD, damaged, GOOD)))
     assert [row["_line"] for row in rows.tables["observation"] if row["_line"] != "2"] == ["1", "3"]
+
+
+def test_case_35_a_file_in_utf_16_is_named_as_such() -> None:
+    with pytest.raises(NotResources, match=r"The file is UTF-16\.") as refused:
+        read_lines(case("35-utf16/"))
+    assert "UTF-8" in refused.value.advice
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_so_is_one_without_a_mark_or_in_the_other_order(encoding: str) -> None:
+    with pytest.raises(NotResources, match=encoding[: len("utf-16")].upper()):
+        read_lines(GOOD.decode().encode(encoding))
+
+
+def test_case_36_half_a_surrogate_pair_is_named_as_such_and_the_next_line_is_read() -> None:
+    rows = read_lines(case("36-lone-surrogate/"))
+    assert rows.reasons == ['{"holds half a surrogate pair"}']
+    assert rows.patient["id"] == "n-after-sur"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_half"),
+    [
+        (r"a\ud800b", True),
+        (r"\udc00", True),
+        (r"\uDBFF", True),
+        (r"\ud800\ud800", True),
+        (r"\udc00\ud800", True),
+        (r"\ud83d\ude00\ude00", True),
+        (r"\\\ud800", True),
+        (r"\ud83d\ude00", False),
+        (r"\\ud800", False),
+        (r"\u0041", False),
+    ],
+)
+@pytest.mark.parametrize("where", ['"valueString":"%s"', '"code":{"text":"%s"}', '"note":[{"text":"%s"}]'])
+def test_half_a_surrogate_pair_is_named_wherever_it_is(where: str, text: str, is_half: bool) -> None:
+    line = '{"resourceType":"Observation","id":"1",' + where % text + "}"
+    assert read_lines(line.encode()).reasons == (['{"holds half a surrogate pair"}'] if is_half else [])
+
+
+def test_case_38_decimals_are_kept_and_times_without_a_zone_are_refused() -> None:
+    rows = read_lines(case("38-decimals-times/n07"))
+    found = {row["id"]: (row["value_number"], row.get("value_text")) for row in rows.tables["observation"]}
+    assert found == {
+        "n-big": ("1.2345678901234567e+19", "12345678901234567890.123456789"),
+        "n-prec": ("0.10000000894069672", None),
+        "n-trail": ("0.01", "0.010"),
+    }
+    assert [reason.split(":")[0] for reason in rows.reasons] == ['{"valueQuantity.value'] * 2
+    times = read_lines(case("38-decimals-times/n08"))
+    assert times.tables["observation"] == []
+    assert [reason.split(":")[0] for reason in times.reasons] == ['{"effectiveDateTime'] * 2
+
+
+def test_case_56_a_number_is_kept_as_it_was_written_and_never_becomes_0() -> None:
+    rows = read_lines(case("56-precision/")).tables["observation"]
+    assert {row["id"]: (row.get("value_number"), row["value_text"]) for row in rows} == {
+        "q-0.10": ("0.1", "0.10"),
+        "q-big": ("1.2345678901234567e+19", "12345678901234567890.123456789"),
+        "q-2p53": ("9007199254740992.0", "9007199254740993"),
+        "q-18dig": ("0.12345678901234568", "0.123456789012345678"),
+        "q-tiny": (None, "1e-400"),
+    }

@@ -178,6 +178,23 @@ def test_a_number_beyond_double_is_refused() -> None:
         assert reasons(LAB_RESULT, value) == ["lab_value: is not a number that a double can hold"]
 
 
+@pytest.mark.parametrize(
+    "number", ["9007199254740993", "1e-400", "-1e-400", "0.12345678901234567890123", "12345678901234567890.123456789"]
+)
+def test_case_43_a_number_of_which_a_double_loses_digits_is_refused_and_never_0(number: str) -> None:
+    value = encoded(lab_result(lab_value=0.25)).replace(b"0.25", number.encode())
+    assert reasons(LAB_RESULT, value) == ["lab_value: is not a number that a double can hold"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["0.10", "0", "-0.0", "0e5", "5e-324", "1.7976931348623157e308", "9007199254740992", "0.10000000000000000555"],
+)
+def test_a_number_of_which_a_double_loses_no_digit_is_read(number: str) -> None:
+    value = encoded(lab_result(lab_value=0.25)).replace(b"0.25", number.encode())
+    assert LAB_RESULT.read(value)[4] == LAB_RESULT.read_exactly(value)[4] == float(number)
+
+
 def test_a_percentage_is_from_0_to_100() -> None:
     for wrong in (-0.001, 100.001, 1e300):
         assert reasons(PATIENT, patient(population_percentage_below_poverty=wrong)) == [
