@@ -103,7 +103,10 @@ async def test_a_command_that_gets_errors_of_an_export_ends_with_its_own_code(
     ended = await commands.call("import", "fhir", server.web.url("/bulk/m3"))
     assert ended.exit_code == 3, ended.stderr
     assert "incomplete" in ended.stdout
-    assert "The export names issues in its files of errors: error/exception 1." in " ".join(ended.stderr.split())
+    warning = "The export names issues in its files of errors: error/exception 1."
+    assert warning in " ".join(ended.stderr.split())
+    (told,) = json.loads((await commands.call("import", "fhir", server.web.url("/bulk/m3"), "--json")).stdout)
+    assert (told["result"], told["warnings"]) == ("incomplete", [warning])
 
 
 @pytest.mark.parametrize(
@@ -182,19 +185,22 @@ async def test_a_page_of_a_manifest_that_cannot_be_read_makes_the_result_incompl
     assert await server.ids() == ["a"]
 
 
-async def test_a_page_of_a_manifest_that_is_not_ready_is_asked_for_again(server: PlayedServer) -> None:
+@pytest.mark.parametrize("place", ["/bulk/m", "/bulk/m-2"])
+async def test_a_manifest_or_a_page_that_is_not_ready_is_asked_for_again(server: PlayedServer, place: str) -> None:
+    """A partial manifest comes with the status 202. Its files are listed again when it is whole."""
     tries = []
 
     async def ready_at_the_third_try(writer: Any) -> None:
         tries.append(1)
-        body = json.dumps(manifest(server, "b") if len(tries) == 3 else manifest(server)).encode()
-        status = 200 if len(tries) == 3 else 202
-        writer.write(answer(body, "Retry-After: 0", status=status))
+        ready = len(tries) == 3
+        body = json.dumps(manifest(server, *("ab" if ready else "a"))).encode()
+        writer.write(answer(body, "Retry-After: 0", status=200 if ready else 202))
 
     for name in "ab":
         server.answers(f"/bulk/{name}", ndjson(patient(name)))
-    server.web.answers["/bulk/m-2"] = ready_at_the_third_try
-    run = await exported(server, manifest(server, "a", link=[{"relation": "next", "url": "/bulk/m-2"}]))
+    server.answers("/bulk/m", manifest(server, "a", link=[{"relation": "next", "url": "/bulk/m-2"}]))
+    server.web.answers[place] = ready_at_the_third_try
+    run = await server.export("/bulk/m")
     assert (run.result, run.warnings, len(tries)) == ("loaded", [], 3)
     assert await server.ids() == ["a", "b"]
 
