@@ -44,11 +44,23 @@ class WorkbookActivities:
     @activity.defn(name="stage_workbook")
     async def stage_workbook(self, request: StageWorkbook) -> Staged:
         """Read a landed workbook in a child process, and stage its rows."""
-        workbook = request.workbook
+        landed = self.landed(request.workbook, request.run_id, reload=request.reload)
+        return await self.stager.stage(landed)
+
+    def landed(self, workbook: ObjectRef, run_id: str, *, reload: int = 0) -> Landed:
+        """Describe a landed workbook for staging.
+
+        Raises:
+            WorkbookTooLarge: it is larger than the settings allow.
+        """
         if workbook.size > self.limits.max_bytes:
             raise WorkbookTooLarge(f"The file has {workbook.size:,} bytes; {self.limits.max_bytes:,} are allowed.")
-        identity = workbook_identity(workbook, reload=request.reload)
-        return await self.stager.stage(Landed(workbook, identity, request.run_id, partial(self._read, workbook)))
+        identity = workbook_identity(workbook, reload=reload)
+        return Landed(workbook, identity, run_id, partial(self._read, workbook))
+
+    async def landed_again(self, workbook: ObjectRef, _: str, run_id: str) -> Landed:
+        """Describe a workbook that was loaded before, for a reload."""
+        return self.landed(workbook, run_id)
 
     def _read(self, workbook: ObjectRef, source: Path, folder: Path) -> Reading:
         return Reading(*stage_in_child(source, folder, workbook, self.limits))

@@ -87,6 +87,9 @@ LOAD_STAGED = ActivityPolicy(
 )
 """COPY and MERGE. Sends a heartbeat with every chunk, and while Postgres works."""
 
+SUM_UP = ActivityPolicy(queue=IO, attempt=timedelta(minutes=30), overall=timedelta(days=1))
+"""Sum up a run of many loads in Postgres."""
+
 UPKEEP = ActivityPolicy(queue=IO, attempt=timedelta(seconds=50), overall=timedelta(seconds=54), attempts=1)
 """Runs once a minute, so a failure is not retried: the next run tries again."""
 

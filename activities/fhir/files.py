@@ -12,9 +12,9 @@ from temporalio import activity
 
 from activities.fhir.imports import landed_ndjson
 from activities.fhir.pages import FhirClients, server_call
-from activities.fhir.references import report_elsewhere
+from activities.fhir.reports import report_more
 from activities.heartbeats import regular_heartbeats
-from activities.staging import Stager
+from activities.staging import Landed, Stager
 from library.contracts.errors import WardflowError
 from library.contracts.loads import Staged
 from library.contracts.objects import ObjectRef
@@ -36,6 +36,8 @@ from library.sources.fhir.lookups import patient_unknown
 from library.sources.fhir.manifest import ReadManifest, manifest_of_one, read_manifest
 from library.sources.fhir.ndjson import SUFFIXES, inflated, land_ndjson
 from library.sources.fhir.notices import read_deletions, read_errors
+from library.sources.fhir.reading import reader_settings
+from library.sources.fhir.staging import fhir_identity
 from library.warehouse import ledger
 from library.web.download import download
 from library.web.guard import Guard
@@ -155,14 +157,21 @@ class FhirFileActivities:
         landed = await landed_ndjson(self.stager.pool, request, self.clients.settings, file=True)
         return await self.stager.stage(landed)
 
+    async def landed_again(self, landed: ObjectRef, server: str, run_id: str) -> Landed:
+        """Describe a file or a page that was loaded before, for a reload."""
+        settings, pool = self.clients.settings, self.stager.pool
+        identity = fhir_identity(landed, server, reader_settings(settings, server))
+        at = await ledger.as_of(pool, identity)
+        return await landed_ndjson(pool, StageFhir(run_id=run_id, server=server, landed=landed, at=at), settings)
+
     @activity.defn(name="count_patient_unknown")
     async def count_patient_unknown(self, request: CountPatientUnknown) -> int:
-        """Count the observations whose patient is unknown or elsewhere, for the report of a run with one file."""
+        """Count the observations whose patient is unknown, and more, for the report of a run with one file."""
         pool = self.stager.pool
         async with regular_heartbeats():
             loads = await ledger.loads_behind(pool, request.run_id, [request.load_id])
             unknown = await patient_unknown(pool, loads)
-            await report_elsewhere(pool, self.stager.runs, request.run_id, loads)
+            await report_more(pool, self.stager.runs, request.run_id, loads)
         await self.stager.runs.report(request.run_id, {PATIENT_UNKNOWN: unknown})
         return unknown
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from temporalio import activity
 
-from activities.fhir.references import report_elsewhere
+from activities.fhir.reports import report_more
 from activities.heartbeats import one_ahead, regular_heartbeats
 from activities.loads import LoadActivities
 from activities.staging import Landed, Reading, Stager
@@ -109,7 +109,7 @@ class FhirImportActivities:
         if counts:
             loads = await ledger.loads_behind(pool, counted_run)
             report[PATIENT_UNKNOWN] = await patient_unknown(pool, loads)
-            report |= await report_elsewhere(pool, runs, request.run_id, loads)
+            report |= await report_more(pool, runs, request.run_id, loads)
         if request.zipcode:
             report |= {"observations": _written(counts), "remaining": 0}
             kept = {name: value for name, value in report.items() if isinstance(value, int)}

@@ -43,6 +43,7 @@ Exception
     │   ├── StagedObjectMalformed
     │   └── StepFailed
     ├── MachineLacks
+    ├── NoLandedObjects
     ├── NoSuchRejection
     ├── NoSuchRow
     ├── NoSuchRun

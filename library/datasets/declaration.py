@@ -132,6 +132,9 @@ class Dataset:
         strategy: how staged rows become stored rows.
         expectations: conditions for each row, in addition to the types and the not-null columns of the model.
         steps: statements after the merge. They need the strategy's exclusive lock.
+        follow_ups: statements after the merges of each load with rows of this dataset, also if it changed none. They
+            read the staged rows (`library.datasets.sql.staged`), and need the exclusive lock too. Unlike steps, they
+            keep no keys, so they cost little if they find nothing to do.
         patient: the column with the id of the patient whom a row is about. The audit has its pseudonym.
     """
 
@@ -140,6 +143,7 @@ class Dataset:
     strategy: Strategy
     expectations: tuple[Expectation, ...] = ()
     steps: tuple[Step, ...] = ()
+    follow_ups: tuple[Step, ...] = ()
     patient: str | None = None
 
     def __post_init__(self) -> None:
@@ -149,10 +153,11 @@ class Dataset:
             raise ValueError(f"{self.name}: the name is too long for the temporary tables that are called after it")
         self._check_row()
         self.strategy.check(self)
-        if self.steps and not self.strategy.needs_exclusive_lock:
+        steps = (*self.steps, *self.follow_ups)
+        if steps and not self.strategy.needs_exclusive_lock:
             kind = type(self.strategy).__name__
             raise ValueError(f"{self.name}: steps need the dataset's lock alone, and {kind} shares it")
-        if len({step.name for step in self.steps}) < len(self.steps):
+        if len({step.name for step in steps}) < len(steps):
             raise ValueError(f"{self.name}: two steps have the same name")
         if self.patient is not None and self.patient not in self.table.c:
             raise ValueError(f"{self.name}: it has no column {self.patient} with a patient's id")

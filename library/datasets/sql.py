@@ -61,6 +61,11 @@ def staged_name(dataset: Dataset) -> str:
     return f"staged {dataset.name}"
 
 
+def staged_table(model: type[Loaded]) -> str:
+    """The temporary table with the staged rows, for the dataset's follow-ups."""
+    return f"pg_temp.{quote(f'staged {table_of(model).fullname}')}"
+
+
 def changed(model: type[Loaded]) -> str:
     """The temporary table with the keys of the rows that a load wrote, for the dataset's steps.
 

@@ -139,6 +139,31 @@ class ObjectStore:
                 file.write(chunk)
                 progress(len(chunk))
 
+    async def landed(self, key: str, *, size: int, sha256: str) -> ObjectRef:
+        """The reference of an object that was landed before.
+
+        Args:
+            key: the object's name in the bucket.
+            size: bytes, uncompressed, as the ledger has them.
+            sha256: of the uncompressed bytes, as the ledger has it.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+        return await asyncio.wrap_future(self._threads.submit(self._described, key, size, sha256))
+
+    def _described(self, key: str, size: int, sha256: str) -> ObjectRef:
+        with _named_errors(key):
+            found = self._client.stat_object(self._bucket, key)
+        return ObjectRef(
+            key=key,
+            size=size,
+            sha256=sha256,
+            content_type=found.content_type,
+            landed_at=found.last_modified,
+            compression=compression_of(key),
+        )
+
     async def fetch(self, ref: ObjectRef) -> bytes:
         """Read all bytes of a small object; checked as by `download`."""
         return await asyncio.wrap_future(self._threads.submit(lambda: b"".join(self._chunks(ref))))

@@ -14,7 +14,7 @@ from library.warehouse import statements
 from library.warehouse.checks import Tally, affected
 from library.warehouse.failures import MET_ANOTHER_LOAD, UNIQUE_VIOLATION, sqlstate
 from library.warehouse.pool import Connection
-from library.warehouse.steps import run_steps
+from library.warehouse.steps import run_follow_ups, run_steps
 
 _MEETINGS = 4
 """How often a load that conflicts with another one tries its merge before it gives up its connection."""
@@ -117,6 +117,8 @@ async def merge_staged(
         )
     for dataset in followed:
         await run_steps(connection, dataset, counts[dataset.name])
+    for tally in tallies:
+        await run_follow_ups(connection, tally.dataset)
     return counts
 
 

@@ -221,8 +221,9 @@ class RunLog:
         """
         await self._pool.execute(
             """
-            UPDATE ingest.run SET counts = $2, report = report
-                || jsonb_build_object('pages', coalesce((report ->> 'pages')::bigint, 0) + $4::bigint) || $3
+            UPDATE ingest.run SET counts = $2, report = report || CASE WHEN $4::bigint > 0 OR report ? 'pages' THEN
+                jsonb_build_object('pages', coalesce((report ->> 'pages')::bigint, 0) + $4::bigint)
+                ELSE '{}' END || $3
             WHERE id = $1 AND state = 'running'
             """,
             run_id,

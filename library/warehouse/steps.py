@@ -1,10 +1,12 @@
 """Steps that follow the merge of a dataset: run in the load's transaction, for the keys that it wrote."""
 
+from collections.abc import Iterable
+
 import asyncpg
 
 from library.contracts.errors import LoadRejected
 from library.contracts.loads import DatasetCounts
-from library.datasets.declaration import Dataset
+from library.datasets.declaration import Dataset, Step
 from library.datasets.sql import changed
 from library.warehouse.failures import constraint_name, is_transient, sqlstate
 from library.warehouse.pool import Connection
@@ -33,7 +35,20 @@ async def run_steps(connection: Connection, dataset: Dataset, counts: DatasetCou
         return
     if written > WORTH_ANALYZING:
         await connection.execute(f"ANALYZE {changed(dataset.model)}")
-    for step in dataset.steps:
+    await _run(connection, dataset, dataset.steps)
+
+
+async def run_follow_ups(connection: Connection, dataset: Dataset) -> None:
+    """Run the follow-ups of a dataset, after all merges of a load with rows of it.
+
+    Raises:
+        StepFailed: as in `run_steps`.
+    """
+    await _run(connection, dataset, dataset.follow_ups)
+
+
+async def _run(connection: Connection, dataset: Dataset, steps: Iterable[Step]) -> None:
+    for step in steps:
         try:
             await connection.execute(step.sql)
         except asyncpg.PostgresError as error:

@@ -14,6 +14,7 @@ _WHERE = {
     "doctor": "doctor",
     "ingest": "",
     "import": "",
+    "reload": "reload",
     "runs": "runs",
     "streams": "streams",
     "quarantine": "quarantine",

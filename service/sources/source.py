@@ -26,6 +26,7 @@ class Source:
             they import pydantic and the standard library only.
         concerns_patients: whether its runs, and the payloads of their workflows, need the scope `read:patients`.
         scope: the scope that a caller must have to see its rows.
+        keeps_objects: whether it lands objects that a corrected reader can read again (`wardflow reload`).
         workflows_without_patients: beginnings of workflow ids; the payloads of these workflows concern no patients.
         scopes: the scopes that only its routes need.
         posting_apis: the APIs that users may be granted; `POST /api_{name}` is the route of each.
@@ -43,6 +44,7 @@ class Source:
     contracts: tuple[str, ...] = ()
     concerns_patients: bool = True
     scope: str = Scope.READ_PATIENTS
+    keeps_objects: bool = False
     workflows_without_patients: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     posting_apis: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from temporalio.client import Client
 
 from activities.loads import LoadActivities
+from activities.reloads import SourceReload
 from activities.staging import Stager
 from config.settings import Settings
 from library.datasets.declaration import Catalogue
@@ -87,6 +88,7 @@ class WorkerPart:
         reports: for each workflow name, a function from the id of a load to what is added to its run's report.
         rates: for each queue, the activities that Temporal starts in a second at most, over all workers.
         schedules: the schedules of its workflows.
+        reloads: for each source whose landed objects can be read again, how.
         upkeep: makes a function that removes what runs that ended before a moment left behind. It runs each minute
             and returns the number of removed objects.
     """
@@ -96,4 +98,5 @@ class WorkerPart:
     reports: Mapping[str, Callable[[Pool, str], Awaitable[Mapping[str, JsonValue]]]] = field(default_factory=dict)
     rates: Mapping[str, Callable[[Settings], float]] = field(default_factory=dict)
     schedules: tuple[Scheduled, ...] = ()
+    reloads: Mapping[str, Callable[[Resources], SourceReload]] = field(default_factory=dict)
     upkeep: Callable[[Resources], Forget] | None = None

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from activities.abandoned import AbandonedRuns
 from activities.lake import LakeActivities
+from activities.reloads import ReloadActivities
 from activities.runs import RunActivities
 from activities.streams import DrainStarter, StreamActivities
 from activities.upkeep import UpkeepActivities
@@ -24,6 +26,7 @@ from service.sources import modules
 from service.worker.parts import CATALOGUE, Activity, ByQueue, Resources, WorkerPart
 from workflows.lake import ArchiveTopicWorkflow, TidyLakeWorkflow
 from workflows.policies import COMPUTE, IO, LOAD, STREAMS, WORKFLOWS
+from workflows.reloads import ReloadOlderWorkflow
 from workflows.streams import DrainTopicWorkflow, KeepDrainsWorkflow
 from workflows.upkeep import UpkeepWorkflow
 
@@ -45,10 +48,14 @@ def _every_source(resources: Resources) -> ByQueue:
     leftovers = [part.upkeep(resources) for part in PARTS if part.upkeep is not None]
     abandoned = AbandonedRuns(pool, runs, resources.client)
     upkeep = UpkeepActivities(pool, store, abandoned, IdempotencyKeys(pool), leftovers)
+    # A reload stages and loads in one activity, so it must not wait for the readers of files.
+    readers = ThreadPoolExecutor(resources.settings.worker.load_slots, thread_name_prefix="reload")
+    sources = {name: make(resources) for part in PARTS for name, make in part.reloads.items()}
+    reloads = ReloadActivities(replace(resources.stager, threads=readers), resources.loads, sources)
     return {
         WORKFLOWS: [bookkeeping.begin_run, bookkeeping.finish_run],
-        IO: [upkeep.keep_up],
-        LOAD: [resources.loads.load_staged],
+        IO: [upkeep.keep_up, reloads.finish_reload],
+        LOAD: [resources.loads.load_staged, reloads.reload_objects],
     }
 
 
@@ -90,7 +97,11 @@ def _lake(resources: Resources) -> ByQueue:
 
 
 PARTS = (
-    WorkerPart((UpkeepWorkflow,), _every_source, schedules=(Scheduled("upkeep", UpkeepWorkflow.run, _MINUTE),)),
+    WorkerPart(
+        (UpkeepWorkflow, ReloadOlderWorkflow),
+        _every_source,
+        schedules=(Scheduled("upkeep", UpkeepWorkflow.run, _MINUTE),),
+    ),
     WorkerPart(
         (DrainTopicWorkflow, KeepDrainsWorkflow),
         _streams,

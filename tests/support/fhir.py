@@ -99,6 +99,7 @@ def read_lines(ndjson: bytes, *, reading: ReaderSettings = DEFAULTS) -> Rows:
         )
         tables = {table: _rows(folder / f"fhir.{table}.csv") for table in ("patient", "observation")}
         tables["observation_component"] = _rows(folder / "fhir.observation_component.csv")
+        tables["refused_version"] = _rows(folder / "fhir.refused_version.csv")
         assert {f"fhir.{name}": len(rows) for name, rows in tables.items()} == staged.rows
         refused = _rows(folder / "rejections.csv") if (folder / "rejections.csv").exists() else []
         return Rows(tables, refused, staged.report, staged.strange)

@@ -84,6 +84,21 @@ async def test_observations_of_patients_at_other_servers_are_counted_with_their_
     assert (export.report["patient_elsewhere"], export.report["elsewhere"]) == (1, {there: 1})
 
 
+async def test_stored_resources_of_which_a_newer_version_is_refused_are_counted(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "versions.ndjson"
+    good = {"resourceType": "Observation", "id": "o", "subject": {"reference": "Patient/nobody"}}
+    async with imports(settings, pool, store) as importing:
+        path.write_text(json.dumps(good))
+        before = await imported(importing, path)
+        path.write_text(json.dumps(good | {"modifierExtension": [{"url": "http://x/negated"}]}))
+        run = await imported(importing, path)
+    assert "outdated" not in before.report
+    assert (run.report["outdated"], run.report["patient_unknown"]) == (1, 0)
+    assert await pool.fetchval("SELECT outdated FROM fhir.observation")
+
+
 async def test_a_changed_list_of_own_bases_is_as_a_newer_reader(
     settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ _EMPTY_CELL_FAR_OUT = re.compile(
 )
 """A cell that is only formatted, or has an empty text."""
 
+_XLS = 256
+"""Most columns of a sheet of an .xls file."""
 _DIMENSIONS = 0x0200
 _WITH_CONTENT = frozenset({0x0006, 0x00BD, 0x00D6, 0x00FD, 0x0203, 0x0204, 0x0205, 0x027E})
 """Kinds of records that are cells with content: formulas, numbers, texts, and true, false or an error."""
@@ -92,14 +94,14 @@ def sheet_part_within_limits(part: bytes) -> bytes:
 
 
 def compound_file_within_limits(file: CompoundFile) -> CompoundFile:
-    """An .xls file in which no sheet states more rows than the limit.
+    """An .xls file in which no sheet states more rows or columns than an .xls can have within the limits.
 
     The spreadsheet library allocates what a sheet states.
 
     Raises:
         SheetTooLarge: a row beyond the limit has content.
     """
-    if not _states_too_many_rows(file.data):
+    if not _states_too_much(file.data):
         return file
     changes: dict[int, bytes] = {}
     position = 0
@@ -107,16 +109,18 @@ def compound_file_within_limits(file: CompoundFile) -> CompoundFile:
         if kind in _WITH_CONTENT and int.from_bytes(content[:2], "little") >= MAX_ROWS:
             raise sheet_too_large()
         if kind == _DIMENSIONS and len(content) == 14:
-            first, rows = struct.unpack_from("<II", content)
-            changes[position + 4] = struct.pack("<II", min(first, MAX_ROWS), min(rows, MAX_ROWS))
+            first_row, rows, first_column, columns = struct.unpack_from("<IIHH", content)
+            extent = (min(first_row, MAX_ROWS), min(rows, MAX_ROWS), min(first_column, _XLS), min(columns, _XLS))
+            changes[position + 4] = struct.pack("<IIHH", *extent)
         position += 4 + len(content)
     return file.with_changes(changes)
 
 
-def _states_too_many_rows(data: bytes) -> bool:
+def _states_too_much(data: bytes) -> bool:
+    """Whether a sheet may state too much. Other bytes can look like its record; then the records are read in vain."""
     start = -1
     while (start := data.find(b"\x00\x02\x0e\x00", start + 1)) != -1 and start + 18 <= len(data):
-        first_row, rows, first_column, columns, reserved = struct.unpack_from("<IIHHH", data, start + 4)
-        if first_row < rows <= 65_536 and first_column < columns <= 256 and reserved == 0 and rows > MAX_ROWS:
+        _, rows, _, columns = struct.unpack_from("<IIHH", data, start + 4)
+        if rows > MAX_ROWS or columns > _XLS:
             return True
     return False

@@ -40,7 +40,8 @@ from sqlmodel import SQLModel, col
 from library.datasets.declaration import Action, Dataset, Expectation, Loaded
 from library.datasets.fields import field
 from library.datasets.strategies import Family, Upsert
-from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
+from library.sources.fhir.outdated import compare_with_refused, mark_outdated
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow, RefusedRow
 
 SCHEMA = "fhir"
 
@@ -53,6 +54,7 @@ type ValueKind = Literal[
 ]  # fmt: skip
 """What an observation's or a component's value can be."""
 
+_OUTDATED = "A newer version of the resource was refused, so this one is no longer true."
 _IS_OPEN = "(effective_start IS NULL AND effective_end IS NOT NULL) OR right(effective_text, 1) = '/'"
 
 KEY_LIMIT = 255
@@ -108,6 +110,7 @@ class Patient(Loaded, table=True):
     race: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
     ethnicity: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
     language: str | None = field("The preferred one, else the first.", default=None, sa_type=Text)
+    outdated: bool = field(_OUTDATED, False, sa_column=Column(Boolean, nullable=False, server_default="false"))
     object_key: str = field("The landed object that the row was read from.", "landed/fhir/8a3f…", sa_type=Text)
 
 
@@ -217,6 +220,7 @@ class Observation(Measured, table=True):
             ),
         ),
     )
+    outdated: bool = field(_OUTDATED, False, sa_column=Column(Boolean, nullable=False, server_default="false"))
     object_key: str = field("The landed object that the row was read from.", "landed/fhir/8a3f…", sa_type=Text)
 
 
@@ -238,6 +242,22 @@ class ObservationComponent(Measured, table=True):
     position: int = field("Among the observation's components, from 1.", 1, ge=1, sa_type=Integer, primary_key=True)
 
 
+class RefusedVersion(Loaded, table=True):
+    """The newest version of a resource that was refused, until one that is not older can be read."""
+
+    __tablename__ = "refused_version"
+    __table_args__ = (Index("refused_version_load", "load_id"), {"schema": SCHEMA})
+
+    kind: str = field("`Patient` or `Observation`.", "Observation", sa_type=Text, primary_key=True)
+    id: str = field("The resource's id on its server.", ID_EXAMPLE, sa_type=Text, primary_key=True)
+    server: str = field("A configured server, or `file`.", "hapi", sa_type=Text, primary_key=True)
+    last_updated: datetime = field("As the server says, else when it came.", _AT, sa_type=DateTime(timezone=True))
+    version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
+    version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
+    line: int = field("The line of the landed object that was refused.", 1, sa_type=BigInteger)
+    object_key: str = field("The landed object that was refused in part.", "landed/fhir/8a3f…", sa_type=Text)
+
+
 class ZipcodeImport(SQLModel, table=True):
     """The last import of a zip code from a server."""
 
@@ -251,6 +271,10 @@ class ZipcodeImport(SQLModel, table=True):
         "What that run brought.", sa_column=Column(JSONB, nullable=False, server_default="{}")
     )
     imported_at: datetime = field("When that run ended.", sa_type=DateTime(timezone=True))
+    reader_version: int = field(
+        "Of the reader of that run. An older one may have left patients out.",
+        sa_column=Column(SmallInteger, nullable=False, server_default="2"),
+    )
 
 
 class PatientImport(SQLModel, table=True):
@@ -310,18 +334,36 @@ _ID_OF_FHIR = Expectation("id_of_fhir", "length(id) <= 64 AND id !~ '[^A-Za-z0-9
 _ID_PRESENT = Expectation("id_present", "id <> ''")
 _PATIENT_NAMED = Expectation("patient_named", "patient_id IS NOT NULL OR patient_reference IS NOT NULL", Action.WARN)
 
-_NEWEST = Upsert(order=("last_updated", "version_number", "version_id"), provenance=("object_key",))
+_ORDER = ("last_updated", "version_number", "version_id")
+# `outdated` is written with a new version, and never compared: the same version stays as outdated as it was.
+_NEWEST = Upsert(order=_ORDER, provenance=("outdated", "object_key"))
 
-PATIENT = Dataset(Patient, PatientRow, _NEWEST, expectations=(_ID_PRESENT, _ID_OF_FHIR), patient="id")
+PATIENT = Dataset(
+    Patient,
+    PatientRow,
+    _NEWEST,
+    expectations=(_ID_PRESENT, _ID_OF_FHIR),
+    follow_ups=(compare_with_refused(Patient, RefusedVersion, _ORDER),),
+    patient="id",
+)
 OBSERVATION = Dataset(
     Observation,
     ObservationRow,
     _NEWEST,
     expectations=(_ID_PRESENT, _ID_OF_FHIR, _PATIENT_NAMED),
+    follow_ups=(compare_with_refused(Observation, RefusedVersion, _ORDER),),
     patient="patient_id",
 )
 OBSERVATION_COMPONENT = Dataset(
     ObservationComponent, ComponentRow, Family(parent=OBSERVATION, parent_key=("observation_id", "server"))
 )
 
-DATASETS = (PATIENT, OBSERVATION, OBSERVATION_COMPONENT)
+REFUSED_VERSION = Dataset(
+    RefusedVersion,
+    RefusedRow,
+    Upsert(order=_ORDER, provenance=("line", "object_key")),
+    follow_ups=tuple(mark_outdated(kind, RefusedVersion, _ORDER) for kind in (Patient, Observation)),
+    patient="id",
+)
+
+DATASETS = (PATIENT, OBSERVATION, OBSERVATION_COMPONENT, REFUSED_VERSION)

@@ -6,7 +6,11 @@ from datetime import datetime
 
 from library.sources.fhir.contracts import CompleteSearch, Plan
 from library.sources.fhir.errors import PlanRemoved
+from library.sources.fhir.zipcodes import comparable
 from library.warehouse.pool import Pool
+
+_FIVE_DIGITS = 3
+"""The first reader whose imports compare the zip codes of the USA by five digits."""
 
 
 @dataclass(frozen=True)
@@ -206,15 +210,26 @@ class FhirImports:
         """Store that a zip code was imported, and remove the run's patients."""
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
-                "INSERT INTO fhir.zipcode_import (zipcode, server, last_run_id, counts, imported_at) "
-                "VALUES ($1, $2, $3, $4, now()) ON CONFLICT (zipcode, server) DO UPDATE SET "
-                "last_run_id = excluded.last_run_id, counts = excluded.counts, imported_at = excluded.imported_at",
+                "INSERT INTO fhir.zipcode_import (zipcode, server, last_run_id, counts, reader_version, imported_at) "
+                "VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT (zipcode, server) DO UPDATE SET "
+                "last_run_id = excluded.last_run_id, counts = excluded.counts, imported_at = excluded.imported_at, "
+                "reader_version = excluded.reader_version",
                 zipcode,
                 server,
                 run_id,
                 counts,
+                self.reader_version,
             )
             await connection.execute("DELETE FROM fhir.import_patient WHERE run_id = $1", run_id)
+
+    async def compared_otherwise(self) -> list[str]:
+        """Zip codes whose last import left out patients with a code of nine digits, each with its server."""
+        rows = await self.pool.fetch("SELECT zipcode, server, reader_version FROM fhir.zipcode_import")
+        newest: dict[tuple[str, str], int] = {}
+        for zipcode, server, version in rows:
+            place = comparable(zipcode), server
+            newest[place] = max(version, newest.get(place, 0))
+        return [f"{zipcode} at {server}" for (zipcode, server), v in sorted(newest.items()) if v < _FIVE_DIGITS]
 
     async def repeatable_runs(self, since: datetime) -> list[str]:
         """The ids of the runs that have not ended, or that failed since a time."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, exists, func, select, union
+from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, and_, any_, bindparam, cast, exists, func, select, union
 from sqlmodel import col
 
-from library.sources.fhir.datasets import Observation, Patient
+from library.sources.fhir.datasets import Observation, Patient, RefusedVersion
 from library.sources.fhir.questions import OF_PATIENT
 from library.warehouse.pool import Pool
 from library.warehouse.queries.statement import Statement
@@ -25,6 +25,7 @@ _PATIENT_UNKNOWN = Statement(
     select(func.count().label("unknown")).where(
         col(Observation.load_id) == any_(cast(bindparam("loads"), ARRAY(Uuid))),
         col(Observation.patient_id).is_not(None),
+        col(Observation.outdated).is_(False),
         ~exists().where(OF_PATIENT).correlate(Observation),
     )
 )
@@ -46,6 +47,23 @@ def _patient_elsewhere() -> Statement:
         .order_by(number.desc(), found.c.server, found.c.base)
     )
 
+
+def _outdated(model: type[Patient | Observation]) -> ColumnElement[int]:
+    refused = RefusedVersion
+    return (
+        select(func.count())
+        .select_from(refused)
+        .join(model, and_(col(model.id) == col(refused.id), col(model.server) == col(refused.server)))
+        .where(
+            col(refused.load_id) == any_(cast(bindparam("loads"), ARRAY(Uuid))),
+            col(refused.kind) == model.__name__,
+            col(model.outdated),
+        )
+        .scalar_subquery()
+    )
+
+
+_OUTDATED = Statement(select((_outdated(Patient) + _outdated(Observation)).label("outdated")))
 
 _BASE = "^(.*?)/Patient/[^/?#]+(?:/_history/[^/?#]+)?/?(?:[?#].*)?$"
 _ORIGIN = "^([A-Za-z][A-Za-z0-9+.-]*:(?://[^/?#]*)?)"
@@ -87,6 +105,13 @@ async def patient_elsewhere(pool: Pool, loads: Sequence[UUID | str]) -> list[For
     """The observations of some loads whose patient is at another server, by its base URL; the most first."""
     rows = await _PATIENT_ELSEWHERE.fetch(pool, loads=loads)
     return [ForeignBase(row["server"], _without_credentials(row["base"]), row["observations"]) for row in rows]
+
+
+async def outdated(pool: Pool, loads: Sequence[UUID | str]) -> int:
+    """The number of stored resources of which some loads brought a newer version that was refused."""
+    (row,) = await _OUTDATED.fetch(pool, loads=loads)
+    count: int = row["outdated"]
+    return count
 
 
 def _without_credentials(base: str) -> str:

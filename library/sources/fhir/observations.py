@@ -130,6 +130,7 @@ class ObservationRows:
             codes,
             *effective,
             self._issued_at,
+            "f",
             source.object_key,
         ]
 

@@ -58,6 +58,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
             groups.get("race"),
             groups.get("ethnicity"),
             _language(given.communication or ()),
+            "f",
             source.object_key,
         )
     )

@@ -132,8 +132,23 @@ def _with_one(
     return Filter(name, kind, audited, about, example, condition=contains, convert=convert)
 
 
+def _also_outdated(outdated: Mapped[bool]) -> Filter:
+    """A parameter for rows of which a newer version was refused. Without it they are left out (`_unless_asked`)."""
+    return Filter(
+        "outdated",
+        bool,
+        VALUE,
+        "If true, also those of which a newer version was refused.",
+        condition=lambda value: or_(outdated.is_(False), sql_cast(value, Boolean)),
+    )
+
+
+def _unless_asked(filters: ActiveFilters, outdated: Mapped[bool]) -> list[ColumnElement[bool]]:
+    return [] if "outdated" in filters else [outdated.is_(False)]
+
+
 def _patients(filters: ActiveFilters) -> AnySelect:
-    rows = select(Patient).where(*filters.conditions())
+    rows = select(Patient).where(*_unless_asked(filters, col(Patient.outdated)), *filters.conditions())
     # Postgres guesses that 2 % have a name that begins so, and would walk through all ids until a page is full.
     return rows.offset(literal_column("0")) if "family" in filters or "given" in filters else rows
 
@@ -147,7 +162,7 @@ PATIENTS = Question(
         Patient,
         *("id", "server", "family", "given", "name_text", "gender", "birth_date", "birth_date_precision", "deceased"),
         *("deceased_at", "deceased_text", "address_lines", "city", "state", "postal_code", "postal_codes", "country"),
-        *("marital_status", "race", "ethnicity", "language"),
+        *("marital_status", "race", "ethnicity", "language", "outdated"),
         *_PROVENANCE,
     ),
     item="PatientItem",
@@ -176,6 +191,7 @@ PATIENTS = Question(
         ),
         at_most("birth_date_to", Day, NAME, col(Patient.birth_date_from), "Born on this day or earlier, likewise."),
         equal("server", Server, VALUE, col(Patient.server), "Only of this server."),
+        _also_outdated(col(Patient.outdated)),
     ),
 )
 
@@ -204,7 +220,7 @@ _MOMENT, _PERIOD = "moment", "period"
 
 
 def _observations(filters: ActiveFilters) -> AnyRows:
-    rows = select(Observation).where(*filters.conditions())
+    rows = select(Observation).where(*_unless_asked(filters, col(Observation.outdated)), *filters.conditions())
     if "from" not in filters and "to" not in filters:
         return rows
     # Two selects, so that an index of times finds the first rows, and one of the few open periods the others.
@@ -238,7 +254,7 @@ OBSERVATIONS = Question(
             Observation,
             *("id", "server", "patient_id", "patient_reference", "encounter_id", "encounter_reference"),
             *("status", "category", "categories", "codes"),
-            *("effective_start", "effective_end", "effective_text", "issued"),
+            *("effective_start", "effective_end", "effective_text", "issued", "outdated"),
             *_MEASURED,
         ),
         list_column("components", "Its parts with values of their own.", _COMPONENT, _components),
@@ -304,6 +320,7 @@ OBSERVATIONS = Question(
             condition=_at_most,
         ),
         equal("server", Server, VALUE, col(Observation.server), "Only of this server."),
+        _also_outdated(col(Observation.outdated)),
     ),
 )
 
@@ -311,10 +328,16 @@ OBSERVATIONS = Question(
 def _zipcodes(filters: ActiveFilters) -> AnySelect:
     """By server: the patients of a zip code and their observations, or an import that found none."""
     code = filters.value("zipcode", SqlText())
-    of_patient = select(func.count()).where(OF_PATIENT).select_from(Observation).correlate(Patient).scalar_subquery()
+
+    def counted(outdated: Mapped[bool]) -> ColumnElement[bool]:
+        current = outdated.is_(False)
+        return or_(current, filters.value("outdated", Boolean())) if "outdated" in filters else current
+
+    observations = select(func.count()).where(OF_PATIENT, counted(col(Observation.outdated)))
+    of_patient = observations.select_from(Observation).correlate(Patient).scalar_subquery()
     found = (
         select(col(Patient.server), func.count().label("patients"), func.sum(of_patient).label("observations"))
-        .where(col(Patient.compared_postal_codes).contains(array([code])))
+        .where(col(Patient.compared_postal_codes).contains(array([code])), counted(col(Patient.outdated)))
         .group_by(col(Patient.server))
         .subquery("found")
     )
@@ -350,6 +373,7 @@ ZIPCODES = Question(
     parameters=(
         Argument("zipcode", Zipcode, VALUE, "The zip code.", "02139"),
         Parameter("server", Server, VALUE, "Only of this server.", "hapi"),
+        Parameter("outdated", bool, VALUE, "If true, also those of which a newer version was refused.", False),
     ),
 )
 

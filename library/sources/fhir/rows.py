@@ -36,6 +36,7 @@ class PatientRow(NamedTuple):
     race: str | None
     ethnicity: str | None
     language: str | None
+    outdated: str
     object_key: str
 
 
@@ -79,6 +80,7 @@ class ObservationRow(NamedTuple):
     effective_end: str | None
     effective_text: str | None
     issued: str | None
+    outdated: str
     object_key: str
 
 
@@ -108,3 +110,16 @@ class ComponentRow(NamedTuple):
     observation_id: str
     server: str
     position: int
+
+
+class RefusedRow(NamedTuple):
+    """A row of `fhir.refused_version`."""
+
+    kind: str
+    id: str
+    server: str
+    last_updated: str
+    version_number: int
+    version_id: str
+    line: int
+    object_key: str

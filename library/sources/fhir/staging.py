@@ -14,14 +14,21 @@ from library.contracts.loads import LoadIdentity
 from library.contracts.objects import ObjectRef
 from library.datasets.declaration import Dataset
 from library.sources.fhir.contracts import SOURCE
-from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
+from library.sources.fhir.datasets import (
+    DATASETS,
+    OBSERVATION,
+    OBSERVATION_COMPONENT,
+    PATIENT,
+    REFUSED_VERSION,
+)
 from library.sources.fhir.errors import NotResources
 from library.sources.fhir.identity import ResourceOrigin
 from library.sources.fhir.observations import ObservationRows, component_cells
 from library.sources.fhir.patients import patient_cells
 from library.sources.fhir.reading import DEFAULTS, ReaderSettings
+from library.sources.fhir.refusals import refused_version
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
-from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow
+from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow, RefusedRow
 from library.sources.fhir.strict import strict_decoder
 from library.sources.fhir.unreadable import Unreadable, misfit
 from library.staging.files import Cell, Staging
@@ -48,8 +55,10 @@ _STRANGE = (
 _LINES_AT_ONCE = 100
 _BYTES_AT_ONCE = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
-_NOT_UTF_8 = re.compile(rb"\xff\xfe|\xfe\xff|(?=.*[^\x00])\x00|[^\x00]\x00", re.DOTALL)
-"""The beginning of a file in UTF-16 or UTF-32, with or without a mark."""
+_BEGINNING_OF_FILE = 64
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_MOST_ZEROS = 0.4
+"""The share of zero bytes above which a beginning is UTF-16 or UTF-32. In damaged UTF-8 they are fewer."""
 _HALF_PAIR = re.compile(
     rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
     rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
@@ -146,9 +155,10 @@ def resource_decoder(harmless: frozenset[str]) -> Callable[[bytes], Resource]:
 
 def _check_encoding(file: BinaryIO) -> None:
     """Refuse UTF-16. Each of its lines would be refused, with reasons that do not help."""
-    beginning = file.read(4)
+    beginning = file.read(_BEGINNING_OF_FILE)
     file.seek(0)
-    if _NOT_UTF_8.match(beginning):
+    zeros = beginning.count(0)
+    if beginning.startswith(_UTF_16_MARKS) or zeros > _MOST_ZEROS * len(beginning):
         bits = 32 if b"\0\0" in beginning else 16
         raise NotResources(f"The file is UTF-{bits}.", advice="Save the file as UTF-8, and send it again.")
 
@@ -238,6 +248,8 @@ class _Reader:
         if self._staging.refused == MOST_REFUSED:
             raise NotResources(f"More than {MOST_REFUSED:,} lines of the file cannot be read.")
         self._staging.refuse(dataset, [reason], line=number, raw=line)
+        if line is not None and (version := refused_version(line, number, self._source)):
+            self._staging.add_cells(REFUSED_VERSION, RefusedRow, version, line=number)
 
     def _write(
         self, dataset: Dataset, row: type[NamedTuple], cells: Sequence[Cell], number: int, *, checked: bool

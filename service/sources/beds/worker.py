@@ -1,7 +1,10 @@
 """The beds source's part of a worker."""
 
 from activities.beds import WorkbookActivities
+from activities.reloads import SourceReload
 from library.sources.beds.catalogue import current_edition
+from library.sources.beds.contracts import SOURCE
+from library.sources.beds.reader import READER_VERSION
 from service.sources.beds.starts import workbook_guard
 from service.worker.parts import ByQueue, Resources, WorkerPart
 from workflows.beds import IngestWorkbookWorkflow
@@ -14,4 +17,15 @@ def _activities(resources: Resources) -> ByQueue:
     return {IO: [workbooks.download_workbook], COMPUTE: [workbooks.stage_workbook]}
 
 
-PART = WorkerPart((IngestWorkbookWorkflow,), _activities, reports={"ingest-workbook": current_edition})
+def _reload(resources: Resources) -> SourceReload:
+    settings = resources.settings
+    workbooks = WorkbookActivities(resources.stager, settings.workbook, workbook_guard(settings))
+    return SourceReload(READER_VERSION, workbooks.landed_again)
+
+
+PART = WorkerPart(
+    (IngestWorkbookWorkflow,),
+    _activities,
+    reports={"ingest-workbook": current_edition},
+    reloads={SOURCE: _reload},
+)

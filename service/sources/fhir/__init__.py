@@ -11,6 +11,7 @@ SOURCE = Source(
     schema=datasets.SCHEMA,
     datasets=datasets.DATASETS,
     contracts=("library.sources.fhir.contracts", "library.sources.fhir.errors", "library.sources.fhir.file_contracts"),
+    keeps_objects=True,
     commands={"import": "commands", "sandbox": "sandbox_command"},
     fetching=(
         "fetch_patient_page",

@@ -14,6 +14,7 @@ from config.settings import Settings
 from library.contracts.errors import WardflowError
 from library.contracts.loads import LoadOutcome
 from library.contracts.runs import FIGURES_OF, Run, RunState
+from library.sources.fhir.contracts import OUTDATED
 from library.sources.fhir.lookups import patient_unknown
 from library.sources.fhir.ndjson import SUFFIXES
 from library.warehouse import ledger
@@ -135,6 +136,8 @@ def show(followed: Sequence[RunEnd]) -> None:
             err.print(f"{each.name}: {warning}")
         if each.completed and (passed_over := _passed_over(each)):
             err.print(f"{each.name}: {passed_over}")
+        if each.run and (outdated := each.run.report.get(OUTDATED)):
+            err.print(f"{each.name}: {outdated:,} stored before are outdated: their newer versions were refused.")
         if each.run and (refused := _rows(each, "", "rejected")):
             err.print(f"{each.name}: {refused:,} refused; see `wardflow quarantine list --run {_source(each.run)}`.")
     show_errors(followed)

@@ -46,6 +46,7 @@ def _on_several(servers: tuple[str, ...]) -> OnSeveralServers:
 
 
 PatientId = Annotated[questions.PatientId, in_path(questions.PATIENTS.by_name["patient_id"])]
+AlsoOutdated = Annotated[bool, in_query(_ZIPCODES.by_name["outdated"])]
 ServerOfPatient = Annotated[questions.Server | None, in_query(questions.PATIENTS.by_name["server"])]
 
 
@@ -56,10 +57,11 @@ async def zipcode(
     caller: Caller,
     zipcode: Annotated[questions.Zipcode, in_path(_ZIPCODES.by_name["zipcode"])],
     server: ServerOfPatient = None,
+    outdated: AlsoOutdated = False,
 ) -> Zipcode:
     """What is there of a zip code: patients, their observations, the last import of each server."""
     checked = checked_zipcode(api.settings.fhir, zipcode)
-    reading = fetch_rows(api.reader, _ZIPCODES.ask(zipcode=checked, server=server))
+    reading = fetch_rows(api.reader, _ZIPCODES.ask(zipcode=checked, server=server, outdated=outdated))
     rows = await audited(_ZIPCODES.parameters, api, caller, request, reading)
     if not rows:
         raise _no_zipcode()
@@ -102,7 +104,7 @@ async def patient(
 
     async def reading() -> Response:
         await _server_of_patient(api, patient_id, server)
-        return await one_item(api.reader, questions.PATIENTS.ask(patient_id=patient_id, server=server))
+        return await one_item(api.reader, questions.PATIENTS.ask(patient_id=patient_id, server=server, outdated=True))
 
     return await audited(questions.PATIENTS.parameters, api, caller, request, reading())
 

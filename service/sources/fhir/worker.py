@@ -1,13 +1,18 @@
 """The FHIR source's part of a worker."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from pydantic import JsonValue
+
 from activities.fhir.files import FhirFileActivities
 from activities.fhir.imports import FhirImportActivities
 from activities.fhir.pages import FhirActivities, FhirClients
+from activities.reloads import SourceReload
+from library.sources.fhir.contracts import SOURCE
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.leftovers import forget_ended
 from library.sources.fhir.reading import digests
@@ -45,6 +50,19 @@ def _activities(resources: Resources) -> ByQueue:
     }
 
 
+def _reload(resources: Resources) -> SourceReload:
+    fhir = resources.settings.fhir
+    clients = FhirClients(fhir, ca_file=resources.settings.downloads.ca_file)
+    files = FhirFileActivities(resources.stager, clients, file_guard(resources.settings))
+    imports = FhirImports(resources.pool, READER_VERSION, digests(fhir))
+
+    async def report() -> Mapping[str, JsonValue]:
+        zipcodes: list[JsonValue] = [*await imports.compared_otherwise()]
+        return {"zipcodes_to_import": zipcodes} if zipcodes else {}
+
+    return SourceReload(READER_VERSION, files.landed_again, digests(fhir), report)
+
+
 def _upkeep(resources: Resources) -> Forget:
     keep_for = timedelta(days=resources.settings.temporal.retention_days)
     return partial(forget_ended, FhirImports(resources.pool, READER_VERSION), resources.store, keep_for)
@@ -54,5 +72,6 @@ PART = WorkerPart(
     (ImportZipcodeWorkflow, ImportObservationsWorkflow, ImportFhirWorkflow),
     _activities,
     rates={FHIR: lambda settings: settings.fhir.rate},
+    reloads={SOURCE: _reload},
     upkeep=_upkeep,
 )

@@ -213,3 +213,30 @@ async def test_a_zip_code_says_what_is_there_by_server_and_when_it_was_imported(
     }
     (one,) = (await api.http.get("/zipcodes/02139?server=other", headers=reader)).json()["servers"]
     assert one["observations"] == 1
+
+
+async def test_what_is_outdated_is_left_out_of_lists_and_counts_unless_it_is_asked_for(
+    api: Client, reader: dict[str, str], rows: FhirRows
+) -> None:
+    def refused(resource: dict[str, Any]) -> dict[str, Any]:
+        return resource | {"meta": {"versionId": "2"}, "implicitRules": "http://x/not-as-you-think"}
+
+    people, values = (patient("1"), patient("2")), (observation("a", "1"), observation("b", "2"), observation("c", "2"))
+    await rows.load(*people, *values)
+    await rows.load(refused(people[0]), refused(values[1]))
+    for path, current, every in (
+        ("/patients?", "2", "12"),
+        ("/patients?zipcode=02139&", "2", "12"),
+        ("/observations?", "ca", "cba"),
+        ("/patients/2/observations?", "c", "cb"),
+        ("/observations?from=2020&", "ca", "cba"),
+    ):
+        assert ids(await found(api, reader, path)) == current
+        assert ids(await found(api, reader, f"{path}outdated=false")) == current
+        shown = await found(api, reader, f"{path}outdated=true&limit=1")
+        assert ids(shown) == every
+        assert "".join(each["id"] for each in shown if not each["outdated"]) == current
+    for query, patients, observations in (("", 1, 1), ("?outdated=true", 2, 3)):
+        counted = (await api.http.get(f"/zipcodes/02139{query}", headers=reader)).json()
+        assert (counted["patients"], counted["observations"]) == (patients, observations)
+    assert (await api.http.get("/patients/1", headers=reader)).json()["outdated"] is True

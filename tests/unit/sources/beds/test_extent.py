@@ -128,5 +128,5 @@ def test_an_xls_that_only_claims_too_many_rows_is_read() -> None:
     claim = struct.pack("<IIHHH", 1, 21, 1, 23, 0)
 
     assert data.count(claim) == 1
-    claiming = data.replace(claim, struct.pack("<IIHHH", 1, 65_536, 1, 23, 0))
-    assert read_workbook(claiming) == read_workbook(data)
+    for stated in ((1, 65_536, 1, 23, 0), (1, 4_000_000_000, 1, 65_535, 0), (70_000, 80_000, 0, 9, 7)):
+        assert read_workbook(data.replace(claim, struct.pack("<IIHHH", *stated))) == read_workbook(data)

@@ -32,6 +32,15 @@ def test_the_staged_files_hold_every_row_of_the_reading(tmp_path: Path) -> None:
     assert staged.rows["beds.occupancy"] == 5 * 187
 
 
+@pytest.mark.parametrize(
+    "case", ["08-velvetsweatshop/velvet", "02-backslash-zip/backslash", "10-formatted-bottom/bottom"]
+)
+def test_workbooks_of_other_programs_are_staged_within_the_limits_of_the_child(tmp_path: Path, case: str) -> None:
+    staged = stage_in_child(NHS.parent / "cases" / f"{case}.xlsx", tmp_path, LANDED, WorkbookSettings())
+    assert staged.report["rows"] == 36
+    assert staged.warnings == ()
+
+
 @pytest.mark.parametrize("marker", ["Title:", "RJ1"])
 def test_a_cell_that_no_table_can_keep_refuses_the_workbook(tmp_path: Path, marker: str) -> None:
     book = load_workbook(WORKBOOK)

@@ -43,6 +43,7 @@ def test_a_patient_of_whom_nothing_is_known_is_a_row() -> None:
         "address_lines": "{}",
         "postal_codes": "{}",
         "compared_postal_codes": "{}",
+        "outdated": "f",
         "object_key": "landed/fhir/x",
     }
 

@@ -1,4 +1,4 @@
-"""What the report of a run says about patients at other servers."""
+"""What the report of a run says about patients at other servers, and about rows that are outdated."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from library.sources.fhir.contracts import ELSEWHERE, FILE, PATIENT_ELSEWHERE
-from library.sources.fhir.lookups import ForeignBase, patient_elsewhere
+from library.sources.fhir.contracts import ELSEWHERE, FILE, OUTDATED, PATIENT_ELSEWHERE
+from library.sources.fhir.lookups import ForeignBase, outdated, patient_elsewhere
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
 
@@ -15,7 +15,20 @@ _MOST_NAMED = 10
 """Base URLs that a report names."""
 
 
-async def report_elsewhere(pool: Pool, runs: RunLog, run_id: str, loads: Sequence[UUID]) -> dict[str, JsonValue]:
+async def report_more(pool: Pool, runs: RunLog, run_id: str, loads: Sequence[UUID]) -> dict[str, JsonValue]:
+    """Count observations whose patient is at another server, and stored resources that are outdated.
+
+    Returns:
+        The entries of the report; none for what there is none of.
+    """
+    found = await _report_elsewhere(pool, runs, run_id, loads)
+    if count := await outdated(pool, loads):
+        found[OUTDATED] = count
+        await runs.report(run_id, {OUTDATED: count})
+    return found
+
+
+async def _report_elsewhere(pool: Pool, runs: RunLog, run_id: str, loads: Sequence[UUID]) -> dict[str, JsonValue]:
     """Count observations whose patient is at another server, and say in the run's report at which ones.
 
     Base URLs come from rows, so they are stored in the run only.
