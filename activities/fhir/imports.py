@@ -105,6 +105,7 @@ class FhirImportActivities:
         if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(request.run_id)):
             counted_run, counts = before
             report[FIGURES_OF] = counted_run
+        await runs.warn(request.run_id, request.delivery.warnings())
         if counts:
             loads = await ledger.loads_behind(pool, counted_run)
             report[PATIENT_UNKNOWN] = await patient_unknown(pool, loads)
@@ -116,7 +117,6 @@ class FhirImportActivities:
         await asyncio.to_thread(
             lambda: store.remove(store.keys_older_than(f"{LINKS}{request.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
-        await runs.warn(request.run_id, request.delivery.warnings())
         await runs.enter_progress(request.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 

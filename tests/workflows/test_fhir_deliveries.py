@@ -109,10 +109,15 @@ async def test_of_patients_asked_one_by_one_only_those_with_a_missed_total_are_n
         assert await through(pool) == ["a", "c"]
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [{"batch": 3}, {"batch": 1, "history": 20, "window": 1}, {"batch": 1, "large_zipcode": 1, "part": 1}],
+    ids=["together", "continued as new", "by children"],
+)
 async def test_one_patient_who_may_not_be_read_makes_the_result_incomplete(
-    settings: Settings, pool: Pool, store: ObjectStore
+    settings: Settings, pool: Pool, store: ObjectStore, sizes: dict[str, Any]
 ) -> None:
-    async with played(settings, pool, store, batch=3) as server:
+    async with played(settings, pool, store, **sizes) as server:
         server.answers(SEARCH, bundle(patient("a"), patient("b"), patient("c")))
         server.answers(f"{BASE}/Observation", b"", status=403)
         for name in ("a", "c"):
