@@ -19,7 +19,8 @@ from library.sources.fhir.zipcodes import comparable
 from library.staging.files import text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
-_US_CORE_BYTES = _US_CORE.encode()
+_US_CORE_BYTES = b"us-core-"
+"""The part of these URLs without a slash, since JSON may have slashes escaped."""
 _NO_DAY: tuple[None, None, None] = (None, None, None)
 _SEARCHED_NAMES = 200
 """Postgres indexes up to a megabyte of them."""

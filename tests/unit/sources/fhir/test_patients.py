@@ -1,11 +1,12 @@
 """Patients become rows, those without a name or a birth date too."""
 
+import json
 from typing import Any
 
 import pytest
 
 from library.sources.fhir.datasets import KEY_LIMIT, search_name
-from tests.support.fhir import example, read, resource
+from tests.support.fhir import example, read, read_lines, resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
@@ -117,6 +118,12 @@ def test_us_core_gives_race_and_ethnicity() -> None:
     categories = [{"url": "ombCategory", "valueCoding": {"code": code, "display": code.upper()}} for code in ("a", "b")]
     found = row(extension=[extension("race", *categories, text), extension("ethnicity", *categories)])
     assert (found["race"], found["ethnicity"]) == ("Mixed", "A, B")
+
+
+def test_us_core_is_known_with_slashes_escaped_as_php_writes_them() -> None:
+    race = {"url": f"{US_CORE}race", "extension": [{"url": "text", "valueString": "Mixed"}]}
+    line = json.dumps(resource("Patient", extension=[race])).replace("/", r"\/")
+    assert read_lines(line.encode()).patient["race"] == "Mixed"
 
 
 def test_the_preferred_language_counts_else_the_first() -> None:
