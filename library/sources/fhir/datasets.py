@@ -12,7 +12,6 @@ A partial date ("2019-04") is a span of time. Its first and last moment are stor
 original text is stored too, with its precision and its zone.
 """
 
-import unicodedata
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -312,20 +311,6 @@ class ImportPatient(SQLModel, table=True):
     search: int | None = field(
         "Number of the run's observation search that asks for this patient.", default=None, sa_type=Integer
     )
-
-
-def search_name(part: str, name: str) -> str:
-    """A name in the form for searches: letters and digits only, without accents and case; `family_obrien` for O'Brien.
-
-    A search for names that begin with some letters is
-    `array_to_tsvector(search_names) @@ (quote_literal($1) || ':*')::tsquery`, with the result of this function as $1.
-
-    Args:
-        part: `family` or `given`.
-        name: the name, or its beginning.
-    """
-    letters = unicodedata.normalize("NFKD", name[:KEY_LIMIT].casefold())
-    return f"{part}_{''.join(letter for letter in letters if letter.isalnum())[:KEY_LIMIT]}"
 
 
 # R4 allows 64 letters, digits, hyphens and dots. Other ids get a warning and are not refused. (With `{1,64}` in one

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import chain, islice
 
 from msgspec import Raw
 
 from library.sources.fhir.concepts import ReadCache, short_name
-from library.sources.fhir.datasets import search_name
 from library.sources.fhir.identity import ResourceOrigin, identified
+from library.sources.fhir.names import search_names
 from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient, bytes_of
 from library.sources.fhir.rows import PatientRow
 from library.sources.fhir.strict import strict_decoder
@@ -22,8 +21,6 @@ _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 _US_CORE_BYTES = b"us-core-"
 """The part of these URLs without a slash, since JSON may have slashes escaped."""
 _NO_DAY: tuple[None, None, None] = (None, None, None)
-_SEARCHED_NAMES = 200
-"""Postgres indexes up to a megabyte of them."""
 _BEST_NAMES = ("official", "usual", None)
 
 
@@ -44,7 +41,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
             name.family,
             _array(name.given or ()),
             name.text,
-            _array(_search_names(given.name or ())),
+            _array(search_names(given.name or ())),
             given.gender,
             *born,
             *_deceased(given),
@@ -76,12 +73,6 @@ def _best_name(names: Sequence[HumanName]) -> HumanName:
 def _compared(addresses: Sequence[Address]) -> Iterable[str]:
     """The addresses' postal codes as searches compare them, each once."""
     return dict.fromkeys(comparable(each.postalCode, each.country) for each in addresses if each.postalCode)
-
-
-def _search_names(names: Sequence[HumanName]) -> Iterable[str]:
-    families = (search_name("family", name.family) for name in names if name.family)
-    given = (search_name("given", given) for name in names for given in name.given or () if given)
-    return islice(dict.fromkeys(chain(families, given)), _SEARCHED_NAMES)
 
 
 def _deceased(given: Patient) -> tuple[str | None, str | None, str | None]:

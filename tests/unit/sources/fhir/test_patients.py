@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from library.sources.fhir.datasets import KEY_LIMIT, search_name
+from library.sources.fhir.datasets import KEY_LIMIT
+from library.sources.fhir.names import search_name
 from tests.support.fhir import example, read, read_lines, resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
@@ -68,11 +69,29 @@ def test_the_official_name_counts_and_all_are_searched() -> None:
         ("van de Heuvel", "family_vandeheuvel"),
         ("Straße", "family_strasse"),
         ("张", "family_张"),
+        ("Łukaszewicz", "family_lukaszewicz"),
+        ("SØREN", "family_soren"),
+        ("Đorđe", "family_dorde"),
+        ("Æthel", "family_aethel"),
+        ("IŞIL", "family_isil"),
+        ("I\u015f\u0131l", "family_isil"),
+        ("İpek", "family_ipek"),
+        ("Þórður", "family_thordur"),
+        ("Ǿ", "family_o"),
+        ("Ka\u02bbahumanu", "family_kaahumanu"),
         ("'\\ :*&", "family_"),
     ],
 )
 def test_names_are_searched_without_case_accents_and_signs(name: str, searched: str) -> None:
     assert search_name("family", name) == searched
+
+
+def test_the_text_of_a_name_is_searched_where_parts_are_missing() -> None:
+    only_text = row(name=[{"text": "Only Text"}])["search_names"]
+    assert only_text == '{"family_onlytext","family_text","given_onlytext","given_text"}'
+    without_family = row(name=[{"text": "Ann Smith", "given": [None, "Ann"]}])["search_names"]
+    assert without_family == '{"family_annsmith","family_smith","given_ann"}'
+    assert row(name=[{"text": "A B", "family": "B", "given": ["A"]}])["search_names"] == '{"family_b","given_a"}'
 
 
 def test_however_long_a_name_is_an_index_can_hold_what_is_searched() -> None:
