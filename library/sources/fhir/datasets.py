@@ -78,7 +78,10 @@ class Patient(Loaded, table=True):
     version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
     version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
     family: str | None = field(
-        "Of the official name, else the usual one, else the first.", "Everyperson", default=None, sa_type=Text
+        "Of the current names the official one, else the usual one, else the first.",
+        "Everyperson",
+        default=None,
+        sa_type=Text,
     )
     given: list[str] = field(
         "Of the same name as `family`.", ["Adam", "A."], sa_column=Column(ARRAY(Text), nullable=False)
@@ -94,17 +97,17 @@ class Patient(Loaded, table=True):
     deceased: bool | None = field("Null if the resource does not say.", default=None, sa_type=Boolean)
     deceased_at: datetime | None = field("The earliest moment.", default=None, sa_type=DateTime(timezone=True))
     deceased_text: str | None = field("The time as given.", default=None, sa_type=Text)
-    address_lines: list[str] = field("Of the first address.", sa_column=Column(ARRAY(Text), nullable=False))
-    city: str | None = field("Of the first address.", "Cambridge", default=None, sa_type=Text)
-    state: str | None = field("Of the first address.", "MA", default=None, sa_type=Text)
-    postal_code: str | None = field("Of the first address.", "02139", default=None, sa_type=Text)
+    address_lines: list[str] = field("Of the current address.", sa_column=Column(ARRAY(Text), nullable=False))
+    city: str | None = field("Of the current address.", "Cambridge", default=None, sa_type=Text)
+    state: str | None = field("Of the current address.", "MA", default=None, sa_type=Text)
+    postal_code: str | None = field("Of the current address.", "02139", default=None, sa_type=Text)
     postal_codes: list[str] = field("Of all addresses.", ["02139"], sa_column=Column(ARRAY(Text), nullable=False))
     compared_postal_codes: list[str] = field(
         "Of all addresses, as a search compares them: five digits in the US, else the whole code.",
         ["02139"],
         sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
     )
-    country: str | None = field("Of the first address.", "US", default=None, sa_type=Text)
+    country: str | None = field("Of the current address.", "US", default=None, sa_type=Text)
     marital_status: str | None = field("The text of the concept, else its first code.", default=None, sa_type=Text)
     race: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
     ethnicity: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)

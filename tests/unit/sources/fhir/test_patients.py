@@ -7,7 +7,7 @@ import pytest
 
 from library.sources.fhir.datasets import KEY_LIMIT
 from library.sources.fhir.names import search_name
-from tests.support.fhir import example, read, read_lines, resource
+from tests.support.fhir import case, example, read, read_lines, resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
@@ -127,6 +127,38 @@ def test_the_first_address_is_the_address_and_all_postal_codes_are_searched() ->
     assert found.get("postal_code") is None
     assert found["postal_codes"] == '{"02139","02139-1234"," 021140001 ","13321-7654"}'
     assert found["compared_postal_codes"] == '{"02139","02114","13321-7654"}'
+
+
+def test_case_52_the_current_name_and_address_are_shown_and_all_are_searched() -> None:
+    rows = {row["id"]: row for row in read_lines(case("52-name-and-address-period/")).tables["patient"]}
+    assert rows["n-period"]["family"] == "NewMarried"
+    assert "family_oldmaiden" in rows["n-period"]["search_names"]
+    assert (rows["a-old-first"]["city"], rows["a-old-first"]["postal_code"]) == ("Newtown", "99903")
+    assert (rows["a-period"]["city"], rows["a-period"]["postal_code"]) == ("Now", "99905")
+    assert rows["a-period"]["compared_postal_codes"] == '{"99904","99905"}'
+
+
+@pytest.mark.parametrize(
+    ("period", "has_ended"),
+    [
+        ({"end": "2026-02"}, True),
+        ({"end": "2026-03-01T11:59:59Z"}, True),
+        ({"end": "2026-03-01"}, False),
+        ({"end": "2026"}, False),
+        ({"start": "2030"}, False),
+        ({"end": "soon"}, False),
+        ({}, False),
+    ],
+)
+def test_an_address_is_former_if_its_period_ended_before_the_patient_came(
+    period: dict[str, str], has_ended: bool
+) -> None:
+    found = row(address=[{"city": "Here", "period": period}, {"city": "There"}])
+    assert found["city"] == ("There" if has_ended else "Here")
+
+
+def test_without_a_current_address_the_first_is_shown() -> None:
+    assert row(address=[{"city": "Here", "use": "old"}, {"city": "There", "use": "old"}])["city"] == "Here"
 
 
 def test_us_core_gives_race_and_ethnicity() -> None:
