@@ -120,6 +120,11 @@ def short_name(concept: CodeableConcept) -> str | None:
     return next((coding.code for coding in concept.coding or () if coding.code), None) or concept.text
 
 
+def full_name(concept: CodeableConcept) -> str | None:
+    """The name of a concept for people: its text, else its first coding's name, else the code."""
+    return concept.text or next((coding.display or coding.code for coding in concept.coding or ()), None)
+
+
 def is_normal(given: ReferenceRange) -> bool:
     """Whether the type of a range is `normal` or missing. Other types are not normal ranges."""
     kind = given.type or CodeableConcept()

@@ -154,7 +154,11 @@ class Measured(Loaded):
     reference_low: float | None = field("Of the normal range.", default=None, sa_type=Double)
     reference_high: float | None = field("Of the normal range.", default=None, sa_type=Double)
     reference_text: str | None = field(
-        "The normal range as written (`low/high`), if its numbers are printed otherwise.", default=None, sa_type=Text
+        "The normal range as written (`low/high`), if its numbers are printed otherwise. If there are several, all of "
+        "them, each with whom it applies to: then `reference_low` and `reference_high` are null.",
+        "12/16 g/dL (Female), 14/18 g/dL (Male)",
+        default=None,
+        sa_type=Text,
     )
     data_absent_reason: str | None = field("Why there is no value.", default=None, sa_type=Text)
 

@@ -128,8 +128,8 @@ class ReferenceRange(Element):
     low: Quantity | None = None
     high: Quantity | None = None
     type: CodeableConcept | None = None
-    appliesTo: Raw = NOTHING
-    age: Raw = NOTHING
+    appliesTo: list[CodeableConcept] | None = None
+    age: Range | None = None
     text: Raw = NOTHING
 
 

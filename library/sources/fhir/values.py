@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from library.reading.numbers import NumberUnfit, WrittenNumber, written_number
-from library.sources.fhir.concepts import ConceptCaches, ReadCache, is_normal
+from library.sources.fhir.concepts import ConceptCaches, ReadCache, full_name, is_normal
 from library.sources.fhir.resources import (
     NOTHING,
     Measurement,
@@ -53,6 +53,9 @@ class Limits(NamedTuple):
     low: float | None
     high: float | None
     text: str | None
+
+
+_NO_LIMITS = Limits(None, None, None)
 
 
 class ValueReader:
@@ -234,14 +237,31 @@ def _as_written(given: Quantity) -> str:
 
 
 def _limits(given: list[ReferenceRange] | None) -> Limits:
-    """The first range whose type is `normal` or missing."""
-    for position, each in enumerate(given or []):
-        if is_normal(each):
-            low, high = each.low or Quantity(), each.high or Quantity()
-            found = _two(low, high, f"referenceRange[{position}]", ("low", "high"))
-            if found != (None, None, None):
-                return found
-    return Limits(None, None, None)
+    """The normal range. If there are several, none of them, and all as a text: sex and age are not known here."""
+    found = [(each, _limits_of(each, position)) for position, each in enumerate(given or []) if is_normal(each)]
+    found = [(each, limits) for each, limits in found if limits != _NO_LIMITS or each.appliesTo or each.age]
+    if len({limits for _, limits in found}) <= 1:
+        return found[0][1] if found else _NO_LIMITS
+    return Limits(None, None, ", ".join(_described(each) for each, _ in found))
+
+
+def _limits_of(given: ReferenceRange, position: int) -> Limits:
+    low, high = given.low or Quantity(), given.high or Quantity()
+    return _two(low, high, f"referenceRange[{position}]", ("low", "high"))
+
+
+def _described(given: ReferenceRange) -> str:
+    """A range and whom it applies to: `12/16 g/dL (Female, age 18/65 a)`."""
+    people = [name for concept in given.appliesTo or () if (name := full_name(concept))]
+    if given.age is not None:
+        people.append(f"age {_span(given.age)}")
+    return f"{_span(given)}{f' ({", ".join(people)})' if people else ''}"
+
+
+def _span(given: Range | ReferenceRange) -> str:
+    low, high = given.low or Quantity(), given.high or Quantity()
+    unit = low.unit or high.unit or low.code or high.code
+    return f"{_as_written(low)}/{_as_written(high)}{f' {unit}' if unit else ''}"
 
 
 _date_time = placed("valueDateTime", read_date_time)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fhir import example, observation, read, read_lines
+from tests.support.fhir import case, example, observation, read, read_lines
 
 SHARED = Path(__file__).parents[5] / "shared" / "data" / "fhir" / "hl7-r4-examples"
 DAY = ("2012-09-17T00:00:00+00:00", "2012-09-17T23:59:59.999999+00:00")
@@ -252,6 +252,32 @@ def test_a_reference_range_of_the_ill_is_not_taken_for_the_normal_one() -> None:
     row = read(observation(referenceRange=[severe, normal])).observation
     assert (row["reference_low"], row["reference_high"]) == ("22.0", "29.0")
     assert "reference_high" not in read(observation(referenceRange=[severe])).observation
+
+
+def test_case_51_of_several_normal_ranges_none_is_taken_and_all_are_kept_with_whom_they_apply_to() -> None:
+    rows = {row["id"]: row for row in read_lines(case("51-reference-range-by-sex-and-age/")).tables["observation"]}
+    assert {id_: row["reference_text"] for id_, row in rows.items()} == {
+        "rr-sex": "12/16 mg/dL (Female), 14/18 mg/dL (Male)",
+        "rr-age": "1/2 mg/dL (age /1 a), 3/4 mg/dL (age 18/ a)",
+    }
+    assert all("reference_low" not in row and "reference_high" not in row for row in rows.values())
+
+
+def test_a_range_without_numbers_for_other_people_is_another_range() -> None:
+    woman = {"low": {"value": 12}, "high": {"value": 16}, "appliesTo": [{"text": "Female"}]}
+    row = read(observation(referenceRange=[woman, {"text": "see note", "appliesTo": [{"text": "Male"}]}])).observation
+    assert "reference_low" not in row
+    assert row["reference_text"] == "12/16 (Female), / (Male)"
+
+
+def test_the_same_range_for_everybody_or_only_one_is_taken() -> None:
+    def limits(*ranges: object) -> tuple[str, str]:
+        row = read(observation(referenceRange=list(ranges))).observation
+        return row["reference_low"], row["reference_high"]
+
+    woman = {"low": {"value": 12}, "high": {"value": 16}, "appliesTo": [{"text": "Female"}]}
+    assert limits(woman) == limits(woman, woman | {"appliesTo": [{"text": "Male"}]}) == ("12.0", "16.0")
+    assert limits(woman, {"text": "a range without numbers"}) == ("12.0", "16.0")
 
 
 @pytest.mark.parametrize(
