@@ -217,10 +217,14 @@ def _components(rows: FromClause) -> ColumnElement[Any]:
 
 _started, _ended = col(Observation.effective_start), col(Observation.effective_end)
 _MOMENT, _PERIOD = "moment", "period"
+_NEVER_TRUE = "entered-in-error"
+"""The status of an observation that never was one of its patient."""
 
 
 def _observations(filters: ActiveFilters) -> AnyRows:
     rows = select(Observation).where(*_unless_asked(filters, col(Observation.outdated)), *filters.conditions())
+    if "status" not in filters:
+        rows = rows.where(col(Observation.status).is_distinct_from(_NEVER_TRUE))
     if "from" not in filters and "to" not in filters:
         return rows
     # Two selects, so that an index of times finds the first rows, and one of the few open periods the others.
@@ -279,6 +283,13 @@ OBSERVATIONS = Question(
             PSEUDONYM,
             col(Observation.patient_reference),
             "Only with this reference to a patient of another server, as it came.",
+        ),
+        equal(
+            "status",
+            _CODE,
+            NAME,
+            col(Observation.status),
+            f"Only with this status. Without it, those with `{_NEVER_TRUE}` are left out.",
         ),
         _with_one("code", _CODE, NAME, col(Observation.codes), "One of the codes is this.", "8302-2"),
         _with_one(

@@ -93,6 +93,19 @@ async def test_case_34_a_filter_by_value_respects_comparators(
     assert [each["id"] for each in await found(api, reader, "/observations?code=h4-lt&min_value=5")] == ["n-eq"]
 
 
+async def test_case_55_what_was_entered_in_error_is_listed_only_if_its_status_is_asked_for(
+    api: Client, reader: dict[str, str], known: FhirRows
+) -> None:
+    await known.load(case("55-entered-in-error/"), observation("6", "tp", 1) | {"status": None})
+    listed = await found(api, reader, "/patients/tp/observations")
+    assert [each["id"] for each in listed] == ["6"]
+    assert await found(api, reader, "/observations?code=X-eie") == []
+    for path in ("/patients/tp/observations", "/observations"):
+        (shown,) = await found(api, reader, f"{path}?status=entered-in-error")
+        assert (shown["id"], shown["status"], shown["value_number"]) == ("eie", "entered-in-error", 999)
+    assert "6" not in ids(await found(api, reader, "/observations?status=final"))
+
+
 async def test_a_number_with_a_comparator_is_found_by_what_it_can_be(
     api: Client, reader: dict[str, str], known: FhirRows
 ) -> None:
