@@ -133,3 +133,16 @@ async def test_a_reload_goes_on_in_new_histories_and_stays_one_run(
     assert len(run.executions) > 2
     objects = "SELECT count(DISTINCT (object_key, scope)) FROM ingest.load WHERE source = 'fhir'"
     assert run.report["objects"] == await pool.fetchval(objects)
+
+
+async def test_a_changed_setting_of_a_reader_is_a_newer_reader_also_for_a_server_that_is_gone(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    file = SAMPLE / "Patient.ndjson"
+    async with imports(settings, pool, store) as importing:
+        landed = await land_fhir(importing.starter, file)
+        await importing.closed(await import_fhir(importing.starter, landed, server="sandbox", subject=file.name))
+    await pool.execute("UPDATE ingest.load SET scope = 'gone'")
+    async with imports(settings, pool, store, harmless_modifiers=("https://wardflow.invalid/harmless",)) as importing:
+        found = [(await importing.closed(await reload_older(importing.starter, "fhir"))).report for _ in range(2)]
+    assert [each["objects"] for each in found] == [1, 0]
