@@ -1,6 +1,8 @@
 # Two commands are all that is needed: `make demo` and `make test`. Both install what they need into .venv first.
 SHELL := bash
 export PYTHONUTF8 := 1
+# Some images set it. Each of the hundreds of processes of the tests would then compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTEST := .venv/bin/python -m pytest

@@ -131,6 +131,8 @@ async def landed_ndjson(pool: Pool, request: StageFhir, settings: FhirSettings, 
     """Describe landed NDJSON for staging. A file (not a page) is refused if it does not hold resources."""
     reading = reader_settings(settings, request.server)
     identity = fhir_identity(request.landed, request.server, reading, reload=request.reload)
+    if not request.reload:
+        identity = await ledger.after_other_settings(pool, identity)
     if request.at is not None:
         identity = await identity_as_of(pool, identity, request.at, in_any_order=request.exported)
     return Landed(request.landed, identity, request.run_id, partial(_read, request, reading, file))

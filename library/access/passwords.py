@@ -1,6 +1,7 @@
 """Passwords. Checks are slow on purpose and limited in number, so guessing cannot use up the machine."""
 
 import asyncio
+import base64
 import hmac
 import secrets
 import time
@@ -14,8 +15,16 @@ from library.contracts.errors import WardflowError
 _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 """RFC 9106's values for little memory, on one core, so that a check does not use all cores."""
 
-_DUMMY_HASH = _HASHER.hash(secrets.token_urlsafe(32))
-"""Checked for unknown users, so that the time does not show whether a user exists."""
+
+def _random_text(size: int) -> str:
+    return base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+
+
+_DUMMY_HASH = (
+    f"$argon2id$v=19$m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
+    f"${_random_text(_HASHER.salt_len)}${_random_text(_HASHER.hash_len)}"
+)
+"""Checked for unknown users, so that the time does not show whether a user exists. No password fits: it is random."""
 
 _CACHE_SIZE = 10_000
 

@@ -15,9 +15,9 @@ from typing import Any, Self
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from pyarrow.dataset import field as pa_field
 
 from library.contracts.lake import Gap, LakeOvertaken, LakeUnavailable, TableTidied
 from library.lake.storage import LakeStorage
@@ -111,7 +111,7 @@ class BronzeTable:
 
     def _rows(self, columns: list[str], partition: int, offset: int) -> Iterator[dict[str, Any]]:
         """Some columns of the records at a place. Only files that may hold it are read, by their statistics."""
-        place = (pa_field("partition") == partition) & (pa_field("offset") == offset)
+        place = (pc.field("partition") == partition) & (pc.field("offset") == offset)
         for batch in self._table.to_pyarrow_dataset().to_batches(columns=columns, filter=place, **_ONE_AT_A_TIME):
             yield from batch.to_pylist()
 

@@ -88,7 +88,7 @@ def copy_checkout(folder: Path, *, installed: bool = True, closed: bool = False)
 def copy_code(folder: Path) -> dict[str, str]:
     """Copy the code alone, which a test may change; return the environment in which Python takes that code."""
     for package in PACKAGES:
-        shutil.copytree(CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / package, folder / package)
     for file in ("pyproject.toml", "Makefile"):
         shutil.copy2(CHECKOUT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)

@@ -47,7 +47,8 @@ def _families(name: HumanName) -> Iterable[str]:
 
 
 def _given(name: HumanName) -> Iterable[str]:
-    return [each for each in name.given or () if each] or _ends(name.text)
+    given = [each for each in name.given or () if each]
+    return given or _ends(name.text)
 
 
 def _ends(text: str | None) -> Iterable[str]:

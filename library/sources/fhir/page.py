@@ -23,6 +23,7 @@ _NO_MATCHES = ("include", "outcome")
 _WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
 """How most resources begin. Resources that begin so need no closer look at their type."""
 _ISSUES_LIMIT = 20
+_FAILED = ("error", "fatal")
 _SMALLEST_OBJECT = len(b"{},")
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 """Strings and brackets of JSON, to count how deeply a place is nested.
@@ -45,12 +46,14 @@ class BundlePage:
         next_link: the next page's URL as the server states it; `None`: this is the last page.
         server_time: when the server made the page, by the server's clock.
         total: the number of matches on all pages, if the server states it.
+        failures: issues of the severity error or fatal in its `OperationOutcome` entries: its matches are not all.
     """
 
     resources: tuple[bytes, ...]
     next_link: str | None = None
     server_time: datetime | None = None
     total: int | None = None
+    failures: int = 0
 
 
 class _Link(Struct, gc=False):
@@ -129,6 +132,7 @@ def read_page(body: bytes) -> BundlePage:
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
         total=_total(bundle),
+        failures=sum(_failures(bytes_of(each.resource)) for each in bundle.entry or ()),
     )
 
 
@@ -266,6 +270,16 @@ def _next_link(bundle: _Bundle) -> str | None:
 def _total(bundle: _Bundle) -> int | None:
     stated = bytes_of(bundle.total)
     return int(stated) if _TOTAL.fullmatch(stated) else None
+
+
+def _failures(resource: bytes) -> int:
+    """The number of issues that say that a search failed in part; 0 if the resource is no OperationOutcome."""
+    if resource.startswith(_WANTED) or not _is_outcome(resource):
+        return 0
+    try:
+        return sum(issue.severity in _FAILED for issue in _decode_outcome(resource).issue or ())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 1
 
 
 def _is_outcome(resource: bytes) -> bool:

@@ -68,8 +68,8 @@ async def test_stored_patients_are_found_by_their_zip_codes_and_names_after_the_
         await connection.execute(
             "INSERT INTO fhir.patient (load_id, reader_version, id, server, last_updated, version_number, version_id, "
             "given, search_names, address_lines, postal_codes, country, object_key) "
-            "VALUES (gen_random_uuid(), 2, $1, 'hapi', now(), 1, '1', '{}', '{family_łuþæsz,given_øđ}', '{}', "
-            "$2, $3, 'o')",
+            "VALUES "
+            "(gen_random_uuid(), 2, $1, 'hapi', now(), 1, '1', '{}', '{family_łuþæsz,given_øđ}', '{}', $2, $3, 'o')",
             identity,
             codes,
             country,

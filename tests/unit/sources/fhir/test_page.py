@@ -55,6 +55,18 @@ def test_a_page_is_its_matches_in_order_and_where_the_next_one_is() -> None:
     assert page.server_time == datetime(2026, 3, 1, 9, 0, 0, 500_000, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("severities", "failures"),
+    [((), 0), (("information", "warning", None), 0), (("error",), 1), (("fatal", "error", "warning"), 2)],
+)
+def test_errors_beside_the_matches_are_counted(severities: tuple[str | None, ...], failures: int) -> None:
+    issues = [{"severity": severity} if severity else {"code": "x"} for severity in severities]
+    outcome = {"resourceType": "OperationOutcome", "issue": issues}
+    for mode in ("outcome", "match", None):
+        page = read_page(encoded(bundle(entry(observation()), entry(outcome, mode))))
+        assert (len(page.resources), page.failures) == (1, failures)
+
+
 def test_an_outcome_among_the_matches_is_none_of_them_even_if_the_server_calls_it_a_match() -> None:
     mentions = observation(valueString='"OperationOutcome"')
     page = read_page(encoded(bundle(entry(OUTCOME), entry(OUTCOME, None), entry(mentions))))
