@@ -83,10 +83,12 @@ class Delivery(Contract):
         return {name: cast(JsonValue, value) for name in names if (value := getattr(self, name))}
 
     def warnings(self) -> list[str]:
-        """Sentences for people. `left_out` has none: most servers return more patients than those of a zip code."""
+        """Sentences for people."""
         return list(self._warnings())
 
     def _warnings(self) -> Iterator[str]:
+        if self.left_out:
+            yield f"Left out, without an address of this zip code: {_some(self.left_out, 'resource')}."
         if self.patients_refused:
             reason = f" {self.refusal.message}" if self.refusal else ""
             yield f"The server refused the resources of {_some(self.patients_refused, 'patient')}.{reason}"

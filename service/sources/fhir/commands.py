@@ -130,8 +130,6 @@ def show(followed: Sequence[RunEnd]) -> None:
     for each in followed:
         if each.completed and each.run and each.run.report.get("patients") == 0:
             err.print(f"{each.name}: the server has no patient with this zip code.")
-        if each.completed and each.run and isinstance(left_out := each.run.report.get("left_out"), int):
-            err.print(f"{each.name}: left out, since they are no patients of this zip code: {left_out:,}.")
         for warning in each.run.warnings if each.completed and each.run else ():
             err.print(f"{each.name}: {warning}")
         if each.completed and (passed_over := _passed_over(each)):
