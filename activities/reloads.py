@@ -57,7 +57,7 @@ class ReloadActivities:
 
     @activity.defn(name="reload_objects")
     async def reload_objects(self, request: ReloadObjects) -> ObjectsReloaded:
-        """Read and load the next objects. One that the reader refuses now is told, and its old rows stay."""
+        """Read and load the next objects. If the reader refuses one now, a warning names it, and its old rows stay."""
         source = self.sources[request.source]
         runs, begun = self.loads.runs, time.monotonic()
         await runs.enter_phase(request.run_id, "reload")

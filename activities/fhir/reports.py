@@ -51,13 +51,13 @@ async def _report_elsewhere(pool: Pool, runs: RunLog, run_id: str, loads: Sequen
 def _sentence(found: ForeignBase) -> str:
     one = found.observations == 1
     subject = f"{found.observations:,} observation{'' if one else 's'} refer{'s' if one else ''}"
-    told = f"{subject} to patients at {found.base}. No patient of {found.server} is joined to them."
+    fact = f"{subject} to patients at {found.base}. No patient of {found.server} is joined to them."
     if found.server == FILE:
         return (
-            f"{told} If they are patients of a server of the settings, import the file with its name (--server), and "
+            f"{fact} If they are patients of a server of the settings, import the file with its name (--server), and "
             "list this address in own_bases of that server."
         )
     return (
-        f"{told} If this is an address of {found.server} itself, add it to fhir.servers.{found.server}.own_bases, "
+        f"{fact} If this is an address of {found.server} itself, add it to fhir.servers.{found.server}.own_bases, "
         "restart, and import again."
     )

@@ -30,7 +30,7 @@ ELSEWHERE = "elsewhere"
 """In a run's report: the base URLs of those servers, each with its number of observations."""
 
 OUTDATED = "outdated"
-"""In a run's report: stored resources of which the run brought a newer version that was refused. Missing if none."""
+"""In a run's report: the number of stored resources with a newer version that the run refused. Missing if none."""
 
 FAILURES = 5
 """After this many failed searches no other begins, since the cause may fail all of them (an expired token)."""

@@ -108,7 +108,7 @@ async def patient_elsewhere(pool: Pool, loads: Sequence[UUID | str]) -> list[For
 
 
 async def outdated(pool: Pool, loads: Sequence[UUID | str]) -> int:
-    """The number of stored resources of which some loads brought a newer version that was refused."""
+    """The number of stored resources with a newer version that was refused in some loads."""
     (row,) = await _OUTDATED.fetch(pool, loads=loads)
     count: int = row["outdated"]
     return count

@@ -25,18 +25,19 @@ def compare_with_refused(model: type[Loaded], refused: type[Loaded], order: tupl
 
     Of equal versions the later one counts: that of the later load, or of the later line.
     """
-    mine, theirs, stored = (f"ROW({columns(order, alias)})" for alias in ("s", "r", "t"))
+    readable, refused_one, stored = (f"ROW({columns(order, alias)})" for alias in ("s", "r", "t"))
     later_line = f"r.{quote(LOAD_ID)} = t.{quote(LOAD_ID)} AND r.line > s.{quote(LINE)}"
     return Step(
         f"readable {model.__name__}",
-        f"WITH met AS (SELECT r.id, r.server, {mine} > {theirs} OR ({mine} = {theirs} AND NOT ({later_line})) AS over, "
-        f"{theirs} >= {stored} AS newer FROM {_name(refused)} r "
+        "WITH compared AS (SELECT r.id, r.server, "
+        f"{readable} > {refused_one} OR ({readable} = {refused_one} AND NOT ({later_line})) AS is_replaced, "
+        f"{refused_one} >= {stored} AS is_newest FROM {_name(refused)} r "
         f"JOIN {staged_table(model)} s USING (id, server) JOIN {_name(model)} t USING (id, server) "
         f"WHERE r.kind = {_kind(model)}), "
-        f"forgotten AS (DELETE FROM {_name(refused)} r USING met WHERE met.over AND r.kind = {_kind(model)} "
-        "AND r.id = met.id AND r.server = met.server) "
-        f"UPDATE {_name(model)} t SET outdated = met.newer AND NOT met.over FROM met "
-        "WHERE t.id = met.id AND t.server = met.server AND t.outdated <> (met.newer AND NOT met.over)",
+        f"forgotten AS (DELETE FROM {_name(refused)} r USING compared c "
+        f"WHERE c.is_replaced AND r.kind = {_kind(model)} AND r.id = c.id AND r.server = c.server) "
+        f"UPDATE {_name(model)} t SET outdated = c.is_newest AND NOT c.is_replaced FROM compared c "
+        "WHERE t.id = c.id AND t.server = c.server AND t.outdated <> (c.is_newest AND NOT c.is_replaced)",
     )
 
 

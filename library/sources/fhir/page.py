@@ -137,7 +137,7 @@ def read_page(body: bytes) -> BundlePage:
 
 
 def matching_patients(page: BundlePage, zipcode: str) -> tuple[tuple[str, bytes], ...]:
-    """Id and resource of each patient of whom an address has this zip code. Servers also return other patients.
+    """Id and resource of each patient with an address of this zip code. Servers also return others.
 
     Patients that cannot be read are in `unreadable_patients`.
     """

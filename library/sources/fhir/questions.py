@@ -133,12 +133,12 @@ def _with_one(
 
 
 def _also_outdated(outdated: Mapped[bool]) -> Filter:
-    """A parameter for rows of which a newer version was refused. Without it they are left out (`_unless_asked`)."""
+    """A parameter for outdated rows. Without it they are left out (`_unless_asked`)."""
     return Filter(
         "outdated",
         bool,
         VALUE,
-        "If true, also those of which a newer version was refused.",
+        "If true, also those with a newer version that was refused.",
         condition=lambda value: or_(outdated.is_(False), sql_cast(value, Boolean)),
     )
 
@@ -384,7 +384,7 @@ ZIPCODES = Question(
     parameters=(
         Argument("zipcode", Zipcode, VALUE, "The zip code.", "02139"),
         Parameter("server", Server, VALUE, "Only of this server.", "hapi"),
-        Parameter("outdated", bool, VALUE, "If true, also those of which a newer version was refused.", False),
+        Parameter("outdated", bool, VALUE, "If true, also those with a newer version that was refused.", False),
     ),
 )
 

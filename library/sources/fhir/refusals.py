@@ -1,4 +1,4 @@
-"""Which version of which resource a refused line is, so that older versions of it can be marked as outdated."""
+"""Finds the version of a refused resource, so that older versions can be marked as outdated."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ _decode = msgspec.json.Decoder(Identified).decode
 
 
 def refused_version(line: bytes, number: int, source: ResourceOrigin) -> RefusedRow | None:
-    """The row of a refused resource; `None` if the line does not say which version of which resource it is."""
+    """The row of a refused resource; `None` if its type, id or version cannot be read."""
     try:
         found = _decode(line)
         names = [name for name, _ in json.loads(line, object_pairs_hook=list)]

@@ -1,4 +1,4 @@
-"""Stored names for searches have no letters such as ł and ø, as searches do not have them any more.
+"""Stored names for searches have no letters such as ł and ø, since searches replace these too.
 
 The program makes these names in `library.sources.fhir.names`. Texts of names without a family or given name are searched
 when a newer reader reads their patients again.
