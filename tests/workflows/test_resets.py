@@ -15,6 +15,7 @@ from library.contracts.runs import Run, RunFinished, RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.reloads import reload_older
 from service.repeats import NothingToRepeat, NotRepeatable, RunSuperseded, repeat_run
 from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
@@ -23,6 +24,7 @@ from tests.faults.harness import until_async
 from tests.support.imports import Imports, imports
 from tests.support.runs import NHS, missing, workbooks
 from tests.support.sandbox import SAMPLE
+from tests.workflows.test_reload_older import age
 from workflows.policies import WORKFLOWS
 
 WORKBOOK = NHS / "kh03" / "1920-Q3-Beds-Open-Overnight-Web_File-Final-DE5WC.xlsx"
@@ -31,11 +33,12 @@ ZIPCODE = "02302"
 
 @dataclass(frozen=True)
 class Work:
-    """A workflow of a run, and the table that it loads last."""
+    """A workflow of a run, the table that it loads last, and what has to be done before."""
 
     start: Callable[[Imports], Awaitable[RunHandle]]
     table: str
     rows: int
+    prepare: Callable[[Imports], Awaitable[None]] | None = None
 
 
 async def _workbook(importing: Imports) -> RunHandle:
@@ -48,11 +51,19 @@ async def _file(importing: Imports) -> RunHandle:
     return await import_fhir(importing.starter, landed, subject="Observation.ndjson")
 
 
+async def _loaded_by_an_older_reader(importing: Imports) -> None:
+    await importing.closed(await _workbook(importing))
+    await age(importing.pool, {"beds.occupancy": "available = available + 1"})
+
+
 WORKS = {
     "workbook": Work(_workbook, "beds.occupancy", 1005),
     "file": Work(_file, "fhir.observation", 1541),
     "export": Work(lambda it: import_fhir_from(it.starter, f"{it.sandbox.url}/$export"), "fhir.observation", 1541),
     "zip code": Work(lambda it: it.start(ZIPCODE), "fhir.observation", 423),
+    "reload": Work(
+        lambda it: reload_older(it.starter, "beds"), "beds.occupancy", 1005, prepare=_loaded_by_an_older_reader
+    ),
 }
 EACH = pytest.mark.parametrize("work", WORKS.values(), ids=WORKS.keys())
 
@@ -64,6 +75,8 @@ async def importing(settings: Settings, pool: Pool, store: ObjectStore) -> Async
 
 
 async def failed(importing: Imports, work: Work) -> Run:
+    if work.prepare is not None:
+        await work.prepare(importing)
     async with missing(importing.pool, work.table):
         run = await importing.closed(await work.start(importing))
     assert run.state is RunState.FAILED
