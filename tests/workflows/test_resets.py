@@ -86,7 +86,7 @@ async def failed(importing: Imports, work: Work) -> Run:
 
 
 async def step_of(importing: Imports, run: Run, step: str) -> int:
-    """The end of the workflow task that scheduled the first activity, one that failed, or the first of a name."""
+    """The end of the workflow task that scheduled the first activity, the first child, one that failed, or a name."""
     history = await importing.client.get_workflow_handle(run.workflow_id, run_id=run.id).fetch_history()
     scheduled = {}
     for event in history.events:
@@ -97,6 +97,8 @@ async def step_of(importing: Imports, run: Run, step: str) -> int:
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED and step == "failed":
             number = event.activity_task_failed_event_attributes.scheduled_event_id
             return scheduled[number].workflow_task_completed_event_id
+        if event.event_type == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED and step == "child":
+            return event.start_child_workflow_execution_initiated_event_attributes.workflow_task_completed_event_id
     raise LookupError(step)
 
 
@@ -160,6 +162,25 @@ async def test_a_failed_run_that_is_reset_runs_again_and_shows_how_it_ends(
 
         await until_async(runs_again)
     await is_completed(importing, run, work, execution)
+
+
+@pytest.mark.parametrize("step", ["first", "child"])
+async def test_a_large_zip_code_that_is_reset_runs_its_children_again(
+    settings: Settings, pool: Pool, store: ObjectStore, step: str
+) -> None:
+    work = Work(lambda it: it.start("02139"), "fhir.observation", 1541)
+    async with imports(settings, pool, store, batch=1, large_zipcode=2, part=2, window=2) as importing:
+        patients = importing.sandbox.resources("Patient")
+        importing.sandbox.put(*(each | {"address": [{"postalCode": "02139"}]} for each in patients))
+        run = await failed(importing, work)
+        execution = await reset(importing, run, await step_of(importing, run, step))
+
+        async def is_opened() -> bool:
+            found = await importing.runs.get(run.id)
+            return found is not None and execution in found.executions
+
+        await until_async(is_opened)
+        await is_completed(importing, run, work, execution)
 
 
 @EACH
