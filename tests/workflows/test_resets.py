@@ -15,6 +15,7 @@ from library.contracts.runs import Run, RunFinished, RunState
 from library.objects.store import ObjectStore
 from library.warehouse.pool import Pool
 from library.warehouse.runs import RunLog
+from service.reloads import reload_older
 from service.repeats import NothingToRepeat, NotRepeatable, RunSuperseded, repeat_run
 from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
@@ -246,6 +247,20 @@ async def test_a_reset_of_an_older_run_of_the_same_work_leaves_the_newer_one_alo
     assert found.id == older.id
     await upkeep(importing)
     assert await importing.runs.get(newer.id) == newer
+
+
+async def test_a_reload_that_is_run_again_counts_the_objects_that_it_loaded_before(importing: Imports) -> None:
+    await importing.closed(await WORKS["workbook"].start(importing))
+    await importing.pool.execute(
+        "UPDATE ingest.load SET reader_version = 1, id = gen_random_uuid(), identity = 'older'"
+    )
+    run = await importing.closed(await reload_older(importing.starter, "beds"))
+    assert (run.result, run.report["objects"]) == ("loaded", 1)
+    execution = await reset(importing, run, await step_of(importing, run, "first"))
+    known = "SELECT $1 = ANY (executions) FROM ingest.run WHERE id = $2"
+    await until_async(lambda: importing.pool.fetchval(known, execution, run.id))
+    found = await is_completed(importing, run, WORKS["workbook"], execution)
+    assert (found.report, found.counts) == (run.report, run.counts)
 
 
 async def test_a_run_that_temporal_has_forgotten_is_not_repeated(importing: Imports) -> None:
