@@ -18,6 +18,7 @@ from library.contracts.objects import ObjectRef
 from library.contracts.reloads import FinishReload, ObjectsReloaded, ReloadObjects
 from library.contracts.runs import RunTotals
 from library.objects.staged import StagedFolder
+from library.warehouse import ledger
 from library.warehouse.older import OlderLoad, older_loads
 
 _OBJECTS = 50
@@ -90,9 +91,12 @@ class ReloadActivities:
         """Sum up the run, with what the source adds."""
         runs = self.loads.runs
         counts = await runs.totals(request.run_id)
-        report: dict[str, JsonValue] = {"objects": request.objects, "refused": request.refused}
+        # A step that was repeated after a crash, and a run that was reset, do not find what they loaded before.
+        loaded = await ledger.count_of_run(self.loads.pool, request.run_id)
+        objects = max(request.objects, loaded + request.refused)
+        report: dict[str, JsonValue] = {"objects": objects, "refused": request.refused}
         report |= await self.sources[request.source].report()
-        outcome = LoadOutcome.LOADED if request.objects else LoadOutcome.ALREADY_LOADED
+        outcome = LoadOutcome.LOADED if objects else LoadOutcome.ALREADY_LOADED
         if request.refused:
             outcome = LoadOutcome.INCOMPLETE
         await runs.enter_progress(request.run_id, counts, report)

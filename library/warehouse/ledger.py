@@ -103,6 +103,12 @@ async def loads_behind(pool: Pool, run_id: str, load_ids: Sequence[UUID | str] =
     return [row["id"] for row in rows]
 
 
+async def count_of_run(pool: Pool, run_id: str) -> int:
+    """The number of loads that a run has committed."""
+    count: int = await pool.fetchval("SELECT count(*) FROM ingest.load WHERE run_id = $1", run_id)
+    return count
+
+
 async def completing_loads(pool: Pool, run_id: str) -> list[str]:
     """Ids of the committed load of a run that is one load. Such a run is complete, however its workflow ended.
 

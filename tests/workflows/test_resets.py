@@ -282,6 +282,20 @@ async def test_a_reset_of_an_older_run_of_the_same_work_leaves_the_newer_one_alo
     assert await importing.runs.get(newer.id) == newer
 
 
+async def test_a_reload_that_is_run_again_counts_the_objects_that_it_loaded_before(importing: Imports) -> None:
+    await importing.closed(await WORKS["workbook"].start(importing))
+    await importing.pool.execute(
+        "UPDATE ingest.load SET reader_version = 1, id = gen_random_uuid(), identity = 'older'"
+    )
+    run = await importing.closed(await reload_older(importing.starter, "beds"))
+    assert (run.result, run.report["objects"]) == ("loaded", 1)
+    execution = await reset(importing, run, await step_of(importing, run, "first"))
+    known = "SELECT $1 = ANY (executions) FROM ingest.run WHERE id = $2"
+    await until_async(lambda: importing.pool.fetchval(known, execution, run.id))
+    found = await is_completed(importing, run, WORKS["workbook"], execution)
+    assert (found.report, found.counts) == (run.report, run.counts)
+
+
 async def test_a_run_that_temporal_has_forgotten_is_not_repeated(importing: Imports) -> None:
     run = await failed(importing, WORKS["workbook"])
     await importing.pool.execute("UPDATE ingest.run SET workflow_id = 'workbook-forgotten'")

@@ -1,5 +1,6 @@
 """The manifest of a Bulk Data export. It may have several pages, each with a link to the next one."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urljoin, urlsplit
@@ -101,10 +102,12 @@ def read_manifest(body: bytes, *, url: str = "") -> ReadManifest:
 
     Raises:
         PageUnreadable: the body is not JSON.
-        NotABundle: the body is JSON, but not a manifest.
+        NotABundle: the body is JSON, but not a manifest, or a name stands twice in an object.
     """
+    body = body.removeprefix(b"\xef\xbb\xbf")
     try:
-        manifest = msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=_ManifestBody)
+        manifest = msgspec.json.decode(body, type=_ManifestBody)
+        json.loads(body.decode(errors="replace"), object_pairs_hook=_check_names, parse_int=str, parse_float=str)
     except msgspec.ValidationError:
         raise NotABundle(
             "The answer is not the manifest of an export.", advice="Give the URL of an export, or of its manifest."
@@ -132,6 +135,12 @@ def read_manifest(body: bytes, *, url: str = "") -> ReadManifest:
 def manifest_of_one(url: str) -> bytes:
     """Make the manifest of an export with one file."""
     return ReadManifest((ExportFile(url),)).encoded()
+
+
+def _check_names(pairs: list[tuple[str, object]]) -> None:
+    """Refuse an object with a name that stands twice: the first files or errors would be lost."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise NotABundle("A name stands twice in an object of the manifest.")
 
 
 def _count(file: _File) -> int | None:

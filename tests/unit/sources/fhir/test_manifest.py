@@ -101,3 +101,17 @@ def test_the_manifest_of_one_file_has_this_file() -> None:
 def test_what_is_no_manifest_is_refused(body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         read_manifest(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"output":[],"error":[{"url":"https://a/e"}],"error":[]}',
+        b'{"output":[],"link":[{"relation":"next","url":"https://a/2"}],"link":[]}',
+        b'{"output":[{"type":"Patient","url":"https://a/1","url":"https://a/2"}]}',
+        b'{"output":[{"type":"Patient","url":"https://a/1"}],"out\\u0070ut":[]}',
+    ],
+)
+def test_a_manifest_with_a_name_that_stands_twice_is_refused(body: bytes) -> None:
+    with pytest.raises(NotABundle, match="twice"):
+        read_manifest(body)
