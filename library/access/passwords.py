@@ -16,7 +16,6 @@ _HASHER = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=1)
 """RFC 9106's values for little memory, on one core, so that a check does not use all cores."""
 
 
-
 def _random_text(size: int) -> str:
     return base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
 
