@@ -105,6 +105,7 @@ class FhirImportActivities:
         if outcome is LoadOutcome.ALREADY_LOADED and (before := await runs.figures_before(request.run_id)):
             counted_run, counts = before
             report[FIGURES_OF] = counted_run
+        await runs.warn(request.run_id, request.delivery.warnings())
         if counts:
             loads = await ledger.loads_behind(pool, counted_run)
             report[PATIENT_UNKNOWN] = await patient_unknown(pool, loads)
@@ -116,7 +117,6 @@ class FhirImportActivities:
         await asyncio.to_thread(
             lambda: store.remove(store.keys_older_than(f"{LINKS}{request.run_id}/", datetime.max.replace(tzinfo=UTC)))
         )
-        await runs.warn(request.run_id, request.delivery.warnings())
         await runs.enter_progress(request.run_id, counts, report)
         return RunTotals(outcome=outcome, counts=counts, report=report)
 
@@ -131,6 +131,8 @@ async def landed_ndjson(pool: Pool, request: StageFhir, settings: FhirSettings, 
     """Describe landed NDJSON for staging. A file (not a page) is refused if it does not hold resources."""
     reading = reader_settings(settings, request.server)
     identity = fhir_identity(request.landed, request.server, reading, reload=request.reload)
+    if not request.reload:
+        identity = await ledger.after_other_settings(pool, identity)
     if request.at is not None:
         identity = await identity_as_of(pool, identity, request.at, in_any_order=request.exported)
     return Landed(request.landed, identity, request.run_id, partial(_read, request, reading, file))

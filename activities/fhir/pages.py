@@ -196,6 +196,7 @@ class FhirActivities:
             next=next_,
             server_time=time,
             total=page.total,
+            failures=page.failures,
         )
 
     async def _land(self, resources: Sequence[bytes]) -> ObjectRef | None:

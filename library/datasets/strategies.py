@@ -170,10 +170,10 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
     written = [name for name in names if name not in dataset.key and name not in kept]
     assignments = "".join(f"{quote(name)} = s.{quote(name)}, " for name in written)
     differs = f"ROW({columns(compared, 's')}) IS DISTINCT FROM ROW({columns(compared, 't')}) OR " if compared else ""
-    action, keys, kept_keys = "action", "", ""
+    is_new, keys, kept_keys = "is_new", "", ""
     if dataset.steps:
-        action, keys = quote(CHANGE), f", {columns(dataset.key, 't')}"
-        change = f"CASE {action} WHEN 'INSERT' THEN 'inserted' ELSE 'updated' END"
+        is_new, keys = quote(CHANGE), f", {columns(dataset.key, 't')}"
+        change = f"CASE WHEN {is_new} THEN 'inserted' ELSE 'updated' END"
         kept_keys = f", kept AS ({_keep_keys(dataset, change, 'merged')})"
     return (
         f"WITH merged AS (MERGE INTO {table(dataset)} t USING ({source}) s "
@@ -182,9 +182,9 @@ def _merge(dataset: Dataset, *, source: str, wins: str, kept: Sequence[str] = ()
         f"THEN UPDATE SET {assignments}{LOAD_ID} = $1, {READER_VERSION} = $2 "
         f"WHEN NOT MATCHED THEN INSERT ({columns(names)}, {LOAD_ID}, {READER_VERSION}) "
         f"VALUES ({columns(names, 's')}, $1, $2) "
-        f"RETURNING merge_action() AS {action}{keys}){kept_keys} "
-        f"SELECT count(*) FILTER (WHERE {action} = 'INSERT') AS inserted, "
-        f"count(*) FILTER (WHERE {action} = 'UPDATE') AS updated FROM merged"
+        f"RETURNING merge_action() = 'INSERT' AS {is_new}{keys}){kept_keys} "
+        f"SELECT count(*) FILTER (WHERE {is_new}) AS inserted, "
+        f"count(*) FILTER (WHERE NOT {is_new}) AS updated FROM merged"
     )
 
 

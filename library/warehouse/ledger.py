@@ -44,6 +44,28 @@ async def newest(pool: Pool, identity: LoadIdentity) -> LoadResult | None:
     return None if row is None else _result(row, "")
 
 
+async def after_other_settings(pool: Pool, identity: LoadIdentity) -> LoadIdentity:
+    """The identity of a load of the same bytes after loads with other settings of the reader.
+
+    If the settings were changed and changed back, the rows are those of the other settings. So the bytes load again.
+    """
+    row = await pool.fetchrow(
+        "SELECT max(reload) AS highest, bool_or(reader_settings = $5) AND bool_or(reader_settings <> $5) AS changed, "
+        "(array_agg(reader_settings ORDER BY committed_at DESC, id))[1] AS settings, "
+        "(array_agg(reload ORDER BY committed_at DESC, id))[1] AS reload FROM ingest.load "
+        "WHERE object_sha256 = $1 AND source = $2 AND scope = $3 AND reader_version = $4",
+        identity.sha256,
+        identity.source,
+        identity.scope,
+        identity.reader_version,
+        identity.reader_settings,
+    )
+    if not row["changed"]:
+        return identity
+    is_newest = row["settings"] == identity.reader_settings
+    return identity.model_copy(update={"reload": row["reload"] if is_newest else row["highest"] + 1})
+
+
 async def as_of(pool: Pool, identity: LoadIdentity) -> datetime | None:
     """The time that ordered the undated resources of the same bytes in earlier loads, by any reader."""
     time: datetime | None = await pool.fetchval(

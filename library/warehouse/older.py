@@ -12,6 +12,9 @@ from library.datasets.ingest import Load
 from library.warehouse.pool import Pool
 from library.warehouse.queries.statement import Statement
 
+OTHERS = ""
+"""Stands for scopes that are not named."""
+
 _LOAD = table_of(Load).c
 
 
@@ -42,7 +45,8 @@ def _older() -> Statement:
         .subquery("newest")
     )
     version = bindparam("version", type_=Integer)
-    wanted = func.coalesce(cast(bindparam("settings"), JSONB)[newest.c.scope].astext, "")
+    settings = cast(bindparam("settings"), JSONB)
+    wanted = func.coalesce(settings[newest.c.scope].astext, settings[bindparam("any_other", type_=Text)].astext, "")
     return Statement(
         select(*(newest.c[name] for name in OlderLoad._fields))
         .where(
@@ -74,7 +78,7 @@ async def older_loads(
         pool: the warehouse.
         source: the source.
         version: of the source's present reader.
-        settings: by scope, the digest of the reader's settings, if it has one.
+        settings: by scope, the digest of the reader's settings, if it has one; by `OTHERS`, that of all other scopes.
         after: the last object before them.
         most: maximum number of objects.
     """
@@ -84,6 +88,7 @@ async def older_loads(
         of_source=source,
         version=version,
         settings=dict(settings),
+        any_other=OTHERS,
         after_key=place.key,
         after_scope=place.scope,
         most=most,

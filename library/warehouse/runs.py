@@ -58,9 +58,8 @@ _TOTALS = Statement(select(text(f"({_SUMS})").bindparams(bindparam("run_id", typ
 _ENTER_EXECUTION = (
     "UPDATE ingest.run SET executions = executions || $2::text, state = 'running', result = NULL, error = NULL, "
     "finished_at = NULL, phase = CASE WHEN state = 'running' THEN phase ELSE 'started' END "
-    "WHERE NOT $2 = ANY (executions) AND"
+    "WHERE NOT $2 = ANY (executions) AND id = $1"
 )
-_NEWEST = "(SELECT id FROM ingest.run WHERE workflow_id = $1 ORDER BY started_at DESC, id DESC LIMIT 1)"
 
 
 def _finish() -> Statement:
@@ -141,7 +140,7 @@ class RunLog:
 
     async def enter_execution(self, run_id: str, execution: str) -> None:
         """Store a new execution of a run. A closed run is running again: its workflow was reset or repeated."""
-        await self._pool.execute(f"{_ENTER_EXECUTION} id = $1", run_id, execution)
+        await self._pool.execute(_ENTER_EXECUTION, run_id, execution)
 
     @asynccontextmanager
     async def changing(self, run_id: str) -> AsyncIterator[Run | None]:
@@ -150,9 +149,14 @@ class RunLog:
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"run {run_id}")
             yield await self.get(run_id)
 
-    async def reopen(self, workflow_id: str, execution: str) -> None:
-        """Store a new execution of the newest run of a workflow, if that run is closed: the workflow was reset."""
-        await self._pool.execute(f"{_ENTER_EXECUTION} state <> 'running' AND id = {_NEWEST}", workflow_id, execution)
+    async def is_another_execution(self, workflow_id: str, execution: str) -> bool:
+        """Whether a workflow has runs, and none of them has this execution."""
+        found: bool = await self._pool.fetchval(
+            "SELECT coalesce(bool_and(NOT $2 = ANY (executions)), false) FROM ingest.run WHERE workflow_id = $1",
+            workflow_id,
+            execution,
+        )
+        return found
 
     async def enter_phase(self, run_id: str, phase: str) -> None:
         """Store what an open run does now."""

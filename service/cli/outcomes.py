@@ -21,6 +21,7 @@ def told(followed: RunEnd) -> dict[str, object]:
         "result": found.result if found else None,
         "counts": found.counts if found else {},
         "report": found.report if found else {},
+        "warnings": found.warnings if found else [],
         "error_type": followed.error_type,
         "error": followed.error,
         "advice": followed.advice,

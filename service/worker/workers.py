@@ -33,7 +33,7 @@ def workers(resources: Resources, queues: Sequence[str]) -> list[Worker]:
     """A Temporal worker for each of the queues."""
     options = resources.settings.worker
     by_queue = activities_by_queue(resources)
-    reopening = RunReopening(resources.runs)
+    reopening = RunReopening(resources.runs, resources.client)
     slots = {
         IO: options.io_slots,
         COMPUTE: options.compute_slots,

@@ -23,6 +23,7 @@ from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from service.worker.wiring import ALL_WORKFLOWS
 from service.worker.workers import workflow_runner
 from tests.support.imports import imports
+from tests.support.played_fhir import BASE, bundle, observation, patient, played
 from tests.support.runs import NHS, workbooks
 from tests.support.sandbox import SAMPLE
 
@@ -95,6 +96,29 @@ async def test_imports_of_exports_of_today_replay(settings: Settings, pool: Pool
         (history,) = await importing.histories(run)
     await replayer().replay_workflow(history)
     keep("import-fhir-export", history)
+
+
+async def test_imports_of_what_is_not_delivered_whole_replay(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    readable = settings.model_copy(update={"encryption": EncryptionSettings(enabled=False)})
+    async with played(readable, pool, store, batch=3) as server:
+        server.answers(f"{BASE}/Patient", bundle(*map(patient, "abc"), patient("d", "20002"), total=5))
+        server.answers(f"{BASE}/Observation", b"", status=403)
+        server.answers(f"{BASE}/Observation?patient=a&_count=20", bundle(observation("o", of="a"), total=2))
+        server.answers("/errors", b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"x"}]}')
+        server.answers("/p", json.dumps(patient("e")).encode())
+        error = [{"type": "OperationOutcome", "url": server.web.url("/errors")}]
+        file = {"type": "Patient", "url": server.web.url("/p"), "count": 2}
+        server.answers("/manifest", {"output": [file], "error": error})
+        for kind, run in (
+            ("import-zipcode-incomplete", await server.zipcode("10001")),
+            ("import-fhir-export-incomplete", await server.export("/manifest")),
+        ):
+            assert run.result == "incomplete", run.error
+            history = await server.client.get_workflow_handle(run.workflow_id, run_id=run.id).fetch_history()
+            await replayer().replay_workflow(history)
+            keep(kind, history)
 
 
 async def test_imports_of_files_of_today_replay(settings: Settings, pool: Pool, store: ObjectStore) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError
 
 from config.fhir import FhirServerSettings, FhirSettings
 from config.settings import Settings
@@ -34,6 +34,7 @@ class PlayedServer:
     web: Server
     starter: Starter
     runs: RunLog
+    client: Client
     pool: Pool
 
     def bytes_of(self, case: str, file: str) -> bytes:
@@ -98,6 +99,6 @@ async def played(
         sizes = {"page_size": 20, "batch": 2, "overlap": 0.0, "rate": 1_000.0} | fhir
         configured = settings.model_copy(update={"fhir": FhirSettings(servers={NAME: made}, **sizes)})
         async with workbooks(configured, pool, store) as sent:
-            played_server = PlayedServer(web, sent.starter, sent.runs, pool)
+            played_server = PlayedServer(web, sent.starter, sent.runs, sent.client, pool)
             played_server.answers(f"{BASE}/Observation", bundle())
             yield played_server

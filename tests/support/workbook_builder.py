@@ -9,10 +9,12 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import openpyxl
 import xlwt
+from openpyxl.utils.datetime import WINDOWS_EPOCH
 
 Cells = dict[tuple[int, int], Any]
 Sheets = dict[str, Cells]
@@ -128,9 +130,10 @@ def write(sheets: Sheets, kind: Literal["xlsx", "xls"] = "xlsx") -> bytes:
     return write_xlsx(sheets) if kind == "xlsx" else write_xls(sheets)
 
 
-def write_xlsx(sheets: Sheets, hidden: tuple[str, ...] = ()) -> bytes:
-    """The bytes of an .xlsx workbook."""
+def write_xlsx(sheets: Sheets, hidden: tuple[str, ...] = (), epoch: datetime = WINDOWS_EPOCH) -> bytes:
+    """The bytes of an .xlsx workbook. Its dates count from the epoch."""
     workbook = openpyxl.Workbook()
+    workbook.epoch = epoch
     workbook.remove(workbook.active)
     for name, cells in sheets.items():
         sheet = workbook.create_sheet(name)

@@ -12,6 +12,7 @@ from library.warehouse.pool import Pool
 from tests.support.played_fhir import BASE, PlayedServer, bundle, observation, patient, played
 
 SEARCH = f"{BASE}/Patient"
+MADE = {"lastUpdated": "2030-01-01T00:00:00Z"}
 NEXT = [{"relation": "next", "url": f"{BASE}/Patient?pg=2"}]
 
 
@@ -63,7 +64,7 @@ async def test_a_total_that_is_missed_twice_is_a_warning_and_advances_nothing(
 ) -> None:
     async with played(settings, pool, store) as server:
         server.answers(SEARCH, server.bytes_of("28-total-without-next", "page.json"))
-        server.answers(f"{BASE}/Observation", bundle(observation("o", of="s4-a"), total=2))
+        server.answers(f"{BASE}/Observation", bundle(observation("o", of="s4-a"), total=2, meta=MADE))
         run = await server.zipcode("10004")
         assert (run.state, run.result) == (RunState.COMPLETED, "loaded")
         assert run.warnings == [
@@ -74,6 +75,28 @@ async def test_a_total_that_is_missed_twice_is_a_warning_and_advances_nothing(
         assert (len(server.asked(SEARCH)), len(server.asked(f"{BASE}/Observation"))) == (2, 2)
         assert (await server.ids(), await server.ids("observation")) == (["s4-a", "s4-b"], ["o"])
         assert await through(pool) == []
+
+
+async def test_an_error_beside_the_results_of_a_search_makes_the_run_incomplete_and_advances_nothing(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    def outcome(severity: str) -> dict[str, Any]:
+        return {"resourceType": "OperationOutcome", "issue": [{"severity": severity, "code": "transient"}]}
+
+    async with played(settings, pool, store) as server:
+        server.answers(SEARCH, bundle(patient("p", "10004"), outcome("warning")))
+        server.answers(f"{BASE}/Observation", bundle(observation("o", of="p"), outcome("fatal"), meta=MADE))
+        run = await server.zipcode("10004")
+        assert (run.state, run.result) == (RunState.COMPLETED, "incomplete")
+        assert run.warnings == [
+            "The server stated 1 error beside the results of searches, so results can be missing. The next import "
+            "requests all of them again."
+        ]
+        assert (run.report["search_failures"], await server.ids("observation")) == (1, ["o"])
+        assert await through(pool) == []
+        server.answers(f"{BASE}/Observation", bundle(observation("o", of="p"), outcome("information"), meta=MADE))
+        assert (await server.zipcode("10004")).result == "already_loaded"
+        assert await through(pool) == ["p"]
 
 
 async def test_a_total_that_is_met_at_the_second_try_is_no_warning(
@@ -89,7 +112,7 @@ async def test_a_total_that_is_met_at_the_second_try_is_no_warning(
 
     async with played(settings, pool, store) as server:
         server.web.answers[SEARCH] = second_try_has_all
-        server.answers(f"{BASE}/Observation", bundle(total=0, meta={"lastUpdated": "2030-01-01T00:00:00Z"}))
+        server.answers(f"{BASE}/Observation", bundle(total=0, meta=MADE))
         run = await server.zipcode("10001")
         assert (run.result, run.warnings, len(tries)) == ("loaded", [], 2)
         assert await server.ids() == await through(pool) == ["a", "b"]
@@ -102,21 +125,26 @@ async def test_of_patients_asked_one_by_one_only_those_with_a_missed_total_are_n
         server.answers(SEARCH, bundle(patient("a"), patient("b"), patient("c")))
         server.answers(f"{BASE}/Observation", b"", status=400)
         for name, total in (("a", 1), ("b", 2), ("c", 1)):
-            page = bundle(observation(f"o{name}", of=name), total=total, meta={"lastUpdated": "2030-01-01T00:00:00Z"})
+            page = bundle(observation(f"o{name}", of=name), total=total, meta=MADE)
             server.answers(f"{BASE}/Observation?patient={name}&_count=20", page)
         run = await server.zipcode("10001")
         assert (run.result, run.report["short_searches"]) == ("loaded", 1)
         assert await through(pool) == ["a", "c"]
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [{"batch": 3}, {"batch": 1, "history": 20, "window": 1}, {"batch": 1, "large_zipcode": 1, "part": 1}],
+    ids=["together", "continued as new", "by children"],
+)
 async def test_one_patient_who_may_not_be_read_makes_the_result_incomplete(
-    settings: Settings, pool: Pool, store: ObjectStore
+    settings: Settings, pool: Pool, store: ObjectStore, sizes: dict[str, Any]
 ) -> None:
-    async with played(settings, pool, store, batch=3) as server:
+    async with played(settings, pool, store, **sizes) as server:
         server.answers(SEARCH, bundle(patient("a"), patient("b"), patient("c")))
         server.answers(f"{BASE}/Observation", b"", status=403)
         for name in ("a", "c"):
-            page = bundle(observation(f"o{name}", of=name), meta={"lastUpdated": "2030-01-01T00:00:00Z"})
+            page = bundle(observation(f"o{name}", of=name), meta=MADE)
             server.answers(f"{BASE}/Observation?patient={name}&_count=20", page)
         run = await server.zipcode("10001")
         assert (run.state, run.result, run.error) == (RunState.COMPLETED, "incomplete", None)

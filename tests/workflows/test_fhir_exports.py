@@ -103,7 +103,10 @@ async def test_a_command_that_gets_errors_of_an_export_ends_with_its_own_code(
     ended = await commands.call("import", "fhir", server.web.url("/bulk/m3"))
     assert ended.exit_code == 3, ended.stderr
     assert "incomplete" in ended.stdout
-    assert "The export names issues in its files of errors: error/exception 1." in " ".join(ended.stderr.split())
+    warning = "The export names issues in its files of errors: error/exception 1."
+    assert warning in " ".join(ended.stderr.split())
+    (told,) = json.loads((await commands.call("import", "fhir", server.web.url("/bulk/m3"), "--json")).stdout)
+    assert (told["result"], told["warnings"]) == ("incomplete", [warning])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +131,18 @@ async def test_only_errors_make_the_result_incomplete_and_no_text_of_them_is_tol
     told = {name: value for name, value in run.report.items() if name not in ("files", "pages", "patient_unknown")}
     assert (run.result, told) == (result, report)
     assert "Jane" not in run.model_dump_json()
+
+
+async def test_errors_of_an_export_and_references_to_another_server_are_both_told(server: PlayedServer) -> None:
+    stray = observation("o", of="a") | {"subject": {"reference": "https://other.example/fhir/Patient/a"}}
+    server.answers("/bulk/p.ndjson", ndjson(patient("a"), stray))
+    server.answers("/bulk/err", ndjson(outcome("error")))
+    error = [{"type": "OperationOutcome", "url": server.web.url("/bulk/err")}]
+    run = await exported(server, manifest(server, "p.ndjson", error=error))
+    assert [warning.split()[:5] for warning in run.warnings] == [
+        ["The", "export", "names", "issues", "in"],
+        ["1", "observation", "refers", "to", "patients"],
+    ]
 
 
 async def test_a_file_of_errors_that_is_refused_makes_the_result_incomplete(server: PlayedServer) -> None:
@@ -170,19 +185,22 @@ async def test_a_page_of_a_manifest_that_cannot_be_read_makes_the_result_incompl
     assert await server.ids() == ["a"]
 
 
-async def test_a_page_of_a_manifest_that_is_not_ready_is_asked_for_again(server: PlayedServer) -> None:
+@pytest.mark.parametrize("place", ["/bulk/m", "/bulk/m-2"])
+async def test_a_manifest_or_a_page_that_is_not_ready_is_asked_for_again(server: PlayedServer, place: str) -> None:
+    """A partial manifest comes with the status 202. Its files are listed again when it is whole."""
     tries = []
 
     async def ready_at_the_third_try(writer: Any) -> None:
         tries.append(1)
-        body = json.dumps(manifest(server, "b") if len(tries) == 3 else manifest(server)).encode()
-        status = 200 if len(tries) == 3 else 202
-        writer.write(answer(body, "Retry-After: 0", status=status))
+        ready = len(tries) == 3
+        body = json.dumps(manifest(server, *("ab" if ready else "a"))).encode()
+        writer.write(answer(body, "Retry-After: 0", status=200 if ready else 202))
 
     for name in "ab":
         server.answers(f"/bulk/{name}", ndjson(patient(name)))
-    server.web.answers["/bulk/m-2"] = ready_at_the_third_try
-    run = await exported(server, manifest(server, "a", link=[{"relation": "next", "url": "/bulk/m-2"}]))
+    server.answers("/bulk/m", manifest(server, "a", link=[{"relation": "next", "url": "/bulk/m-2"}]))
+    server.web.answers[place] = ready_at_the_third_try
+    run = await server.export("/bulk/m")
     assert (run.result, run.warnings, len(tries)) == ("loaded", [], 3)
     assert await server.ids() == ["a", "b"]
 
@@ -198,6 +216,17 @@ async def test_a_file_with_fewer_lines_than_its_count_is_fetched_again_and_told(
     assert (run.report["short_files"], run.report["missing_lines"]) == (1, 3)
     assert (len(server.asked("/bulk/short")), len(server.asked("/bulk/whole"))) == (2, 1)
     assert await server.ids() == ["a", "b", "c"]
+
+
+async def test_what_was_short_is_told_though_the_workflow_continues_as_new(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    async with played(settings, pool, store, history=20) as server:
+        for number in range(12):
+            server.answers(f"/bulk/{number}", ndjson(patient(f"{number:02}")))
+        run = await exported(server, manifest(server, *((str(number), 2) for number in range(12))))
+        assert (run.result, run.report["short_files"], run.report["missing_lines"]) == ("loaded", 12, 12)
+        assert len(await server.ids()) == 12
 
 
 async def test_a_file_that_is_whole_at_the_second_try_is_loaded_whole(server: PlayedServer) -> None:

@@ -16,7 +16,7 @@ from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from tests.faults.harness import environment_of
 from tests.support.commands import Commands
 from tests.support.imports import Imports, imports
-from tests.support.sandbox import SAMPLE
+from tests.support.sandbox import SAMPLE, running_sandbox
 
 
 async def imported(importing: Imports, path: Path, **more: Any) -> Any:
@@ -117,6 +117,25 @@ async def test_a_changed_list_of_own_bases_is_as_a_newer_reader(
     assert "patient_elsewhere" not in after.report
     rows = await pool.fetch("SELECT patient_id, patient_reference FROM fhir.observation")
     assert [tuple(row) for row in rows] == [("1", None)]
+
+
+@pytest.mark.parametrize("meta", [{}, {"lastUpdated": "2020-01-01T00:00:00Z"}], ids=["undated", "dated"])
+async def test_a_list_of_own_bases_that_is_changed_back_counts_again(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path, meta: dict[str, str]
+) -> None:
+    there = "https://was.here.example/fhir"
+    path = tmp_path / "own.ndjson"
+    subject = {"reference": f"{there}/Patient/1"}
+    path.write_text(json.dumps({"resourceType": "Observation", "id": "o", "meta": meta, "subject": subject}))
+    results: list[Any] = []
+    patients: list[str | None] = []
+    with running_sandbox() as sandbox:
+        for bases in ([], [there], [], [there]):
+            async with imports(settings, pool, store, sandbox=sandbox, own_bases=bases) as importing:
+                results += [(await imported(importing, path, server="sandbox")).result for _ in range(2)]
+                patients.append(await pool.fetchval("SELECT patient_id FROM fhir.observation"))
+    assert patients == [None, "1", None, "1"]
+    assert results == ["loaded", "already_loaded"] * 4
 
 
 async def test_the_same_file_can_be_loaded_as_a_servers_too(settings: Settings, pool: Pool, store: ObjectStore) -> None:

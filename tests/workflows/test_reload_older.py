@@ -1,6 +1,8 @@
 """`wardflow reload --older-readers` reads again what an older version of a reader has read."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from tests.faults.harness import environment_of
 from tests.support.commands import Commands
 from tests.support.imports import Imports, imports
 from tests.support.runs import NHS
-from tests.support.sandbox import SAMPLE
+from tests.support.sandbox import SAMPLE, running_sandbox
 from workflows.policies import WORKFLOWS
 
 WORKBOOK = NHS / "kh03" / "1920-Q3-Beds-Open-Overnight-Web_File-Final-DE5WC.xlsx"
@@ -133,3 +135,39 @@ async def test_a_reload_goes_on_in_new_histories_and_stays_one_run(
     assert len(run.executions) > 2
     objects = "SELECT count(DISTINCT (object_key, scope)) FROM ingest.load WHERE source = 'fhir'"
     assert run.report["objects"] == await pool.fetchval(objects)
+
+
+async def test_a_changed_setting_of_a_reader_is_a_newer_reader_also_for_a_server_that_is_gone(
+    settings: Settings, pool: Pool, store: ObjectStore
+) -> None:
+    file = SAMPLE / "Patient.ndjson"
+    async with imports(settings, pool, store) as importing:
+        landed = await land_fhir(importing.starter, file)
+        await importing.closed(await import_fhir(importing.starter, landed, server="sandbox", subject=file.name))
+    await pool.execute("UPDATE ingest.load SET scope = 'gone'")
+    async with imports(settings, pool, store, harmless_modifiers=("https://wardflow.invalid/harmless",)) as importing:
+        found = [(await importing.closed(await reload_older(importing.starter, "fhir"))).report for _ in range(2)]
+    assert [each["objects"] for each in found] == [1, 0]
+
+
+async def test_what_was_read_with_other_settings_is_read_again_also_when_they_are_changed_back(
+    settings: Settings, pool: Pool, store: ObjectStore, tmp_path: Path
+) -> None:
+    there = "https://was.here.example/fhir"
+    subject = {"reference": f"{there}/Patient/1"}
+    path = tmp_path / "own.ndjson"
+    path.write_text(json.dumps({"resourceType": "Observation", "id": "o", "subject": subject}))
+    found: list[tuple[Any, ...]] = []
+    with running_sandbox() as sandbox:
+        for bases in ([], [there], []):
+            async with imports(settings, pool, store, sandbox=sandbox, own_bases=bases) as made:
+                if not found:
+                    landed = await land_fhir(made.starter, path)
+                    await made.closed(await import_fhir(made.starter, landed, subject=path.name, server="sandbox"))
+                results = [(await made.closed(await reload_older(made.starter, "fhir"))).result for _ in range(2)]
+                found.append((await pool.fetchval("SELECT patient_id FROM fhir.observation"), *results))
+    assert found == [
+        (None, "already_loaded", "already_loaded"),
+        ("1", "loaded", "already_loaded"),
+        (None, "loaded", "already_loaded"),
+    ]

@@ -227,6 +227,27 @@ async def test_a_run_whose_work_was_started_again_is_not_repeated(importing: Imp
         await repeat_run(importing.client, importing.runs, older)
 
 
+async def test_a_reset_of_an_older_run_of_the_same_work_leaves_the_newer_one_alone(importing: Imports) -> None:
+    work = WORKS["zip code"]
+    older = await failed(importing, work)
+    newer = await importing.closed(await work.start(importing))
+    assert newer.state is RunState.COMPLETED
+    step = await step_of(importing, older, "failed")
+    async with importing.pool.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE fhir.observation IN EXCLUSIVE MODE")
+        execution = await reset(importing, older, step)
+
+        async def runs_again() -> bool:
+            return await state_of(importing, older) is RunState.RUNNING
+
+        await until_async(runs_again)
+        await upkeep(importing)
+    found = await is_completed(importing, older, work, execution)
+    assert found.id == older.id
+    await upkeep(importing)
+    assert await importing.runs.get(newer.id) == newer
+
+
 async def test_a_run_that_temporal_has_forgotten_is_not_repeated(importing: Imports) -> None:
     run = await failed(importing, WORKS["workbook"])
     await importing.pool.execute("UPDATE ingest.run SET workflow_id = 'workbook-forgotten'")

@@ -130,6 +130,7 @@ async def test_a_search_whose_patients_are_done_asks_for_nobody(
         clients = FhirClients(with_sandbox(settings, sandbox).fhir, ca_file=None)
         pages = FhirActivities(store, RunLog(pool), clients, FhirImports(pool, 1))
         asked = FetchPage(run_id="reset after its end", server=SERVER, zipcode="02114", search=0)
+        await FhirImports(pool, 1).enter_patients(asked.run_id, SERVER, ["done"])  # without a search: it is done
         assert await ActivityEnvironment().run(pages.fetch_observation_page, asked) == FetchedPage()
         assert sandbox.calls()["count"] == 0
         await clients.close()

@@ -72,6 +72,7 @@ class FetchedPage(Contract):
         alone: if above 0, the server refused a search for so many patients, and nothing was fetched.
         total: the number of matches on all pages of the search, if the server states it.
         left_out: matches of the search for patients that are no patients of the zip code.
+        failures: issues of the severity error or fatal among its entries.
         refusal: why the server refused the resources of a patient; nothing was fetched.
         everything: whether the server refused `_lastUpdated`, so that all observations were requested.
     """
@@ -86,6 +87,7 @@ class FetchedPage(Contract):
     alone: int = 0
     total: int | None = None
     left_out: int = 0
+    failures: int = 0
     refusal: RunError | None = None
     everything: bool = False
 
@@ -105,7 +107,8 @@ class Cursor(Contract):
         empty: the number of latest pages in a row that were empty.
         expired: how often the search was begun again.
         ended: whether all pages were read.
-        found, total, left_out: of the pages read so far, the sums of `resources` and `left_out`, and the latest total.
+        found, left_out, failures: sums of `resources`, `left_out` and `failures` of the pages read so far.
+        total: the latest total of these pages.
         again_for_total: whether the search was begun again, since it had fewer resources than its total.
         unsure: the positions of patients whose observations did not all come.
         delivery: what the server delivered, without the pages of a search that has not ended.
@@ -124,6 +127,7 @@ class Cursor(Contract):
     found: int = 0
     total: int | None = None
     left_out: int = 0
+    failures: int = 0
     again_for_total: bool = False
     unsure: tuple[int, ...] = ()
     delivery: Delivery = Delivery()
@@ -150,10 +154,11 @@ class Cursor(Contract):
         if page.everything:
             here["delivery"] = self.delivery + Delivery(everything=True)
         found, left_out = self.found + page.resources, self.left_out + page.left_out
+        failures = self.failures + page.failures
         total = self.total if page.total is None else page.total
         if page.next:
             seen = (*self.seen, *marks)[-_SEEN:]
-            sums = {"found": found, "total": total, "left_out": left_out}
+            sums = {"found": found, "total": total, "left_out": left_out, "failures": failures}
             return self.model_copy(update={**here, **sums, "link": page.next, "seen": seen, "empty": empty})
         missing = max((total or 0) - found, 0)
         if missing and not self.again_for_total:
@@ -163,8 +168,9 @@ class Cursor(Contract):
             answered=0 if self.search is None else 1,
             short_searches=1 if missing else 0,
             missing_resources=missing,
+            search_failures=failures,
         )
-        return self._after_patient(here, answer, sure=not missing)
+        return self._after_patient(here, answer, sure=not (missing or failures))
 
     def _marks(self, page: FetchedPage) -> tuple[str, ...]:
         """Marks of the page's content and of its link. A page of one resource may come again once.
@@ -202,7 +208,15 @@ class Cursor(Contract):
         return self.model_copy(update={**_FIRST_PAGE, "expired": self.expired + 1})
 
 
-_FIRST_PAGE: dict[str, Any] = {"link": None, "seen": (), "empty": 0, "found": 0, "total": None, "left_out": 0}
+_FIRST_PAGE: dict[str, Any] = {
+    "link": None,
+    "seen": (),
+    "empty": 0,
+    "found": 0,
+    "total": None,
+    "left_out": 0,
+    "failures": 0,
+}
 """The fields of a cursor at the first page of a search."""
 
 

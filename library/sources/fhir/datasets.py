@@ -12,7 +12,6 @@ A partial date ("2019-04") is a span of time. Its first and last moment are stor
 original text is stored too, with its precision and its zone.
 """
 
-import unicodedata
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -79,7 +78,10 @@ class Patient(Loaded, table=True):
     version_number: int = field("The version id if it is a number, else -1.", sa_type=BigInteger)
     version_id: str = field("Empty if the resource names none.", "3", sa_type=Text)
     family: str | None = field(
-        "Of the official name, else the usual one, else the first.", "Everyperson", default=None, sa_type=Text
+        "Of the current names the official one, else the usual one, else the first.",
+        "Everyperson",
+        default=None,
+        sa_type=Text,
     )
     given: list[str] = field(
         "Of the same name as `family`.", ["Adam", "A."], sa_column=Column(ARRAY(Text), nullable=False)
@@ -95,17 +97,17 @@ class Patient(Loaded, table=True):
     deceased: bool | None = field("Null if the resource does not say.", default=None, sa_type=Boolean)
     deceased_at: datetime | None = field("The earliest moment.", default=None, sa_type=DateTime(timezone=True))
     deceased_text: str | None = field("The time as given.", default=None, sa_type=Text)
-    address_lines: list[str] = field("Of the first address.", sa_column=Column(ARRAY(Text), nullable=False))
-    city: str | None = field("Of the first address.", "Cambridge", default=None, sa_type=Text)
-    state: str | None = field("Of the first address.", "MA", default=None, sa_type=Text)
-    postal_code: str | None = field("Of the first address.", "02139", default=None, sa_type=Text)
+    address_lines: list[str] = field("Of the current address.", sa_column=Column(ARRAY(Text), nullable=False))
+    city: str | None = field("Of the current address.", "Cambridge", default=None, sa_type=Text)
+    state: str | None = field("Of the current address.", "MA", default=None, sa_type=Text)
+    postal_code: str | None = field("Of the current address.", "02139", default=None, sa_type=Text)
     postal_codes: list[str] = field("Of all addresses.", ["02139"], sa_column=Column(ARRAY(Text), nullable=False))
     compared_postal_codes: list[str] = field(
         "Of all addresses, as a search compares them: five digits in the US, else the whole code.",
         ["02139"],
         sa_column=Column(ARRAY(Text), nullable=False, server_default="{}"),
     )
-    country: str | None = field("Of the first address.", "US", default=None, sa_type=Text)
+    country: str | None = field("Of the current address.", "US", default=None, sa_type=Text)
     marital_status: str | None = field("The text of the concept, else its first code.", default=None, sa_type=Text)
     race: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
     ethnicity: str | None = field("US Core's extension: its text, else its categories.", default=None, sa_type=Text)
@@ -312,20 +314,6 @@ class ImportPatient(SQLModel, table=True):
     search: int | None = field(
         "Number of the run's observation search that asks for this patient.", default=None, sa_type=Integer
     )
-
-
-def search_name(part: str, name: str) -> str:
-    """A name in the form for searches: letters and digits only, without accents and case; `family_obrien` for O'Brien.
-
-    A search for names that begin with some letters is
-    `array_to_tsvector(search_names) @@ (quote_literal($1) || ':*')::tsquery`, with the result of this function as $1.
-
-    Args:
-        part: `family` or `given`.
-        name: the name, or its beginning.
-    """
-    letters = unicodedata.normalize("NFKD", name[:KEY_LIMIT].casefold())
-    return f"{part}_{''.join(letter for letter in letters if letter.isalnum())[:KEY_LIMIT]}"
 
 
 # R4 allows 64 letters, digits, hyphens and dots. Other ids get a warning and are not refused. (With `{1,64}` in one

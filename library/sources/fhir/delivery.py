@@ -26,6 +26,7 @@ class Delivery(Contract):
         everything: whether the server refused `_lastUpdated`, so that all observations were requested.
         short_searches: searches that twice had fewer resources than the server's `total`.
         missing_resources: the resources that these searches did not have.
+        search_failures: issues of the severity error or fatal among the entries of searches.
         short_files: files of an export that twice had fewer lines than the manifest's `count`.
         missing_lines: the lines that these files did not have.
         issues: issues in the export's files of errors, by severity and code (`error/exception`).
@@ -43,6 +44,7 @@ class Delivery(Contract):
     everything: bool = False
     short_searches: int = 0
     missing_resources: int = 0
+    search_failures: int = 0
     short_files: int = 0
     missing_lines: int = 0
     issues: dict[str, int] = Field(default_factory=dict)
@@ -65,7 +67,9 @@ class Delivery(Contract):
     @property
     def incomplete(self) -> bool:
         """Whether the server said that data is missing, so that the result of the run is `incomplete`."""
-        return bool(self.patients_refused or self.failures or self.unread_errors or self.unread_pages)
+        return bool(
+            self.patients_refused or self.search_failures or self.failures or self.unread_errors or self.unread_pages
+        )
 
     @property
     def all_refused(self) -> bool:
@@ -92,6 +96,11 @@ class Delivery(Contract):
             yield (
                 f"{_some(self.short_searches, 'search', 'searches')} had fewer resources than the server's total, in "
                 f"two tries: {self.missing_resources:,} did not come. The next import requests all of them again."
+            )
+        if self.search_failures:
+            yield (
+                f"The server stated {_some(self.search_failures, 'error')} beside the results of searches, so results "
+                "can be missing. The next import requests all of them again."
             )
         if self.short_files:
             yield (

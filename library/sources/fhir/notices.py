@@ -105,7 +105,16 @@ def _type(url: str) -> str:
 
 
 def _lines(path: Path) -> Iterator[bytes | None]:
-    """The lines that are not blank; `None` for a line that is too long."""
+    """The lines that are not blank; `None` for a line that is too long. JSON over several lines counts as one line."""
+    if path.stat().st_size <= _LINE_LIMIT:
+        whole = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        try:
+            msgspec.json.decode(whole, type=msgspec.Raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # lines, or no JSON
+        else:
+            yield whole
+            return
     with path.open("rb", buffering=_CHUNK) as file:
         first = True
         while line := file.readline(_LINE_LIMIT + 1):

@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from library.sources.fhir.errors import NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir.resources import NOTHING, Address, AnyResource, Meta, bytes_of
 from library.sources.fhir.times import TimeUnreadable, read_instant
+from library.sources.fhir.unreadable import HALF_PAIR
 from library.sources.fhir.zipcodes import comparable
 
 OBJECTS_LIMIT = 1_000_000
@@ -22,6 +23,7 @@ _NO_MATCHES = ("include", "outcome")
 _WANTED = (b'{"resourceType":"Observation"', b'{"resourceType":"Patient"')
 """How most resources begin. Resources that begin so need no closer look at their type."""
 _ISSUES_LIMIT = 20
+_FAILED = ("error", "fatal")
 _SMALLEST_OBJECT = len(b"{},")
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 """Strings and brackets of JSON, to count how deeply a place is nested.
@@ -44,12 +46,14 @@ class BundlePage:
         next_link: the next page's URL as the server states it; `None`: this is the last page.
         server_time: when the server made the page, by the server's clock.
         total: the number of matches on all pages, if the server states it.
+        failures: issues of the severity error or fatal in its `OperationOutcome` entries: its matches are not all.
     """
 
     resources: tuple[bytes, ...]
     next_link: str | None = None
     server_time: datetime | None = None
     total: int | None = None
+    failures: int = 0
 
 
 class _Link(Struct, gc=False):
@@ -128,6 +132,7 @@ def read_page(body: bytes) -> BundlePage:
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
         total=_total(bundle),
+        failures=sum(_failures(bytes_of(each.resource)) for each in bundle.entry or ()),
     )
 
 
@@ -188,10 +193,14 @@ def on_one_line(resource: bytes) -> bytes:
 
 
 def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
-    """Decode a page. The second result maps placeholders to resources that are nested too deeply to decode."""
+    """Decode a page. The second result maps placeholders to resources that would keep it from being decoded."""
     try:
         return _bundle(body), {}
     except RecursionError:
+        shallow, deep = _replace_deep_resources(body)
+    except PageUnreadable:
+        if not HALF_PAIR.search(body):
+            raise
         shallow, deep = _replace_deep_resources(body)
     bundle = _bundle(shallow)
     found = sum(bytes_of(each.resource) in deep for each in bundle.entry or ())
@@ -206,7 +215,8 @@ def _decoded(body: bytes) -> tuple[_Bundle, dict[bytes, bytes]]:
 def _replace_deep_resources(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     """Replace resources that are nested too deeply by small objects; also return them by these placeholders.
 
-    Other values at the depth of a resource are replaced too. The caller finds that no entry has their placeholder.
+    Resources that hold half a surrogate pair are replaced too, since no decoder takes a page with one. Other values at
+    the depth of a resource are replaced as well. The caller finds that no entry has their placeholder.
     """
     deep: dict[bytes, bytes] = {}
     kept: list[bytes] = []
@@ -219,7 +229,9 @@ def _replace_deep_resources(body: bytes) -> tuple[bytes, dict[bytes, bytes]]:
                     begin, deepest = token.start(), depth
                 deepest = max(deepest, depth)
             case 0x7D | 0x5D:  # } ]
-                if depth == _OF_A_RESOURCE and deepest > _DEEPEST:
+                if depth == _OF_A_RESOURCE and (
+                    deepest > _DEEPEST or HALF_PAIR.search(body, begin, token.end()) is not None
+                ):
                     placeholder = f'{{"{uuid4()}":0}}'.encode()
                     # These bytes may not be JSON, so they are not decoded here.
                     deep[placeholder] = body[begin : token.end()].translate(_LINE_ENDS)
@@ -239,10 +251,12 @@ def _bundle(body: bytes) -> _Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if body.lstrip()[:1] == b"<":
             raise PageUnreadable("The server answered with a web page (HTML or XML) instead of JSON.") from None
-        raise PageUnreadable(f"The page is not JSON, or was cut off: {_place(error)}.") from None
+        raise PageUnreadable(f"The page is not JSON, or was cut off: {_place(error, body)}.") from None
 
 
-def _place(error: Exception) -> str:
+def _place(error: Exception, body: bytes) -> str:
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16"
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
@@ -256,6 +270,16 @@ def _next_link(bundle: _Bundle) -> str | None:
 def _total(bundle: _Bundle) -> int | None:
     stated = bytes_of(bundle.total)
     return int(stated) if _TOTAL.fullmatch(stated) else None
+
+
+def _failures(resource: bytes) -> int:
+    """The number of issues that say that a search failed in part; 0 if the resource is no OperationOutcome."""
+    if resource.startswith(_WANTED) or not _is_outcome(resource):
+        return 0
+    try:
+        return sum(issue.severity in _FAILED for issue in _decode_outcome(resource).issue or ())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 1
 
 
 def _is_outcome(resource: bytes) -> bool:

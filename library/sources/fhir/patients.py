@@ -1,29 +1,29 @@
 """Patients as staged cells, in the order of the dataset's columns."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import cache
-from itertools import chain, islice
 
 from msgspec import Raw
 
 from library.sources.fhir.concepts import ReadCache, short_name
-from library.sources.fhir.datasets import search_name
 from library.sources.fhir.identity import ResourceOrigin, identified
-from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient, bytes_of
+from library.sources.fhir.names import search_names
+from library.sources.fhir.resources import Address, Communication, Extension, HumanName, Patient, Period, bytes_of
 from library.sources.fhir.rows import PatientRow
 from library.sources.fhir.strict import strict_decoder
-from library.sources.fhir.times import Day, read_date, read_date_time
+from library.sources.fhir.times import Day, TimeUnreadable, read_date, read_date_time
 from library.sources.fhir.unreadable import Unreadable, limited
 from library.sources.fhir.values import placed
 from library.sources.fhir.zipcodes import comparable
 from library.staging.files import text_array
 
 _US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
-_US_CORE_BYTES = _US_CORE.encode()
+_US_CORE_BYTES = b"us-core-"
+"""The part of these URLs without a slash, since JSON may have slashes escaped."""
 _NO_DAY: tuple[None, None, None] = (None, None, None)
-_SEARCHED_NAMES = 200
-"""Postgres indexes up to a megabyte of them."""
 _BEST_NAMES = ("official", "usual", None)
+_FORMER = ("old", "maiden")
 
 
 def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
@@ -32,7 +32,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
     Raises:
         Unreadable: the patient cannot become a row; the error has the place and the reason.
     """
-    name, address = _best_name(given.name or ()), next(iter(given.address or ()), None) or Address()
+    name, address = _best_name(given.name or (), source.stamped), _best_address(given.address or (), source.stamped)
     born: Day | tuple[None, None, None] = _NO_DAY
     groups = _us_core(given.extension or (), source.harmless)
     if given.birthDate is not None:
@@ -43,7 +43,7 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
             name.family,
             _array(name.given or ()),
             name.text,
-            _array(_search_names(given.name or ())),
+            _array(search_names(given.name or ())),
             given.gender,
             *born,
             *_deceased(given),
@@ -64,23 +64,39 @@ def patient_cells(given: Patient, source: ResourceOrigin) -> PatientRow:
     )
 
 
-def _best_name(names: Sequence[HumanName]) -> HumanName:
-    """The official name, else the usual one, else one without a use, else the first."""
+def _best_name(names: Sequence[HumanName], now: str) -> HumanName:
+    """Of the current names the official one, else the usual one, else one without a use, else the first."""
+    current = _current(names, now) or names
     for use in _BEST_NAMES:
-        if found := next((name for name in names if name.use == use), None):
+        if found := next((name for name in current if name.use == use), None):
             return found
-    return names[0] if names else HumanName()
+    return current[0] if current else HumanName()
+
+
+def _best_address(addresses: Sequence[Address], now: str) -> Address:
+    """The first current address, else the first."""
+    return next(iter(_current(addresses, now) or addresses), None) or Address()
+
+
+def _current[T: (HumanName, Address)](parts: Sequence[T], now: str) -> list[T]:
+    """Those that are not old, and whose period has not ended when the patient came."""
+    return [part for part in parts if part.use not in _FORMER and not _has_ended(part.period, now)]
+
+
+def _has_ended(period: Period | None, now: str) -> bool:
+    """Whether a period has ended. One whose end cannot be read has not."""
+    if period is None or period.end is None:
+        return False
+    try:
+        end = read_date_time(period.end)
+    except TimeUnreadable:
+        return False
+    return datetime.fromisoformat(end.end or end.start) < datetime.fromisoformat(now)
 
 
 def _compared(addresses: Sequence[Address]) -> Iterable[str]:
     """The addresses' postal codes as searches compare them, each once."""
     return dict.fromkeys(comparable(each.postalCode, each.country) for each in addresses if each.postalCode)
-
-
-def _search_names(names: Sequence[HumanName]) -> Iterable[str]:
-    families = (search_name("family", name.family) for name in names if name.family)
-    given = (search_name("given", given) for name in names for given in name.given or () if given)
-    return islice(dict.fromkeys(chain(families, given)), _SEARCHED_NAMES)
 
 
 def _deceased(given: Patient) -> tuple[str | None, str | None, str | None]:

@@ -39,8 +39,8 @@ from library.sources.fhir.datasets import (
     ObservationComponent,
     Patient,
     ZipcodeImport,
-    search_name,
 )
+from library.sources.fhir.names import search_name
 from library.sources.fhir.zipcodes import comparable
 from library.warehouse.queries.columns import Column, column, columns, item_model, list_column
 from library.warehouse.queries.filters import (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from config.fhir import FhirServerSettings, FhirSettings
+from library.sources.fhir.contracts import FILE
 from library.sources.fhir.references import canonical_base
 
 _DIGITS = 16
@@ -42,8 +43,8 @@ def reader_settings(settings: FhirSettings, server: str) -> ReaderSettings:
 
 
 def digests(settings: FhirSettings) -> dict[str, str]:
-    """The digest for each server of the settings that has one."""
-    found = {name: reader_settings(settings, name).digest for name in settings.by_name}
+    """The digest for each server that has one; also for `file`."""
+    found = {name: reader_settings(settings, name).digest for name in (*settings.by_name, FILE)}
     return {name: digest for name, digest in found.items() if digest}
 
 

@@ -205,13 +205,13 @@ class HumanName(Element):
     given: list[str | None] | None = None
     prefix: Raw = NOTHING
     suffix: Raw = NOTHING
-    period: Raw = NOTHING
+    period: Period | None = None
 
 
 class Address(Element):
     """An address."""
 
-    use: Raw = NOTHING
+    use: str | None = None
     type: Raw = NOTHING
     text: Raw = NOTHING
     line: list[str | None] | None = None
@@ -220,7 +220,7 @@ class Address(Element):
     state: str | None = None
     postalCode: str | None = None
     country: str | None = None
-    period: Raw = NOTHING
+    period: Period | None = None
 
 
 class Communication(Element):

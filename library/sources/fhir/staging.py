@@ -30,7 +30,7 @@ from library.sources.fhir.refusals import refused_version
 from library.sources.fhir.resources import AnyResource, Observation, Patient, Resource
 from library.sources.fhir.rows import ComponentRow, ObservationRow, PatientRow, RefusedRow
 from library.sources.fhir.strict import strict_decoder
-from library.sources.fhir.unreadable import Unreadable, misfit
+from library.sources.fhir.unreadable import HALF_PAIR, Unreadable, misfit
 from library.staging.files import Cell, Staging
 
 READER_VERSION = 3
@@ -40,6 +40,7 @@ LINE_LIMIT = 16 * 1024 * 1024
 """Bytes of a resource that are read at once; a longer one is refused unread."""
 
 _FAMILIES = ((PATIENT.name,), (OBSERVATION.name, OBSERVATION_COMPONENT.name))
+_DATASET_OF_TYPE = {"Patient": PATIENT, "Observation": OBSERVATION}
 _CHUNK = 1024 * 1024
 MOST_REFUSED = 100_000
 """Refused and blank lines up to which a file is read. A few KB can inflate to millions."""
@@ -59,11 +60,6 @@ _BEGINNING_OF_FILE = 64
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MOST_ZEROS = 0.4
 """The share of zero bytes above which a beginning is UTF-16 or UTF-32. In damaged UTF-8 they are fewer."""
-_HALF_PAIR = re.compile(
-    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
-    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
-)
-"""Half of the two escapes that together are one character."""
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,40}")
 _TYPES_LIMIT = 200
 """Maximum number of type names to count. R4 has 148 types, so more names are not types."""
@@ -215,6 +211,9 @@ class _Reader:
                 if self._is_of_another_type(line):
                     return None
                 raise
+            except Unreadable:
+                self._latest = _DATASET_OF_TYPE.get(_decode_any(line).resourceType, self._latest)
+                raise
         except Exception as error:  # noqa: BLE001 - see `_reason`
             if not _may_be_a_resource(line):
                 self._is_stranger(line)
@@ -263,8 +262,8 @@ class _Reader:
         kind = _decode_any(line).resourceType
         if not kind:
             raise Unreadable("resourceType", "missing")
-        if kind == "Patient" or kind == "Observation":
-            self._latest = PATIENT if kind == "Patient" else OBSERVATION
+        if kind in _DATASET_OF_TYPE:
+            self._latest = _DATASET_OF_TYPE[kind]
             return False
         if kind == "Bundle":
             self._is_stranger(line)
@@ -306,7 +305,7 @@ def _reason(error: Exception, line: bytes) -> str:
         case msgspec.ValidationError():
             return str(misfit(error))
         case msgspec.DecodeError():
-            return "holds half a surrogate pair" if _HALF_PAIR.search(line) else "not JSON, or cut off"
+            return "holds half a surrogate pair" if HALF_PAIR.search(line) else "not JSON, or cut off"
         case OSError() | MemoryError():
             raise error
         case _:

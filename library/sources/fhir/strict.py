@@ -38,6 +38,9 @@ def strict_decoder[T](
     encode, encode_into, buffer = encoder.encode, encoder.encode_into, bytearray()
     within = f"{place}." if place else ""
 
+    def is_plain(compact: bytes) -> bool:
+        return len(encode(decode_typed(compact))) == len(compact)
+
     def decode(given: bytes) -> T:
         decoded = decode_typed(given)
         if in_one_thread:
@@ -45,7 +48,7 @@ def strict_decoder[T](
             length = len(buffer)
         else:
             length = len(encode(decoded))
-        if length != len(given) and length != len(msgspec.json.format(given, indent=-1)):
+        if length != len(given) and not is_plain(msgspec.json.format(given, indent=-1)):
             found = json.loads(given, object_pairs_hook=_Pairs, parse_float=str, parse_int=str)
             _check(found, kind, within, harmless)
         return decoded

@@ -1,8 +1,16 @@
 """Why a resource, or a part of one, cannot be read."""
 
+import re
+
 import msgspec
 
 from library.sources.fhir.datasets import KEY_LIMIT
+
+HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
+    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+)
+"""Half of the two escapes that together are one character."""
 
 
 class Unreadable(ValueError):

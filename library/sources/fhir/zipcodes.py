@@ -7,7 +7,8 @@ _US = re.compile(r"([0-9]{5})(?:\s*[-\u2010-\u2015\u2212]\s*(?:[0-9]{4})?|\s*[0-
 
 _US_NAMES = frozenset(
     {
-        *("us", "usa", "840", "united states", "united states of america"),
+        *("us", "usa", "840", "united states", "united states of america", "america"),
+        *("estados unidos", "estados unidos de américa", "eeuu", "états-unis", "vereinigte staaten"),
         # Territories and associated states that the US Postal Service delivers to.
         *("as", "asm", "american samoa", "gu", "gum", "guam", "mp", "mnp", "northern mariana islands"),
         *("pr", "pri", "puerto rico", "vi", "vir", "us virgin islands", "um", "umi"),

@@ -12,11 +12,12 @@ from activities.fhir.files import FhirFileActivities
 from activities.fhir.imports import FhirImportActivities
 from activities.fhir.pages import FhirActivities, FhirClients
 from activities.reloads import SourceReload
-from library.sources.fhir.contracts import SOURCE
+from library.sources.fhir.contracts import FILE, SOURCE
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.leftovers import forget_ended
-from library.sources.fhir.reading import digests
+from library.sources.fhir.reading import digests, reader_settings
 from library.sources.fhir.staging import READER_VERSION
+from library.warehouse.older import OTHERS
 from service.sources.fhir.starts import file_guard
 from service.worker.parts import ByQueue, Forget, Resources, WorkerPart
 from workflows.fhir.files import ImportFhirWorkflow
@@ -60,7 +61,9 @@ def _reload(resources: Resources) -> SourceReload:
         zipcodes: list[JsonValue] = [*await imports.compared_otherwise()]
         return {"zipcodes_to_import": zipcodes} if zipcodes else {}
 
-    return SourceReload(READER_VERSION, files.landed_again, digests(fhir), report)
+    # Servers that were removed from the settings are read as files are.
+    settings = digests(fhir) | {OTHERS: reader_settings(fhir, FILE).digest}
+    return SourceReload(READER_VERSION, files.landed_again, settings, report)
 
 
 def _upkeep(resources: Resources) -> Forget:

@@ -104,6 +104,24 @@ async def test_a_us_zip_code_is_compared_by_its_five_digits(
     assert ids(await found(api, reader, "/patients?zipcode=99906")) == "a-zip4"
 
 
+async def test_case_54_letters_without_an_accent_and_names_of_only_a_text_are_found(
+    api: Client, reader: dict[str, str], rows: FhirRows
+) -> None:
+    await rows.load((CASES / "54-name-search" / "name-search.ndjson").read_bytes().strip())
+    expected = {
+        "family=lukasz": "x1",
+        "given=soren": "x1",
+        "given=dorde": "x1",
+        "given=aethel": "x1",
+        "family=isil": "x3",
+        "given=isil": "x3",
+        "family=text": "x7",
+        "given=only": "x7",
+        "family=only te": "x7",
+    }
+    assert {query: ids(await found(api, reader, f"/patients?{query}")) for query in expected} == expected
+
+
 async def test_a_patient_is_shown_as_the_resource_says(api: Client, reader: dict[str, str], known: FhirRows) -> None:
     shown = (await api.http.get("/patients/2", headers=reader)).json()
     expected = {

@@ -218,6 +218,13 @@ async def test_records_are_read_however_their_producer_has_compressed_them(kafka
     assert values(await kafka.read_all(topic)) == [b"%d" % number for number in range(100)]
 
 
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_case_40_records_are_read_however_their_topic_compresses_them(kafka: Kafka, compression: str) -> None:
+    topic = await kafka.make_topic(compression_type=compression)
+    await kafka.send(topic, *(Outgoing(b"%d" % number) for number in range(7)))
+    assert values(await kafka.read_all(topic)) == [b"%d" % number for number in range(7)]
+
+
 async def send_with_a_header_that_is_no_text(kafka: Kafka, topic: str) -> None:
     """Three records, as a client in C can send them."""
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, 0, 10_000)

@@ -16,9 +16,10 @@ from library.contracts.loads import DatasetCounts, LoadOutcome
 from library.datasets.declaration import Catalogue
 from library.objects.store import ObjectStore
 from library.sources.fhir.contracts import LoadPages, StageFhir
-from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT, search_name
+from library.sources.fhir.datasets import DATASETS, OBSERVATION, OBSERVATION_COMPONENT, PATIENT
 from library.sources.fhir.imports import FhirImports
 from library.sources.fhir.loads import identity_as_of
+from library.sources.fhir.names import search_name
 from library.sources.fhir.staging import fhir_identity
 from library.warehouse.loader import Loader
 from library.warehouse.pool import Pool

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from config.settings import Settings
+from library.sources.fhir.names import search_name
 from library.warehouse import schema
 from library.warehouse.comments import enter_comments
 from library.warehouse.server import PostgresTooOld
@@ -53,7 +54,7 @@ async def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
     await connection.close()
 
 
-async def test_stored_patients_are_found_by_their_zip_codes_after_the_migration(empty_database: str) -> None:
+async def test_stored_patients_are_found_by_their_zip_codes_and_names_after_the_migration(empty_database: str) -> None:
     await schema.upgrade(empty_database, SCHEMAS)
     await schema.connected(empty_database, lambda one: command.downgrade(schema.configuration(one, SCHEMAS), "0011"))
     connection = await asyncpg.connect(empty_database)
@@ -67,7 +68,8 @@ async def test_stored_patients_are_found_by_their_zip_codes_after_the_migration(
         await connection.execute(
             "INSERT INTO fhir.patient (load_id, reader_version, id, server, last_updated, version_number, version_id, "
             "given, search_names, address_lines, postal_codes, country, object_key) "
-            "VALUES (gen_random_uuid(), 2, $1, 'hapi', now(), 1, '1', '{}', '{}', '{}', $2, $3, 'o')",
+            "VALUES "
+            "(gen_random_uuid(), 2, $1, 'hapi', now(), 1, '1', '{}', '{family_łuþæsz,given_øđ}', '{}', $2, $3, 'o')",
             identity,
             codes,
             country,
@@ -77,6 +79,8 @@ async def test_stored_patients_are_found_by_their_zip_codes_after_the_migration(
     assert [tuple(row) for row in rows] == [
         ("a", ["57778"]), ("b", ["57778"]), ("c", ["57778-0001"]), ("d", ["K1A 0B1"]), ("e", []),
     ]  # fmt: skip
+    names = await connection.fetchval("SELECT DISTINCT search_names FROM fhir.patient")
+    assert names == [search_name("family", "Łuþæsz"), search_name("given", "Øđ")]
     await connection.close()
 
 

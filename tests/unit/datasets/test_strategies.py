@@ -30,9 +30,9 @@ def test_an_upsert_writes_newer_rows_that_differ() -> None:
         THEN UPDATE SET "name" = s."name", "version" = s."version", load_id = $1, reader_version = $2
         WHEN NOT MATCHED THEN INSERT ("code", "name", "version", "seen_first", load_id, reader_version)
         VALUES (s."code", s."name", s."version", s."seen_first", $1, $2)
-        RETURNING merge_action() AS action)
-        SELECT count(*) FILTER (WHERE action = 'INSERT') AS inserted,
-        count(*) FILTER (WHERE action = 'UPDATE') AS updated FROM merged
+        RETURNING merge_action() = 'INSERT' AS is_new)
+        SELECT count(*) FILTER (WHERE is_new) AS inserted,
+        count(*) FILTER (WHERE NOT is_new) AS updated FROM merged
     """)
 
 
@@ -56,9 +56,9 @@ def test_a_family_writes_the_children_of_winners_and_deletes_those_that_are_miss
         THEN UPDATE SET "kind" = s."kind", load_id = $1, reader_version = $2
         WHEN NOT MATCHED THEN INSERT ("ward_code", "number", "kind", load_id, reader_version)
         VALUES (s."ward_code", s."number", s."kind", $1, $2)
-        RETURNING merge_action() AS action)
-        SELECT count(*) FILTER (WHERE action = 'INSERT') AS inserted,
-        count(*) FILTER (WHERE action = 'UPDATE') AS updated FROM merged
+        RETURNING merge_action() = 'INSERT' AS is_new)
+        SELECT count(*) FILTER (WHERE is_new) AS inserted,
+        count(*) FILTER (WHERE NOT is_new) AS updated FROM merged
     """)
     assert family_of(BED).delete_missing(BED) == one_line(f"""
         DELETE FROM "made_up"."bed" t USING "winners made_up.ward" w
@@ -89,11 +89,11 @@ def test_steps_add_the_keys_to_the_same_statements() -> None:
         f'WITH written AS ({room.delete_missing(plain)} RETURNING t."clinic", t."number") '
         f"{kept}'deleted' FROM written"
     )
-    before, _, after = room.merge(plain).partition("merge_action() AS action)")
-    case = "CASE \"_change\" WHEN 'INSERT' THEN 'inserted' ELSE 'updated' END"
+    before, _, after = room.merge(plain).partition("AS is_new)")
+    case = "CASE WHEN \"_change\" THEN 'inserted' ELSE 'updated' END"
     assert room.merge(ROOM) == (
-        f'{before}merge_action() AS "_change", t."clinic", t."number"), kept AS ({kept}{case} FROM merged)'
-        + after.replace("(WHERE action", '(WHERE "_change"')
+        f'{before}AS "_change", t."clinic", t."number"), kept AS ({kept}{case} FROM merged)'
+        + after.replace("is_new", '"_change"')
     )
     assert keep_changed(STAY) == one_line("""
         CREATE TEMP TABLE IF NOT EXISTS "changed made_up_steps.stay"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import openpyxl
 import pytest
 import xlwt
 from hypothesis import given, settings
@@ -22,17 +21,7 @@ DAY_1900, DAY_1904 = 43_888, 42_426
 
 
 def xlsx_1904(sheets: Sheets) -> bytes:
-    workbook = openpyxl.Workbook()
-    workbook.remove(workbook.active)
-    workbook.epoch = CALENDAR_MAC_1904
-    for name, cells in sheets.items():
-        sheet = workbook.create_sheet(name)
-        for (row, column), cell in sorted(cells.items()):
-            if cell != "":
-                sheet.cell(row + 1, column + 1, cell)
-    saved = io.BytesIO()
-    workbook.save(saved)
-    return saved.getvalue()
+    return write_xlsx(sheets, epoch=CALENDAR_MAC_1904)
 
 
 def xls_1904(sheets: Sheets) -> bytes:

@@ -63,6 +63,11 @@ def test_a_line_that_may_be_an_error_counts_as_unread(path: Path, line: object) 
     assert (found.unread_errors, found.issues, found.incomplete) == (1, {"warning/x": 1}, True)
 
 
+def test_json_over_several_lines_is_read_as_one(path: Path) -> None:
+    path.write_text(json.dumps(outcome(("error", "x"), ("warning", "y")), indent=2))
+    assert read_errors(path) == Delivery(issues={"error/x": 1, "warning/y": 1}, failures=1)
+
+
 @given(
     st.lists(
         st.sampled_from(["Patient/{}", "https://x.example/r4/Observation/{}", "/Patient/{}", "Patient?identifier={}"]),

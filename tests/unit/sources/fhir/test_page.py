@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from library.sources.fhir import page as page_module
 from library.sources.fhir.errors import FhirError, NotABundle, PageTooLarge, PageUnreadable, ServerRefused
 from library.sources.fhir.page import matching_patients, read_page, unreadable_patients
-from tests.support.fhir import observation, read_lines, resource
+from tests.support.fhir import case, observation, read_lines, resource
 
 OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "x", "diagnostics": "slow"}]}
 
@@ -53,6 +53,18 @@ def test_a_page_is_its_matches_in_order_and_where_the_next_one_is() -> None:
     assert [json.loads(line) for line in page.resources] == [first, second]
     assert page.next_link == "b?c=d|e"
     assert page.server_time == datetime(2026, 3, 1, 9, 0, 0, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("severities", "failures"),
+    [((), 0), (("information", "warning", None), 0), (("error",), 1), (("fatal", "error", "warning"), 2)],
+)
+def test_errors_beside_the_matches_are_counted(severities: tuple[str | None, ...], failures: int) -> None:
+    issues = [{"severity": severity} if severity else {"code": "x"} for severity in severities]
+    outcome = {"resourceType": "OperationOutcome", "issue": issues}
+    for mode in ("outcome", "match", None):
+        page = read_page(encoded(bundle(entry(observation()), entry(outcome, mode))))
+        assert (len(page.resources), page.failures) == (1, failures)
 
 
 def test_an_outcome_among_the_matches_is_none_of_them_even_if_the_server_calls_it_a_match() -> None:
@@ -340,3 +352,18 @@ def test_a_page_that_was_damaged_is_refused_or_still_made_of_lines_of_json(data:
     for line in page.resources:
         assert b"\n" not in line
         msgspec.json.decode(line, type=msgspec.Raw)
+
+
+def test_case_36_a_resource_with_half_a_surrogate_pair_costs_its_page_no_other() -> None:
+    good, bad = json.dumps(resource("Patient")), case("36-lone-surrogate/").splitlines()[0].decode()
+    page = read_page(page_with(good, bad, json.dumps(observation())))
+    assert [b"n-sur" in each for each in page.resources] == [False, True, False]
+    rows = read_lines(b"\n".join(page.resources))
+    assert rows.reasons == ['{"holds half a surrogate pair"}']
+    assert (len(rows.tables["patient"]), len(rows.tables["observation"])) == (1, 1)
+    assert unreadable_patients(page) == (bad.encode(),)
+
+
+def test_a_page_in_utf_16_is_named_as_such() -> None:
+    with pytest.raises(PageUnreadable, match="it is UTF-16"):
+        read_page(page_with(json.dumps(resource("Patient"))).decode().encode("utf-16"))

@@ -1,11 +1,13 @@
 """Patients become rows, those without a name or a birth date too."""
 
+import json
 from typing import Any
 
 import pytest
 
-from library.sources.fhir.datasets import KEY_LIMIT, search_name
-from tests.support.fhir import example, read, resource
+from library.sources.fhir.datasets import KEY_LIMIT
+from library.sources.fhir.names import search_name
+from tests.support.fhir import case, example, read, read_lines, resource
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 
@@ -67,11 +69,29 @@ def test_the_official_name_counts_and_all_are_searched() -> None:
         ("van de Heuvel", "family_vandeheuvel"),
         ("Straße", "family_strasse"),
         ("张", "family_张"),
+        ("Łukaszewicz", "family_lukaszewicz"),
+        ("SØREN", "family_soren"),
+        ("Đorđe", "family_dorde"),
+        ("Æthel", "family_aethel"),
+        ("IŞIL", "family_isil"),
+        ("I\u015f\u0131l", "family_isil"),
+        ("İpek", "family_ipek"),
+        ("Þórður", "family_thordur"),
+        ("Ǿ", "family_o"),
+        ("Ka\u02bbahumanu", "family_kaahumanu"),
         ("'\\ :*&", "family_"),
     ],
 )
 def test_names_are_searched_without_case_accents_and_signs(name: str, searched: str) -> None:
     assert search_name("family", name) == searched
+
+
+def test_the_text_of_a_name_is_searched_where_parts_are_missing() -> None:
+    only_text = row(name=[{"text": "Only Text"}])["search_names"]
+    assert only_text == '{"family_onlytext","family_text","given_onlytext","given_text"}'
+    without_family = row(name=[{"text": "Ann Smith", "given": [None, "Ann"]}])["search_names"]
+    assert without_family == '{"family_annsmith","family_smith","given_ann"}'
+    assert row(name=[{"text": "A B", "family": "B", "given": ["A"]}])["search_names"] == '{"family_b","given_a"}'
 
 
 def test_however_long_a_name_is_an_index_can_hold_what_is_searched() -> None:
@@ -109,6 +129,38 @@ def test_the_first_address_is_the_address_and_all_postal_codes_are_searched() ->
     assert found["compared_postal_codes"] == '{"02139","02114","13321-7654"}'
 
 
+def test_case_52_the_current_name_and_address_are_shown_and_all_are_searched() -> None:
+    rows = {row["id"]: row for row in read_lines(case("52-name-and-address-period/")).tables["patient"]}
+    assert rows["n-period"]["family"] == "NewMarried"
+    assert "family_oldmaiden" in rows["n-period"]["search_names"]
+    assert (rows["a-old-first"]["city"], rows["a-old-first"]["postal_code"]) == ("Newtown", "99903")
+    assert (rows["a-period"]["city"], rows["a-period"]["postal_code"]) == ("Now", "99905")
+    assert rows["a-period"]["compared_postal_codes"] == '{"99904","99905"}'
+
+
+@pytest.mark.parametrize(
+    ("period", "has_ended"),
+    [
+        ({"end": "2026-02"}, True),
+        ({"end": "2026-03-01T11:59:59Z"}, True),
+        ({"end": "2026-03-01"}, False),
+        ({"end": "2026"}, False),
+        ({"start": "2030"}, False),
+        ({"end": "soon"}, False),
+        ({}, False),
+    ],
+)
+def test_an_address_is_former_if_its_period_ended_before_the_patient_came(
+    period: dict[str, str], has_ended: bool
+) -> None:
+    found = row(address=[{"city": "Here", "period": period}, {"city": "There"}])
+    assert found["city"] == ("There" if has_ended else "Here")
+
+
+def test_without_a_current_address_the_first_is_shown() -> None:
+    assert row(address=[{"city": "Here", "use": "old"}, {"city": "There", "use": "old"}])["city"] == "Here"
+
+
 def test_us_core_gives_race_and_ethnicity() -> None:
     def extension(kind: str, *parts: object) -> dict[str, object]:
         return {"url": US_CORE + kind, "extension": list(parts)}
@@ -117,6 +169,12 @@ def test_us_core_gives_race_and_ethnicity() -> None:
     categories = [{"url": "ombCategory", "valueCoding": {"code": code, "display": code.upper()}} for code in ("a", "b")]
     found = row(extension=[extension("race", *categories, text), extension("ethnicity", *categories)])
     assert (found["race"], found["ethnicity"]) == ("Mixed", "A, B")
+
+
+def test_us_core_is_known_with_slashes_escaped_as_php_writes_them() -> None:
+    race = {"url": f"{US_CORE}race", "extension": [{"url": "text", "valueString": "Mixed"}]}
+    line = json.dumps(resource("Patient", extension=[race])).replace("/", r"\/")
+    assert read_lines(line.encode()).patient["race"] == "Mixed"
 
 
 def test_the_preferred_language_counts_else_the_first() -> None:

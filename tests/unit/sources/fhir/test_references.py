@@ -161,5 +161,5 @@ def test_settings_that_change_what_is_read_have_a_digest_and_defaults_have_none(
 def test_the_digests_of_all_servers_are_known_by_name() -> None:
     servers = {"here": FhirServerSettings(base_url=_BASE, own_bases=("https://a.example",))}
     assert digests(FhirSettings(servers=servers)).keys() == {"here"}
-    assert digests(FhirSettings(harmless_modifiers=("http://x",))).keys() == {"hapi"}
+    assert digests(FhirSettings(harmless_modifiers=("http://x",))).keys() == {"hapi", "file"}
     assert reader_settings(FhirSettings(harmless_modifiers=("http://x",)), "file").digest != ""

@@ -140,6 +140,7 @@ def test_case_53_a_modifier_that_is_not_understood_refuses_the_resource() -> Non
     assert [row["id"] for row in rows.tables["patient"]] == ["x1"]
     assert rows.tables["observation"] == []
     assert rows.reasons == ['{"modifierExtension is not understood"}', '{"implicitRules is not understood"}']
+    assert [row["dataset"] for row in rows.refused] == ["fhir.observation"] * 2
 
 
 def test_case_53_modifiers_that_a_setting_names_as_harmless_are_ignored() -> None:

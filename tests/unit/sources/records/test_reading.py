@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from library.reading.records import FieldError, RecordRefused
@@ -165,6 +165,8 @@ def test_a_wrong_value_is_refused_by_its_fields_name_and_never_coerced(field: st
         (b"\xff\xfe", "not UTF-8"),
         (encoded(lab_result(lab_name="PLACE")).replace(b"PLACE", b"\xe9"), "not UTF-8"),
         (json.dumps(lab_result()).encode("utf-16"), "not UTF-8"),
+        (b"\xef\xbb\xbf" + encoded(lab_result()), "not JSON"),
+        (b"\0\0\0\0\7" + encoded(lab_result()), "not JSON"),
     ],
     ids=lambda value: repr(value[:20]),
 )
@@ -211,6 +213,11 @@ def test_a_name_that_stands_twice_is_refused_in_either_spelling_and_wherever_it_
 def test_an_unknown_field_is_refused_and_named_only_if_it_can_be_a_name() -> None:
     assert reasons(LAB_RESULT, lab_result(ward="7")) == ["ward: there is no such field"]
     assert reasons(LAB_RESULT, lab_result() | {"Jane Q. Public, born 1950": 1}) == ["there is no such field"]
+
+
+def test_case_44_an_envelope_is_no_record() -> None:
+    envelope = {"schema": {}, "payload": {"before": None, "after": lab_result(), "op": "c"}}
+    assert set(reasons(LAB_RESULT, envelope)) >= {"payload: there is no such field", "lab_value: missing"}
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -273,6 +280,7 @@ anything = st.recursive(
 
 
 @given(st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other programs may use the machine
 def test_the_quick_way_and_the_exact_way_agree(data: st.DataObject) -> None:
     kind, record = data.draw(st.sampled_from(list(VALID.values())))
     record = dict(record)
