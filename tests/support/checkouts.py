@@ -89,7 +89,7 @@ def copy_code(folder: Path) -> dict[str, str]:
     """Copy the code alone, which a test may change; return the environment in which Python takes that code."""
     for package in PACKAGES:
         shutil.copytree(CHECKOUT / package, folder / package)
-    for file in ("pyproject.toml", "Makefile"):
+    for file in ("pyproject.toml", "Makefile", ".gitignore"):
         shutil.copy2(CHECKOUT / file, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     # The environment's own packages lead to the checkout that is tested: the copy comes before it.
