@@ -36,8 +36,8 @@ test: install-dev check ## run every check and test
 
 UNIT := $(PYTEST) -q -m "not servers"
 test-unit: install-dev ## run the tests that need no server, within 90 seconds
-	@$(UNIT) tests/unit/sources tests/unit/reading tests/replay tests/sources & sources=$$!; \
-		failed=0; $(UNIT) tests/unit --ignore tests/unit/sources --ignore tests/unit/reading || failed=$$?; \
+	@$(UNIT) tests/unit/sources & sources=$$!; \
+		failed=0; $(UNIT) tests/unit tests/replay tests/sources --ignore tests/unit/sources || failed=$$?; \
 		wait $$sources || failed=$$?; exit $$failed
 
 check: install-dev ## formatting, lint, types, import directions, one newest revision of the schema
