@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := .venv/bin/python -m pytest
 # Tests wait more than they work: three groups run side by side, each on servers of its own.
 FIRST := tests/faults tests/unit $(addprefix tests/integration/,warehouse lake streams access)
-SECOND := $(addprefix tests/integration/,api cli) tests/workflows tests/replay tests/sources
+SECOND := tests/integration/api tests/workflows tests/replay tests/sources
 TESTS := .venv/bin/python -m coverage run -m pytest -m "not benchmark"
 
 .PHONY: help demo up down install install-dev test test-unit check bench faults lock clean

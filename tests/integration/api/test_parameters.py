@@ -59,7 +59,7 @@ async def test_a_parameter_that_a_route_does_not_have_is_refused_and_the_refusal
         refused = await http.get(f"{path}?sektor=total")
         assert (refused.status_code, refused.json()["field"]) == (422, "sektor"), path
     said = (await http.get("/zipcodes/02139?sever=hapi")).json()["detail"]
-    assert said == "sever: none of the parameters here (server)."
+    assert said == "sever: none of the parameters here (outdated, server)."
 
 
 async def test_a_body_that_is_no_json_is_told_so(http: httpx.AsyncClient) -> None:
