@@ -235,7 +235,17 @@ class _Follower:
 
         async def ended() -> None:
             bar.show("running")
-            await handle.result()
+            following = handle
+            while True:
+                try:
+                    await following.result()
+                except WorkflowFailureError:
+                    newest = await self._newest(handle)
+                    if newest is None or newest.run_id == following.run_id:
+                        raise
+                    following = newest
+                else:
+                    return
 
         try:
             await self._retry(ended, bar, long=True)
@@ -249,6 +259,13 @@ class _Follower:
             for task in watching:
                 task.cancel()
         return True
+
+    async def _newest(self, handle: RunHandle) -> RunHandle | None:
+        """The newest execution of a run, which may have been reset meanwhile; `None`: another run has its workflow."""
+        client = self.starter.client
+        described = await client.get_workflow_handle(handle.id).describe()
+        is_own = described.raw_description.workflow_execution_info.first_run_id == run_id(handle)
+        return client.get_workflow_handle(handle.id, run_id=described.run_id) if is_own else None
 
     async def _retry[T](self, step: Callable[[], Awaitable[T]], bar: Bar, *, long: bool = False) -> T:
         return await retry_while_away(step, bar.wait, long=long, servers=self.servers)

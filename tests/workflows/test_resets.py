@@ -20,7 +20,8 @@ from service.repeats import NothingToRepeat, NotRepeatable, RunSuperseded, repea
 from service.sources.beds.starts import ingest_workbook, land_workbook
 from service.sources.fhir.starts import import_fhir, import_fhir_from, land_fhir
 from service.starts import RunHandle
-from tests.faults.harness import until_async
+from tests.faults.harness import environment_of, until_async
+from tests.support.commands import Commands
 from tests.support.imports import Imports, imports
 from tests.support.runs import NHS, missing, workbooks
 from tests.support.sandbox import SAMPLE
@@ -311,3 +312,17 @@ async def test_what_an_older_execution_says_late_changes_nothing(importing: Impo
     assert await state_of(importing, run) is RunState.RUNNING
     await log.finish(RunFinished(run_id=run.id, state=RunState.CANCELLED), "second")
     assert await state_of(importing, run) is RunState.CANCELLED
+
+
+async def test_a_command_that_follows_a_run_follows_it_over_a_reset(importing: Imports, settings: Settings) -> None:
+    work = WORKS["workbook"]
+    async with importing.pool.acquire() as connection, connection.transaction():
+        await connection.execute(f"LOCK TABLE {work.table} IN EXCLUSIVE MODE")
+        commands = Commands(environment_of(settings))
+        command = asyncio.create_task(commands.call("ingest", "workbook", str(WORKBOOK)))
+        await until_async(lambda: importing.pool.fetchval("SELECT phase = 'load' FROM ingest.run"))
+        (run,) = await importing.runs.find(importing.starter.settings.worker.queue_prefix)
+        execution = await reset(importing, run, await step_of(importing, run, "first"))
+    done = await command
+    assert done.exit_code == 0, done.stderr
+    await is_completed(importing, run, work, execution)

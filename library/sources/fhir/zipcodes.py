@@ -6,7 +6,8 @@ _US = re.compile(r"([0-9]{5})(?:\s*[-\u2010-\u2015\u2212]\s*(?:[0-9]{4})?|\s*[0-
 """A zip code, alone or with four more digits."""
 
 _US_NAMES = frozenset(
-    {
+    "".join(name.split())
+    for name in {
         *("us", "usa", "840", "united states", "united states of america", "america"),
         *("estados unidos", "estados unidos de américa", "eeuu", "états-unis", "vereinigte staaten"),
         # Territories and associated states that the US Postal Service delivers to.
@@ -37,4 +38,4 @@ def comparable(postal_code: str, country: str | None = None) -> str:
 
 
 def _plain(country: str) -> str:
-    return " ".join(country.replace(".", "").casefold().split())
+    return "".join(country.replace(".", "").casefold().split())

@@ -8,7 +8,9 @@ from library.sources.fhir.zipcodes import comparable
 
 FIVE, FOUR = st.from_regex(r"[0-9]{5}", fullmatch=True), st.from_regex(r"[0-9]{4}", fullmatch=True)
 BLANKS = st.text(" \t\n\u00a0", max_size=3)
-US = st.sampled_from([None, "", "  ", "US", "us", "USA", "U.S.A.", "United  States", "United States of America", "PR"])
+US = st.sampled_from(
+    [None, "", "  ", "US", "us", "USA", "U.S.A.", "U. S.", "United  States", "United States of America", "PR"]
+)
 OTHERS = st.sampled_from(["DE", "SA", "Saudi Arabia", "GBR", "Mexico", "Deutschland"])
 
 
