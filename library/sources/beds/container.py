@@ -275,9 +275,10 @@ def _size_by_allocation_table(data: bytes) -> int:
     # The header lists the first 109 tables, enough for 7 MB. Later sectors of a larger file are not checked here.
     for number, sector in enumerate(struct.unpack("<109I", data[76:512])[:tables]):
         start = (sector + 1) * sector_size
-        table = array("I", data[start : start + sector_size])
-        if table.itemsize != 4 or len(table) * 4 != sector_size:
+        sectors = data[start : start + sector_size]
+        if len(sectors) != sector_size:
             raise WorkbookTruncated("The file ends before its table of sectors.")
+        table = array("I", sectors)
         if sys.byteorder == "big":
             table.byteswap()
         used = next((index for index in range(len(table) - 1, -1, -1) if table[index] != 0xFFFFFFFF), None)

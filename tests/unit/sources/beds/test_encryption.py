@@ -1,11 +1,20 @@
 """Encrypted workbooks: those with Excel's standard password are read, all others refused."""
 
+import contextlib
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from library.sources.beds import encryption
-from library.sources.beds.contracts import ArchiveTooLarge, NotAWorkbook, PasswordProtected, SheetTooLarge
+from library.sources.beds.contracts import (
+    ArchiveTooLarge,
+    NotAWorkbook,
+    PasswordProtected,
+    SheetTooLarge,
+    WorkbookRejected,
+)
 from library.sources.beds.encryption import STANDARD_PASSWORD
 from library.sources.beds.reader import read_workbook
 from tests.support.encrypted_workbooks import encrypted_xls, encrypted_xlsx
@@ -15,6 +24,7 @@ from tests.unit.sources.beds.test_bad_files import archive
 from tests.unit.sources.beds.test_published_workbooks import FOLDER
 
 TYPES = b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
+ENCRYPTED = FOLDER.parent / "cases" / "08-velvetsweatshop" / "velvet.xlsx"
 XLS = FOLDER / "kh03" / "Beds-Open-Overnight-Web_File-Q1-2013-14-Nov-Revised-Revised-Final.xls"
 
 
@@ -52,3 +62,22 @@ def test_an_encrypted_file_that_is_too_large_is_not_decrypted(monkeypatch: pytes
     monkeypatch.setattr(encryption, "MAX_ENCRYPTED", len(data) - 1)
 
     assert "at most" in refused(data, PasswordProtected).message
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_or_cut_off_file_is_read_or_refused_with_a_sentence(data: st.DataObject) -> None:
+    whole = bytearray(ENCRYPTED.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=20)):
+        whole[place] ^= data.draw(st.integers(1, 255))
+    damaged = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    with contextlib.suppress(WorkbookRejected):
+        read_workbook(damaged)
+
+
+def test_a_file_that_ends_within_its_table_of_sectors_is_refused() -> None:
+    whole = ENCRYPTED.read_bytes()
+    begin = (int.from_bytes(whole[76:80], "little") + 1) * 512
+    for cut in range(begin, begin + 512):
+        with pytest.raises(WorkbookRejected):
+            read_workbook(whole[:cut])
