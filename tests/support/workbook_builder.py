@@ -147,9 +147,10 @@ def write_xlsx(sheets: Sheets, hidden: tuple[str, ...] = (), epoch: datetime = W
     return saved.getvalue()
 
 
-def write_xls(sheets: Sheets) -> bytes:
+def write_xls(sheets: Sheets, *, dates_1904: bool = False) -> bytes:
     """The bytes of an .xls workbook; a text that starts with `=` is a formula."""
     workbook = xlwt.Workbook()
+    workbook.dates_1904 = dates_1904
     date = xlwt.easyxf(num_format_str="DD/MM/YYYY")
     for name, cells in sheets.items():
         sheet = workbook.add_sheet(name)

@@ -1,20 +1,18 @@
 """Dates in cells: formatted as dates or not, and counted from 1900 or from 1904."""
 
 import datetime as dt
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import xlwt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from library.sources.beds.reader import read_workbook
 from library.sources.beds.reading import Edition
-from tests.support.workbook_builder import ERA_F, Sheets, kh03, with_parts, write, write_xlsx
+from tests.support.workbook_builder import ERA_F, Sheets, kh03, with_parts, write, write_xls, write_xlsx
 
 DAY = dt.date(2020, 2, 27)
 DAY_1900, DAY_1904 = 43_888, 42_426
@@ -25,19 +23,7 @@ def xlsx_1904(sheets: Sheets) -> bytes:
 
 
 def xls_1904(sheets: Sheets) -> bytes:
-    workbook = xlwt.Workbook()
-    workbook.dates_1904 = True
-    date = xlwt.easyxf(num_format_str="DD/MM/YYYY")
-    for name, cells in sheets.items():
-        sheet = workbook.add_sheet(name)
-        for (row, column), cell in sorted(cells.items()):
-            if hasattr(cell, "year"):
-                sheet.write(row, column, cell, date)
-            elif cell != "":
-                sheet.write(row, column, cell)
-    saved = io.BytesIO()
-    workbook.save(saved)
-    return saved.getvalue()
+    return write_xls(sheets, dates_1904=True)
 
 
 def edition(write: Callable[[Sheets], bytes], **lines: Any) -> Edition:
