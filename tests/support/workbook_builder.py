@@ -189,7 +189,7 @@ def with_shared_strings(workbook: bytes) -> bytes:
         sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
         for name in sheets:
             shared = re.sub(rb'<c([^>]*) t="inlineStr"><is>(.*?)</is></c>', share, archive.read(name))
-            parts[name] = lambda _, shared=shared: shared  # type: ignore[misc]
+            parts[name] = lambda _, shared=shared: shared  # type: ignore[misc]  # mypy knows no type of a default
     namespace = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
     table = b'<sst xmlns="%b">%b</sst>' % (namespace, b"".join(b"<si>%b</si>" % text for text in texts))
     target = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings"

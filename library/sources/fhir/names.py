@@ -11,7 +11,7 @@ _SEARCHED_NAMES = 200
 """Postgres indexes up to a megabyte of them."""
 _FOLDED = (
     "æae œoe þth ðd đd øo łl ħh ıi ȷj ŋn ŧt ƶz "  # noqa: RUF001 - letters that look like others are meant
-    "ƀb ɓb ƈc ȼc ɖd ɗd əe ɛe ɇe ƒf ǥg ɠg ɦh ɨi ɉj ƙk ƚl ɲn ɔo ɵo ƥp ɋq ɍr ƭt ʉu ʋv ƴy ɏy"  # noqa: RUF001
+    "ƀb ɓb ƈc ȼc ɖd ɗd əe ɛe ɇe ƒf ǥg ɠg ɦh ɨi ɉj ƙk ƚl ɲn ɔo ɵo ƥp ɋq ɍr ƭt ʉu ʋv ƴy ɏy"  # noqa: RUF001 - as above
 )
 _LETTERS = str.maketrans({pair[0]: pair[1:] for pair in _FOLDED.split()})
 """Letters that Unicode does not divide into a base letter and an accent."""

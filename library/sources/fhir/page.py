@@ -116,13 +116,13 @@ def read_page(body: bytes) -> BundlePage:
     if bundle.kind != "Bundle":
         what = f"a resource of the type {bundle.kind}" if _NAME.fullmatch(bundle.kind) else "something else"
         raise NotABundle(f"The server answered with {what} instead of a Bundle.")
-    resources = [
-        resource
-        for each in bundle.entry or ()
-        if (resource := bytes_of(each.resource))
-        and (each.search is None or each.search.mode not in _NO_MATCHES)
-        and (resource.startswith(_WANTED) or not (resource == b"null" or _is_outcome(resource)))
-    ]
+    resources, failures = [], 0
+    for each in bundle.entry or ():
+        resource = bytes_of(each.resource)
+        if not resource.startswith(_WANTED) and (resource in (b"", b"null") or _is_outcome(resource)):
+            failures += _failures(resource)
+        elif each.search is None or each.search.mode not in _NO_MATCHES:
+            resources.append(resource)
     if b"\n" in body or b"\r" in body:
         resources = [msgspec.json.format(resource, indent=-1) for resource in resources]
     if deep:
@@ -132,7 +132,7 @@ def read_page(body: bytes) -> BundlePage:
         next_link=_next_link(bundle),
         server_time=_server_time(bundle.meta),
         total=_total(bundle),
-        failures=sum(_failures(bytes_of(each.resource)) for each in bundle.entry or ()),
+        failures=failures,
     )
 
 
@@ -273,8 +273,8 @@ def _total(bundle: _Bundle) -> int | None:
 
 
 def _failures(resource: bytes) -> int:
-    """The number of issues that say that a search failed in part; 0 if the resource is no OperationOutcome."""
-    if resource.startswith(_WANTED) or not _is_outcome(resource):
+    """The number of issues of an OperationOutcome that say that a search failed in part; 0 if there is no resource."""
+    if resource in (b"", b"null"):
         return 0
     try:
         return sum(issue.severity in _FAILED for issue in _decode_outcome(resource).issue or ())
